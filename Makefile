@@ -1,0 +1,47 @@
+# Five commands: demo, test, check, bench, docs. Each sets up what it needs and says how long it took.
+VENV  ?= .venv
+PY    ?= python3
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SHELL := /bin/bash
+TIMED  = @start=$$SECONDS; trap 'echo "$@: $$((SECONDS-start)) s"' EXIT;
+
+.PHONY: demo test check bench docs screenshots format setup clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PY) -c 'import sys; sys.exit("Headrace needs Python 3.11 to 3.13, this is %d.%d: make PY=python3.12" % sys.version_info[:2] if not (3,11) <= sys.version_info < (3,14) else 0)'
+	@test -x $(BIN)/python || $(PY) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup  ## the main job on real data; leaves the console open
+	$(TIMED) $(BIN)/headrace demo
+
+test: setup  ## all tests
+	$(TIMED) $(BIN)/python -m pytest
+
+check: setup  ## format, lint, types, import rule, sizes
+	$(TIMED) set -e; \
+	$(BIN)/ruff format --check src tests bench; \
+	$(BIN)/ruff check src tests bench; \
+	$(BIN)/lint-imports --config pyproject.toml; \
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/unit/test_house.py; \
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff format src tests bench; $(BIN)/ruff check --fix src tests bench
+
+bench: setup  ## CPU per request against peers, written to bench/results.md
+	$(TIMED) $(BIN)/python -m bench
+
+docs: setup  ## generated references (settings, command line, metrics) and the examples in the docs
+	$(TIMED) $(BIN)/python -m docs
+
+screenshots: setup  ## console pages for the docs
+	$(TIMED) $(BIN)/python -m docs.screenshots
+
+clean:
+	rm -rf $(VENV) .headrace

@@ -1,0 +1,1 @@
+"""The control plane's edge: FastAPI routers and the way into MLflow."""

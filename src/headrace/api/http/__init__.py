@@ -1,0 +1,1 @@
+"""The data plane's edge: raw ASGI, one JSON parse, no framework."""

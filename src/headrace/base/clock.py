@@ -1,0 +1,40 @@
+"""Time as a dependency, so that tests move it by hand instead of sleeping."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since the epoch; may jump when the machine's clock is set."""
+        ...
+
+    def steady(self) -> float:
+        """Seconds from an arbitrary start; never goes back. For durations."""
+        ...
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()
+
+    def steady(self) -> float:
+        return time.monotonic()
+
+
+class ManualClock:
+    """For tests: both clocks stand still until they are moved."""
+
+    def __init__(self, start: float = 1_700_000_000.0) -> None:
+        self.time = start
+
+    def now(self) -> float:
+        return self.time
+
+    def steady(self) -> float:
+        return self.time
+
+    def move(self, seconds: float) -> None:
+        self.time += seconds

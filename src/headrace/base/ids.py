@@ -1,0 +1,64 @@
+"""Typed, prefixed identifiers, and trace ids that prove that we issued them.
+
+A trace id is `tr-` and 32 hex digits (an OpenTelemetry trace id, as MLflow stores it):
+
+    48 bits  milliseconds since the epoch     ids sort by time; the journal finds a call from its id alone
+    48 bits  counter, from a random start     unique within and across processes
+    32 bits  keyed BLAKE2b of the 96 bits     an id that we never issued is refused without a look-up
+
+The key lives in the data folder and is shared by all data planes. 32 bits keep out mistakes and casual guessing; a
+public feedback form needs a signed token on top.
+"""
+
+from __future__ import annotations
+
+import secrets
+from hashlib import blake2b
+from pathlib import Path
+
+from headrace.base.files import write_atomic
+
+TRACE_PREFIX = "tr-"
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, without i, l, o, u
+
+
+def new_id(prefix: str) -> str:
+    """Such as `rel_9f2k…`: the prefix and 80 random bits."""
+    bits = secrets.randbits(80)
+    return f"{prefix}_" + "".join(_ALPHABET[(bits >> shift) & 31] for shift in range(75, -1, -5))
+
+
+def keyed_hash(key: bytes, text: str) -> str:
+    """16 hex digits that stand for `text` (a user id) in records; not reversible without the key."""
+    return blake2b(text.encode(), key=key, digest_size=8).hexdigest()
+
+
+def load_key(path: Path) -> bytes:
+    """The 32-byte key kept in `path`; made on first use, readable by the owner alone."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, secrets.token_bytes(32), mode=0o600, replace=False)
+    return path.read_bytes()
+
+
+class TraceIds:
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._counter = secrets.randbits(48)
+
+    def mint(self, now: float) -> str:
+        self._counter = (self._counter + 1) & 0xFFFF_FFFF_FFFF
+        body = (int(now * 1000).to_bytes(6, "big")) + self._counter.to_bytes(6, "big")
+        return TRACE_PREFIX + (body + blake2b(body, key=self._key, digest_size=4).digest()).hex()
+
+    def issued(self, trace_id: str) -> float | None:
+        """When we issued it, in seconds since the epoch; None if it was not us."""
+        if len(trace_id) != 35 or not trace_id.startswith(TRACE_PREFIX):
+            return None
+        try:
+            raw = bytes.fromhex(trace_id[3:])
+        except ValueError:
+            return None
+        if len(raw) != 16 or blake2b(raw[:12], key=self._key, digest_size=4).digest() != raw[12:]:
+            return None
+        return int.from_bytes(raw[:6], "big") / 1000

@@ -1,0 +1,1 @@
+"""Runtimes: one file each, one registry row each; see base.py for the Protocol."""

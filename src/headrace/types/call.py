@@ -1,0 +1,93 @@
+"""The record of one request, and what people said about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from headrace.types.traffic import Reason
+
+
+class CallStatus(StrEnum):
+    OK = "ok"
+    REJECTED = "rejected"  # the caller's fault: not evidence against a variant
+    FAILED = "failed"  # the model raised, died, or answered outside its signature
+    TIMEOUT = "timeout"
+    SHED = "shed"  # refused because a bounded queue was full
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One line of the journal. `input` and `output` are JSON values (absent when capture is none)."""
+
+    trace_id: str
+    time: float  # when it was accepted, seconds since the epoch
+    endpoint: str
+    variant: str
+    version: int
+    unit: str  # keyed hash of the user (or of the request, when there is none)
+    sticky: bool
+    counted: bool  # may serve as evidence for a release
+    reason: Reason
+    status: CallStatus
+    latency_ms: float  # accepted → answer ready
+    run_ms: float = 0.0  # inside the runtime
+    rows: int = 1
+    revision: int = 0  # of the plan it ran under
+    protocol: str = "predict"  # predict, v2
+    error: str = ""
+    input: Any = None
+    output: Any = None
+    parent: str = ""  # traceparent of the caller, if it sent one
+    colour: str = ""  # the variant, as propagated downstream
+    shadow_of: str = ""
+
+
+class FeedbackName(StrEnum):
+    """The three assessments that end users give; each is an MLflow assessment on the call's trace."""
+
+    RATING = "user_rating"  # true: thumbs up
+    CORRECTION = "corrected_output"
+    COMMENT = "comment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """Idempotent on (trace_id, rater, name): a second one replaces the first. `id` is derived from these three."""
+
+    id: str
+    trace_id: str
+    name: str
+    value: Any
+    rater: str  # keyed hash of the person, or "anonymous"
+    time: float
+    source: str = "human"  # human, code, llm_judge: MLflow's source types
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What a judge says of a call; the same shape as feedback, from another source."""
+
+    id: str
+    trace_id: str
+    name: str
+    value: Any
+    judge: str
+    time: float
+    rationale: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneEvent:
+    """What a data plane reports about itself: a plan realised or refused, a host restarted, records lost."""
+
+    time: float
+    plane: str
+    name: str  # plan.live, plan.refused, host.restarted, journal.lost
+    revision: int = 0
+    endpoint: str = ""
+    variant: str = ""
+    detail: str = ""
+    count: int = 0

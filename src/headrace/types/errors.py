@@ -1,0 +1,100 @@
+"""The error tree. Each class says who is to blame; the edge alone knows what status that is in its protocol.
+
+HeadraceError
+├── CallerError           the caller sent something wrong; the same call will fail again
+│   ├── BadInput          a field is missing, malformed, or does not fit the signature
+│   ├── TooLarge          the body is over the limit
+│   ├── Unauthenticated   no key, or a key that is not known
+│   ├── Forbidden         a known caller without the right
+│   ├── NotFound          no such endpoint, model, version, stage, trace, release
+│   └── Conflict          the state does not allow it: a second release, a release already ended
+├── ModelError            the model is to blame
+│   ├── ModelRefused      not loaded: checksum, unsafe format, parity, signature
+│   └── ModelFailed       it raised, died, or answered outside its signature
+├── UpstreamError         MLflow or another service answered wrongly or not at all
+└── PlatformError         Headrace is to blame
+    ├── Overloaded        a bounded queue is full; try again after `retry_after` seconds
+    └── Unavailable       a part that is needed is not there (yet)
+"""
+
+from __future__ import annotations
+
+
+class HeadraceError(Exception):
+    """`message` is for a person; `field` names the offending part; `hint` says what to do next."""
+
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        hint: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.hint = hint
+        self.retry_after = retry_after
+
+    def sentence(self) -> str:
+        """The whole story on one line: what happened, then what to do."""
+        return self.message if not self.hint else f"{self.message} ({self.hint})"
+
+
+class CallerError(HeadraceError):
+    pass
+
+
+class BadInput(CallerError):
+    pass
+
+
+class TooLarge(CallerError):
+    pass
+
+
+class Unauthenticated(CallerError):
+    pass
+
+
+class Forbidden(CallerError):
+    pass
+
+
+class NotFound(CallerError):
+    pass
+
+
+class Conflict(CallerError):
+    pass
+
+
+class ModelError(HeadraceError):
+    pass
+
+
+class ModelRefused(ModelError):
+    pass
+
+
+class ModelFailed(ModelError):
+    pass
+
+
+class UpstreamError(HeadraceError):
+    retryable = True
+
+
+class PlatformError(HeadraceError):
+    retryable = True
+
+
+class Overloaded(PlatformError):
+    pass
+
+
+class Unavailable(PlatformError):
+    pass

@@ -1,0 +1,56 @@
+"""Where a request goes: the traffic policy of an endpoint and the decision it leads to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+BUCKETS = 10_000  # a share is given in these: 1 % = 100
+
+
+class Reason(StrEnum):
+    """Why a request went to its variant."""
+
+    FORCED = "forced"  # the caller named a variant in x-headrace-variant
+    PINNED = "pinned"  # the caller asked for a version, stage or alias
+    RULE = "rule"  # a header rule or an allow-list matched
+    HOLDOUT = "holdout"  # the unit is held out of experiments
+    BUCKET = "bucket"  # the salted hash of the unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A request that matches goes to `variant`. Exactly one of `header` and `units` is set.
+
+    `header`: (lower-case name, value), such as ("x-canary", "true"). `units`: an allow-list of unit ids.
+    """
+
+    variant: str
+    header: tuple[str, str] | None = None
+    units: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficPolicy:
+    """Order of decision: forced header → rules → holdout → bucket.
+
+    bucket = hash(salt:unit) mod 10,000. The candidate owns [0, share), so widening its share never moves a unit that it
+    already has; everyone else goes to the baseline.
+    """
+
+    baseline: str
+    candidate: str = ""
+    share: int = 0  # of BUCKETS, to the candidate
+    salt: str = ""
+    rules: tuple[Rule, ...] = ()
+    holdout: int = 0  # of BUCKETS (own salt), always baseline and never counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """`counted` is true when the unit was assigned by its bucket, so that it may serve as evidence."""
+
+    variant: str
+    reason: Reason
+    sticky: bool
+    counted: bool
