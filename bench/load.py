@@ -1,4 +1,5 @@
 """A load generator on bare sockets: keep-alive connections that each send the next request when the answer is there.
+A SIGTERM ends it early; what it saw until then is its result.
 
 Used by the benchmarks, the fault tests and nothing else. `python -m bench.load` runs it as a process of its own and
 prints its result as JSON, so that its CPU is not counted as the server's.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -60,10 +62,13 @@ async def drive(
     start = time.perf_counter()
     numbers = iter(range(sys.maxsize))
 
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+
     async def connection() -> None:
         reader: asyncio.StreamReader | None = None
         writer: asyncio.StreamWriter | None = None
-        while (now := time.perf_counter()) - start < seconds:
+        while (now := time.perf_counter()) - start < seconds and not stop.is_set():
             number = next(numbers)
             if rate and (due := start + number / rate) > now:
                 await asyncio.sleep(due - now)
