@@ -17,7 +17,7 @@ ROUNDS = 3
 
 
 def compare(platform: Platform, folder: Path) -> list[Cost]:
-    """The two servers in turn, A B A B …, so that a drift of the machine's speed meets both; the median round of each."""
+    """The servers in turn, so that a drift of the machine's speed meets all; the median round of each."""
     row = [load_digits().data[0].tolist()]
     data = platform.pid("data")
     ours = ("headrace /predict", data, platform.port, "/predict", [{"model": "digits", "inputs": row}])
