@@ -10,7 +10,8 @@ HeadraceError
 │   └── Conflict          the state does not allow it: a second release, a release already ended
 ├── ModelError            the model is to blame
 │   ├── ModelRefused      not loaded: checksum, unsafe format, parity, signature
-│   └── ModelFailed       it raised, died, or answered outside its signature
+│   ├── ModelFailed       it raised, died, or answered outside its signature
+│   └── TimedOut          it did not answer within the endpoint's time limit
 ├── UpstreamError         MLflow or another service answered wrongly or not at all
 └── PlatformError         Headrace is to blame
     ├── Overloaded        a bounded queue is full; try again after `retry_after` seconds
@@ -81,6 +82,10 @@ class ModelRefused(ModelError):
 
 
 class ModelFailed(ModelError):
+    pass
+
+
+class TimedOut(ModelError):
     pass
 
 
