@@ -1,0 +1,19 @@
+"""One whole platform for all tests that need real processes; a test that harms it starts its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bench.running import Platform
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """`headrace up` on an empty folder, with `digits` (two versions, one deployed) and `custom` (a model host)."""
+    with Platform(tmp_path_factory.mktemp("platform") / "home") as running:
+        running.train("digits", "digits", "custom")
+        running.run("deploy", "models:/digits/1", "--endpoint", "digits")
+        running.run("deploy", "models:/custom/1", "--endpoint", "custom")
+        yield running
