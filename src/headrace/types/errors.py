@@ -22,9 +22,14 @@ from __future__ import annotations
 
 
 class HeadraceError(Exception):
-    """`message` is for a person; `field` names the offending part; `hint` says what to do next."""
+    """`message` is for a person; `field` names the offending part; `hint` says what to do next.
+
+    `trace_id` and `variant` are filled in when the error ended a call that is in the journal.
+    """
 
     retryable = False
+    trace_id = ""
+    variant = ""
 
     def __init__(
         self,
