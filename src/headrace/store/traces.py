@@ -212,7 +212,7 @@ def _assessment(feedback: Feedback) -> dict[str, Any]:
 
 
 def _expectation(value: Any) -> dict[str, Any]:
-    """Plain where MLflow keeps the value as it is. A plain 7 would be stored, and searched, as 7.0: so it goes as JSON."""
+    """Plain where MLflow keeps the value as it is. A plain 7 would be stored and searched as 7.0: it goes as JSON."""
     if isinstance(value, bool | str):
         return {"value": value}
     return {
