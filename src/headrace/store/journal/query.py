@@ -1,0 +1,330 @@
+"""Calls by time, endpoint, variant, status, unit or trace id, from the archive and what is not in it yet.
+
+Called by the control plane (traces, export) in threads. Decides which files a question needs: the manifest knows each
+file's times and trace ids. Each row comes once, also while the archive turns: a question holds open the segments that
+its manifest does not cover, and starts over when the manifest was written meanwhile. Order is (time, trace id).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import duckdb
+import msgspec
+
+from headrace.store.journal.manifest import Manifest, ParquetFile, load_manifest, manifest_stamp
+from headrace.store.journal.records import BadLine, CallRow, decode_row, parse, text_of
+from headrace.store.journal.segments import (
+    BLOCK,
+    SegmentView,
+    floor,
+    next_number,
+    open_segment,
+    planes,
+    read_lines,
+)
+from headrace.types.call import Call, CallStatus
+from headrace.types.errors import Unavailable
+
+BATCH = 1000
+GROUP = 32  # files in one statement at most
+TRIES = 100
+
+Row = dict[str, Any]
+Key = tuple[float, str]
+_key = itemgetter("time", "trace_id")
+
+
+class Wanted(TypedDict, total=False):
+    """What a caller may ask for; None is anything. `since` is included, `until` is not."""
+
+    since: float | None
+    until: float | None
+    endpoint: str | None
+    variant: str | None
+    status: CallStatus | None
+    unit: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """What is wanted, as a test for files and rows and as SQL. `before` and `behind` are where a page ended."""
+
+    since: float | None = None
+    until: float | None = None
+    endpoint: str | None = None
+    variant: str | None = None
+    status: str | None = None
+    unit: str | None = None
+    before: Key | None = None
+    behind: Key | None = None
+
+    def touches(self, file: ParquetFile) -> bool:
+        return not (
+            (self.since is not None and file.last < self.since)
+            or (self.until is not None and file.first >= self.until)
+            or (self.before is not None and (file.first, "") > self.before)
+            or (self.behind is not None and file.last < self.behind[0])
+        )
+
+    def covers(self, file: ParquetFile) -> bool:
+        """All rows of the file are wanted."""
+        narrow = (self.endpoint, self.variant, self.status, self.unit, self.before, self.behind)
+        return (
+            all(value is None for value in narrow)
+            and (self.since is None or file.first >= self.since)
+            and (self.until is None or file.last < self.until)
+        )
+
+    def admits(self, row: CallRow) -> bool:
+        key = (row.time, row.trace_id)
+        return (
+            (self.since is None or row.time >= self.since)
+            and (self.until is None or row.time < self.until)
+            and all(value is None or getattr(row, name) == value for name, value in self._equals())
+            and (self.before is None or key < self.before)
+            and (self.behind is None or key > self.behind)
+        )
+
+    def sql(self) -> tuple[str, Row]:
+        """A condition, and the values it names."""
+        values: Row = {}
+        terms = ["true"]
+        for name, term in (("since", "time >= $since"), ("until", "time < $until")):
+            if (bound := getattr(self, name)) is not None:
+                terms.append(term)
+                values[name] = bound
+        for name, value in self._equals():
+            if value is not None:
+                terms.append(f"{name} = ${name}")
+                values[name] = value
+        for key, sign in ((self.before, "<"), (self.behind, ">")):
+            if key is not None:  # the first term alone lets DuckDB skip row groups
+                terms.append(f"time {sign}= $key_time AND (time {sign} $key_time OR trace_id {sign} $key_id)")
+                values["key_time"], values["key_id"] = key
+        return " AND ".join(terms), values
+
+    def _equals(self) -> tuple[tuple[str, str | None], ...]:
+        return (
+            ("endpoint", self.endpoint),
+            ("variant", self.variant),
+            ("status", self.status),
+            ("unit", self.unit),
+        )
+
+
+def page_key(call: Call) -> Key:
+    """What the next page's `after` is, given the last call of this one."""
+    return call.time, call.trace_id
+
+
+class JournalQuery:
+    """Safe to use from several threads."""
+
+    def __init__(self, folder: Path, *, threads: int = 2) -> None:
+        self._folder = folder
+        self._connection = duckdb.connect(config={"threads": threads, "autoinstall_known_extensions": False})
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def calls(
+        self, *, limit: int = 100, newest_first: bool = True, after: Key | None = None, **wanted: Unpack[Wanted]
+    ) -> list[Call]:
+        """One page. `after`: page_key of the last call of the page before."""
+        where = Filter(**wanted, before=after if newest_first else None, behind=None if newest_first else after)
+        files, raw = self._snapshot(where)
+        page = _Page(limit=limit, newest_first=newest_first)
+        page.add(raw)
+        pending = deque(sorted(files, key=lambda f: -f.last if newest_first else f.first))
+        size = 1
+        while pending and page.wants(pending[0]):
+            group = [pending.popleft() for _ in range(min(size, len(pending)))]
+            page.add(self._top(group, where, limit, newest_first))
+            size = min(size * 2, GROUP)  # nothing found so far: look wider
+        return [_call(row) for row in page.rows]
+
+    def call(self, trace_id: str) -> Call | None:
+        """Trace ids begin with their time, so their order tells which file can have one."""
+        with ExitStack() as stack:
+            manifest, views = self._hold(stack)
+            files = [file for file in manifest.calls if file.low <= trace_id <= file.high]
+            if files:
+                for row in self._rows(files, "trace_id = $trace_id", {"trace_id": trace_id}):
+                    return _call(row)
+            for view in reversed(views):
+                if (found := _find(view, trace_id)) is not None:
+                    return _call(_plain(found))
+        return None
+
+    def scan(
+        self, since: float | None = None, until: float | None = None, endpoint: str | None = None
+    ) -> Iterator[list[Call]]:
+        """All that match as of now, oldest first, in batches; whatever is appended meanwhile is not in it."""
+        where = Filter(since=since, until=until, endpoint=endpoint)
+        files, raw = self._snapshot(where)
+        condition, values = where.sql()
+        sources = [(file.first, self._rows([file], condition, values)) for file in files]
+        if raw:
+            raw.sort(key=_key)
+            sources.append((raw[0]["time"], iter(raw)))
+        batch: list[Call] = []
+        for row in _merge(sources):
+            batch.append(_call(row))
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def count(self, **wanted: Unpack[Wanted]) -> int:
+        where = Filter(**wanted)
+        files, raw = self._snapshot(where)
+        total = len(raw) + sum(file.rows for file in files if where.covers(file))
+        partly = [file for file in files if not where.covers(file)]
+        condition, values = where.sql()
+        if partly:
+            for row in self._rows(partly, condition, values, select="count(*) AS calls"):
+                total += row["calls"]
+        return total
+
+    # what there is
+
+    def _snapshot(self, where: Filter) -> tuple[list[ParquetFile], list[Row]]:
+        """Files that may have matches, and the matches that are in no file yet."""
+        with ExitStack() as stack:
+            manifest, views = self._hold(stack)
+            rows = [_plain(row) for view in views for row in _calls(view) if where.admits(row)]
+        return [file for file in manifest.calls if where.touches(file)], rows
+
+    def _hold(self, stack: ExitStack) -> tuple[Manifest, list[SegmentView]]:
+        """A manifest and, held open, all segments that it does not cover. See the module's first lines."""
+        for _ in range(TRIES):
+            stamp = manifest_stamp(self._folder)
+            manifest = load_manifest(self._folder)
+            with ExitStack() as attempt:
+                views = [v for plane in planes(self._folder) for v in self._uncovered(plane, manifest, attempt)]
+                if manifest_stamp(self._folder) == stamp:
+                    stack.push(attempt.pop_all())
+                    return manifest, views
+        raise Unavailable("the journal's manifest did not stand still", retry_after=1.0)
+
+    def _uncovered(self, plane: str, manifest: Manifest, stack: ExitStack) -> Iterator[SegmentView]:
+        folder = self._folder / plane
+        number: int | None = max(manifest.mark(plane).archived, floor(folder)) + 1
+        while number is not None:
+            view = stack.enter_context(open_segment(folder, number))
+            if view is None:
+                number = next_number(folder, number)
+            else:
+                yield view
+                number += 1
+
+    # Parquet
+
+    def _top(self, files: Sequence[ParquetFile], where: Filter, limit: int, newest_first: bool) -> list[Row]:
+        condition, values = where.sql()
+        order = "DESC" if newest_first else "ASC"
+        tail = f"ORDER BY time {order}, trace_id {order} LIMIT $limit"
+        return list(self._rows(files, f"{condition} {tail}", values | {"limit": limit}))
+
+    def _rows(self, files: Sequence[ParquetFile], condition: str, values: Row, *, select: str = "*") -> Iterator[Row]:
+        """In the order of the file, for one file. A column that a file of an older version lacks comes as None."""
+        paths = [str(self._folder / file.name) for file in files]
+        source = "read_parquet($files, union_by_name = true, hive_partitioning = false)"
+        statement = f"SELECT {select} FROM {source} WHERE {condition}"  # noqa: S608  our own words: values are bound
+        with self._connection.cursor() as cursor:
+            try:
+                cursor.execute(statement, values | {"files": paths})
+                names = [column[0] for column in cursor.description]
+                while rows := cursor.fetchmany(BATCH):
+                    for row in rows:
+                        yield dict(zip(names, row, strict=True))
+            except duckdb.Error as error:
+                raise Unavailable(f"the journal's archive cannot be read: {error}", retry_after=1.0) from error
+
+
+class _Page:
+    """The first `limit` rows of those added."""
+
+    def __init__(self, *, limit: int, newest_first: bool) -> None:
+        self.rows: list[Row] = []
+        self._limit, self._newest_first = limit, newest_first
+
+    def add(self, rows: list[Row]) -> None:
+        pick = heapq.nlargest if self._newest_first else heapq.nsmallest
+        self.rows = pick(self._limit, self.rows + rows, key=_key)
+
+    def wants(self, file: ParquetFile) -> bool:
+        """Whether the file, the next in order, can have a row that belongs on the page."""
+        if len(self.rows) < self._limit:
+            return True
+        last = self.rows[-1]["time"]
+        return bool(file.last >= last if self._newest_first else file.first <= last)
+
+
+def _merge(sources: list[tuple[float, Iterator[Row]]]) -> Iterator[Row]:
+    """Sorted sources into one order. One is opened when the order reaches its first time: files overlap little."""
+    pending = deque(sorted(sources, key=itemgetter(0)))
+    heap: list[tuple[float, str, int, Row, Iterator[Row]]] = []
+    opened = 0
+    while heap or pending:
+        if pending and (not heap or pending[0][0] <= heap[0][0]):
+            source = pending.popleft()[1]
+            opened += 1
+            if (row := next(source, None)) is not None:
+                heapq.heappush(heap, (row["time"], row["trace_id"], opened, row, source))
+            continue
+        _, _, index, row, source = heap[0]
+        yield row
+        if (following := next(source, None)) is None:
+            heapq.heappop(heap)
+        else:
+            heapq.heapreplace(heap, (following["time"], following["trace_id"], index, following, source))
+
+
+def _calls(view: SegmentView) -> Iterator[CallRow]:
+    offset = 0
+    while (chunk := read_lines(view, offset, limit=1 << 30, block=BLOCK)).size:
+        offset += chunk.size
+        for line in chunk.lines:
+            if (row := _call_row(line)) is not None:
+                yield row
+
+
+def _find(view: SegmentView, trace_id: str) -> CallRow | None:
+    """Search the bytes first: decoding all lines would take ten times as long."""
+    wanted, offset = trace_id.encode(), 0
+    while (chunk := read_lines(view, offset, limit=1 << 30, block=BLOCK)).size:
+        offset += chunk.size
+        for line in chunk.lines:
+            if wanted in line and (row := _call_row(line)) is not None and row.trace_id == trace_id:
+                return row
+    return None
+
+
+def _call_row(line: bytes) -> CallRow | None:
+    try:
+        return decode_row(line).call
+    except BadLine:
+        return None
+
+
+def _plain(row: CallRow) -> Row:
+    return msgspec.structs.asdict(row) | {"input": text_of(row.input), "output": text_of(row.output)}
+
+
+def _call(row: Row) -> Call:
+    """None is an absent value, or a column that is younger than the file: both are the field's default."""
+    values = {name: value for name, value in row.items() if value is not None}
+    for name in ("input", "output"):
+        if name in values:
+            values[name] = parse(values[name])
+    return msgspec.convert(values, Call)
