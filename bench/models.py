@@ -58,6 +58,7 @@ def register(name: str) -> None:
             registered_model_name=name,
             serialization_format="cloudpickle" if name == "custom" else "skops",
             skops_trusted_types=["sklearn.tree._tree.Tree"] if name == "forest" else None,
+            pip_requirements=["mlflow", "scikit-learn"],  # given, because the search for them takes seconds
         )
 
 
