@@ -1,0 +1,138 @@
+"""The control plane, as a Python object: what the command line does, a program can do with this.
+
+    with Admin("http://127.0.0.1:8001") as admin:
+        admin.deploy("digits", "models:/digits/1")
+        release = admin.release("digits", "models:/digits/2")
+
+Answers are the admin API's JSON, as it is documented at /docs of the control plane. Raises the classes of types/errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+from headrace.client.wire import Wire
+
+_API = "/api/v1"
+
+Json = dict[str, Any]
+
+
+def _ignore(_: str) -> None:
+    pass
+
+
+class Admin:
+    def __init__(self, url: str, *, token: str = "", actor: str = "", timeout: float = 30.0) -> None:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        if actor:
+            headers["x-headrace-actor"] = actor
+        self._wire = Wire(url, headers=headers, timeout=timeout)
+        self.url = self._wire.url
+
+    def __enter__(self) -> Admin:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def status(self) -> Json:
+        return _object(self._wire.get(f"{_API}/status"))
+
+    def endpoints(self) -> list[Json]:
+        return _list(self._wire.get(f"{_API}/endpoints"), "endpoints")
+
+    def endpoint(self, name: str) -> Json:
+        return _object(self._wire.get(f"{_API}/endpoints/{_part(name)}"))
+
+    def deploy(self, endpoint: str, model: str, *, on_progress: Callable[[str], None] = _ignore) -> Json:
+        """Put a model version live on an endpoint, with all its traffic."""
+        path = f"{_API}/endpoints/{_part(endpoint)}/deploy"
+        return _object(self._wire.stream(path, {"model": model}, on_progress))
+
+    def release(
+        self,
+        endpoint: str,
+        candidate: str,
+        *,
+        plan: Json | None = None,
+        on_progress: Callable[[str], None] = _ignore,
+    ) -> Json:
+        """Start to move an endpoint's traffic to a candidate; `plan` overrides parts of the default plan."""
+        body: Json = {"candidate": candidate} | ({"plan": plan} if plan else {})
+        return _object(self._wire.stream(f"{_API}/endpoints/{_part(endpoint)}/releases", body, on_progress))
+
+    def releases(self, *, endpoint: str | None = None, limit: int | None = None) -> list[Json]:
+        """The newest first."""
+        return _list(self._wire.get(f"{_API}/releases", endpoint=endpoint, limit=limit), "releases")
+
+    def find_release(self, release_id: str) -> Json:
+        return _object(self._wire.get(f"{_API}/releases/{_part(release_id)}"))
+
+    def intervals(self, release_id: str) -> list[Json]:
+        return _list(self._wire.get(f"{_API}/releases/{_part(release_id)}/intervals"), "intervals")
+
+    def pause(self, release_id: str, *, reason: str = "") -> Json:
+        return self._act(release_id, "pause", reason)
+
+    def resume(self, release_id: str, *, reason: str = "") -> Json:
+        return self._act(release_id, "resume", reason)
+
+    def promote(self, release_id: str, *, reason: str = "") -> Json:
+        """All traffic to the candidate now, whatever the evidence says."""
+        return self._act(release_id, "promote", reason)
+
+    def abort(self, release_id: str, *, reason: str = "") -> Json:
+        """All traffic back to the baseline now."""
+        return self._act(release_id, "abort", reason)
+
+    def traces(self, **selection: Any) -> list[Json]:
+        return _list(self._wire.get(f"{_API}/traces", **selection), "traces")
+
+    def trace(self, trace_id: str) -> Json:
+        return _object(self._wire.get(f"{_API}/traces/{_part(trace_id)}"))
+
+    def audit(self, *, limit: int | None = None) -> list[Json]:
+        return _list(self._wire.get(f"{_API}/audit", limit=limit), "entries")
+
+    def live(self, endpoint: str) -> Json:
+        return _object(self._wire.get(f"{_API}/live", endpoint=endpoint))
+
+    def models(self) -> list[Any]:
+        return _list(self._wire.get("/models"), "models")
+
+    def versions(self, model: str) -> list[Json]:
+        return _list(self._wire.get(f"/models/{_part(model)}/versions"), "versions")
+
+    def move_stage(self, model: str, version: int, stage: str) -> Json:
+        path = f"/models/{_part(model)}/stage"
+        return _object(self._wire.post(path, {"version": version, "stage": stage}))
+
+    def export(self, write: Callable[[bytes], Any], **selection: Any) -> dict[str, str]:
+        """The flywheel's data set, written piece by piece; answers the headers, which name the dataset version."""
+        return dict(self._wire.download("/export", write, **selection))
+
+    def _act(self, release_id: str, action: str, reason: str) -> Json:
+        return _object(self._wire.post(f"{_API}/releases/{_part(release_id)}/{action}", {"reason": reason}))
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _object(content: Any) -> Json:
+    return content if isinstance(content, dict) else {"value": content}
+
+
+def _list(content: Any, name: str) -> list[Any]:
+    """A list, bare or under its name: `{"releases": […]}`."""
+    found = content.get(name, []) if isinstance(content, dict) else content
+    return list(found)

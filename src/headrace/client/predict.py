@@ -1,0 +1,91 @@
+"""The data plane, as a Python object: what an application calls.
+
+    with Headrace("http://127.0.0.1:8000") as headrace:
+        answer = headrace.predict("digits", [[0, 0, 5, …]], user="ann")
+        headrace.feedback(answer.trace_id, correction=3)
+
+Raises the classes of types/errors: BadInput names the field, Overloaded says when to try again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+from headrace.client.wire import Wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    result: Any
+    trace_id: str  # send what the user says about it to `feedback`
+    model_version: str
+    latency_ms: float
+
+
+class Headrace:
+    def __init__(self, url: str = "http://127.0.0.1:8000", *, key: str = "", timeout: float = 35.0) -> None:
+        self._wire = Wire(url, headers={"authorization": f"Bearer {key}"} if key else {}, timeout=timeout)
+        self.url = self._wire.url
+
+    def __enter__(self) -> Headrace:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def predict(
+        self,
+        model: str,
+        inputs: Any,
+        *,
+        user: str | None = None,
+        stage: str | None = None,
+        version: int | str | None = None,
+    ) -> Prediction:
+        """`user` keeps one person on one variant; `stage` or `version` asks for a certain one."""
+        wanted = {"user": user, "stage": stage, "version": version}
+        body = {"model": model, "inputs": inputs} | {k: v for k, v in wanted.items() if v is not None}
+        answer = self._wire.post("/predict", body)
+        return Prediction(
+            result=answer["result"],
+            trace_id=answer["trace_id"],
+            model_version=str(answer["model_version"]),
+            latency_ms=float(answer["latency_ms"]),
+        )
+
+    def feedback(
+        self,
+        trace_id: str,
+        *,
+        rating: bool | None = None,
+        correction: Any = None,
+        comment: str | None = None,
+        rater: str | None = None,
+    ) -> tuple[str, ...]:
+        """Kept on disk when this returns. To say the same again changes nothing; `rater` is who says it."""
+        said = {"user_rating": rating, "corrected_output": correction, "comment": comment, "rater": rater}
+        body = {"trace_id": trace_id} | {k: v for k, v in said.items() if v is not None}
+        return tuple(self._wire.post("/feedback", body)["feedback"])
+
+    def models(self) -> list[Any]:
+        answer = self._wire.get("/models")
+        return list(answer["models"] if isinstance(answer, dict) else answer)
+
+    def versions(self, model: str) -> list[Any]:
+        answer = self._wire.get(f"/models/{quote(model, safe='')}/versions")
+        return list(answer["versions"] if isinstance(answer, dict) else answer)
+
+    def health(self) -> dict[str, Any]:
+        """Also when it is not ready: then it says why."""
+        return self._wire.peek("/health")
+
+    def metrics(self) -> dict[str, Any]:
+        return dict(self._wire.get("/metrics"))
