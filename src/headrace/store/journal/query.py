@@ -236,7 +236,7 @@ class JournalQuery:
         return list(self._rows(files, f"{condition} {tail}", values | {"limit": limit}))
 
     def _rows(self, files: Sequence[ParquetFile], condition: str, values: Row, *, select: str = "*") -> Iterator[Row]:
-        """In the order of the file, for one file. A column that a file of an older version lacks comes as None."""
+        """In the order of the file, for one file. Without absent values, and columns that are younger than the file."""
         paths = [str(self._folder / file.name) for file in files]
         source = "read_parquet($files, union_by_name = true, hive_partitioning = false)"
         statement = f"SELECT {select} FROM {source} WHERE {condition}"  # noqa: S608  our own words: values are bound
@@ -246,7 +246,7 @@ class JournalQuery:
                 names = [column[0] for column in cursor.description]
                 while rows := cursor.fetchmany(BATCH):
                     for row in rows:
-                        yield dict(zip(names, row, strict=True))
+                        yield {name: value for name, value in zip(names, row, strict=True) if value is not None}
             except duckdb.Error as error:
                 raise Unavailable(f"the journal's archive cannot be read: {error}", retry_after=1.0) from error
 
@@ -318,12 +318,16 @@ def _call_row(line: bytes) -> CallRow | None:
 
 
 def _plain(row: CallRow) -> Row:
-    return msgspec.structs.asdict(row) | {"input": text_of(row.input), "output": text_of(row.output)}
+    values = msgspec.structs.asdict(row)
+    for name in ("input", "output"):
+        if (text := text_of(values.pop(name))) is not None:
+            values[name] = text
+    return values
 
 
 def _call(row: Row) -> Call:
-    """None is an absent value, or a column that is younger than the file: both are the field's default."""
-    values = {name: value for name, value in row.items() if value is not None}
+    """What the row lacks has the field's default."""
+    values = row.copy()
     for name in ("input", "output"):
         if name in values:
             values[name] = parse(values[name])

@@ -73,6 +73,7 @@ class BadLine(ValueError):
     """A line that is no record: torn by a crash, damaged on the disk, or of a kind not known here."""
 
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # the last: JSON nested too deep
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Line)
 _row_decoder = msgspec.json.Decoder(RowLine)
@@ -101,7 +102,7 @@ def _line(start: bytes, body: bytes) -> bytes:
 def decode(line: bytes) -> Record:
     try:
         found = _decoder.decode(line)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise BadLine(f"not a record: {error}: {line[:80]!r}") from error
     record = found.call or found.feedback or found.event
     if record is None:
@@ -113,7 +114,7 @@ def decode_row(line: bytes) -> RowLine:
     """As `decode`, without parsing input, output and value."""
     try:
         return _row_decoder.decode(line)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise BadLine(f"not a record: {error}: {line[:80]!r}") from error
 
 
@@ -138,7 +139,7 @@ def parse(text: str | None) -> Any:
         return None
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return text
 
 

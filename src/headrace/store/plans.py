@@ -1,0 +1,71 @@
+"""Numbered plans, and with them the endpoints: what the control plane decides and data planes follow.
+
+`publish` is called in the same transaction as the decision that caused it, so that state and plan never disagree.
+Data planes call `revision` (one indexed row) some twenty times a second, and `latest` when it has moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, delete, func, insert, select, text
+
+from headrace.store import endpoints as endpoint_rows
+from headrace.store.tables import pack, plan, unpack
+from headrace.types.endpoint import Endpoint, Plan
+
+KEEP = 500  # plans kept for the history; a data plane only ever needs the newest
+
+
+def publish(
+    conn: Connection, endpoints: Sequence[Endpoint], *, reason: str, now: float, keys: tuple[str, ...] = ()
+) -> Plan:
+    """`endpoints` is the whole set: one that is missing is gone. Revisions have no gaps, also with many publishers."""
+    _queue(conn)
+    number = revision(conn) + 1
+    known = {e.name: e for e in endpoint_rows.all(conn)}
+    stamped = tuple(_stamp(e, known.get(e.name), number) for e in endpoints)
+    made = Plan(revision=number, created=now, endpoints=stamped, keys=keys, reason=reason)
+    conn.execute(insert(plan).values(revision=number, created=now, reason=reason, body=pack(made)))
+    conn.execute(delete(plan).where(plan.c.revision <= number - KEEP))
+    endpoint_rows.replace_all(conn, stamped)
+    return made
+
+
+def _queue(conn: Connection) -> None:
+    """One publisher at a time. On SQLite a write transaction is alone already."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("LOCK TABLE plan IN EXCLUSIVE MODE"))
+
+
+def _stamp(new: Endpoint, old: Endpoint | None, number: int) -> Endpoint:
+    unchanged = old is not None and replace(new, revision=old.revision) == old
+    return replace(new, revision=old.revision if old is not None and unchanged else number)
+
+
+def revision(conn: Connection) -> int:
+    """Of the newest plan; 0 when there is none."""
+    return conn.scalar(select(func.max(plan.c.revision))) or 0
+
+
+def latest(conn: Connection) -> Plan | None:
+    body = conn.execute(select(plan.c.body).order_by(plan.c.revision.desc()).limit(1)).scalar_one_or_none()
+    return unpack(body, Plan) if body else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanLine:
+    """A plan in the history, without its body."""
+
+    revision: int
+    created: float
+    reason: str
+
+
+def history(conn: Connection, *, limit: int = 50) -> tuple[PlanLine, ...]:
+    """Newest first."""
+    rows = conn.execute(
+        select(plan.c.revision, plan.c.created, plan.c.reason).order_by(plan.c.revision.desc()).limit(limit)
+    )
+    return tuple(PlanLine(revision=r.revision, created=r.created, reason=r.reason) for r in rows)
