@@ -69,13 +69,13 @@ def run_job(
         timer.start()
         try:
             result = _converse(child, payload, on_progress)
+            if result is not None:
+                return result  # nobody waits for the child to tidy up its libraries: that takes up to a second
             code = child.wait()
         finally:
             timer.cancel()
             _kill_group(child)
-        if result is None or code != 0:
-            raise ModelFailed(_cause(code, late=late.is_set(), timeout=timeout, memory_mb=memory_mb) + _tail(errors))
-        return result
+        raise ModelFailed(_cause(code, late=late.is_set(), timeout=timeout, memory_mb=memory_mb) + _tail(errors))
 
 
 def scrubbed_environment(home: str) -> dict[str, str]:
