@@ -149,6 +149,8 @@ class Supervisor:
                 break
             failures = 1 if healthy and time.monotonic() - began >= HEALTHY_SECONDS else failures + 1
             await self._back_off(child, failures=failures, ended=how_ended(code))
+        if self._statuses[child.name].state is State.WAITING:
+            self._set(child, detail="")  # there is no next start
         self._set(child, state=State.STOPPED, pid=0)
 
     async def _start(self, child: Child) -> Process:

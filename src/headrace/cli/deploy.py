@@ -1,0 +1,72 @@
+"""`headrace deploy`: a model version, live on an endpoint with all its traffic.
+
+Called by people and pipelines. The control plane does the work; this shows its progress and the proof.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from headrace.cli.options import ControlUrl, Home, Json, admin
+from headrace.cli.show import emit, progress, say
+from headrace.types.errors import BadInput
+
+
+def deploy(
+    model: Annotated[str, typer.Argument(help="models:/NAME/VERSION, models:/NAME@ALIAS or models:/NAME/STAGE")],
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", "-e", help="Name that applications call. Default: the model's name.")
+    ] = None,
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """Serve a registered model version: checksum, conversion, proof of parity, then all traffic.
+
+    \b
+    Example:
+        headrace deploy models:/digits/1 --endpoint digits
+    """
+    name = endpoint or model_name(model)
+    with admin(home, url) as control, progress(f"deploying {model}", quiet=json) as tell:
+        live = control.deploy(name, model, on_progress=tell)
+        seconds = tell.seconds
+    if json:
+        emit(live)
+        return
+    say(f"[bold green]live[/] after {seconds:.1f} s: {escape(model)} answers all calls to {escape(name)}")
+    for line in proof(live):
+        say(f"  {escape(line)}")
+
+
+def model_name(uri: str) -> str:
+    scheme, _, rest = uri.partition(":/")
+    name = rest.strip("/").split("/")[0].split("@")[0]
+    if scheme != "models" or not name:
+        raise BadInput(
+            f"{uri!r} does not name a registered model",
+            field="model",
+            hint="write models:/NAME/VERSION, models:/NAME@ALIAS or models:/NAME/STAGE",
+        )
+    return name
+
+
+def proof(endpoint: dict[str, Any]) -> list[str]:
+    """How the version that now answers was made, and what shows that it answers like the original."""
+    baseline = endpoint.get("policy", {}).get("baseline")
+    variant: dict[str, Any] = next((v for v in endpoint.get("variants", []) if v.get("name") == baseline), {})
+    package = variant.get("package", {})
+    parity = package.get("parity") or {}
+    lines = []
+    if package:
+        lines.append(f"runtime {package.get('runtime')}, package {str(package.get('id'))[:12]}")
+    if parity:
+        lines.append(
+            f"parity: {parity['rows']} rows compared ({parity['split_rows']} of them on split points), "
+            f"{parity['label_flips']} labels differ, scores differ by {parity['max_difference']:.2g} at most"
+        )
+        lines += [f"tried before: {what}" for what in parity.get("tried", [])]
+    return lines

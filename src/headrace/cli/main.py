@@ -1,0 +1,90 @@
+"""The command line's root: which commands there are, and what an error means to the shell.
+
+Run as `headrace` and as `python -m headrace.cli.main`. Exit status: 0 done · 1 it did not work · 2 wrong use ·
+3 nothing runs or answers there · 4 a release is paused and waits for a person · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+import headrace
+from headrace.cli import release
+from headrace.cli.demo.command import demo
+from headrace.cli.deploy import deploy
+from headrace.cli.models import models, stage
+from headrace.cli.predict import predict
+from headrace.cli.show import fail, say
+from headrace.cli.status import logs, status
+from headrace.cli.traces import export, feedback, traces
+from headrace.cli.up import down, up
+from headrace.types.errors import BadInput, HeadraceError, PlatformError, UpstreamError
+
+FAILED, MISUSED, UNREACHABLE = 1, 2, 3
+
+app = typer.Typer(
+    name="headrace",
+    help="From a training record to production traffic, and back.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # \b keeps an example's lines in plain help
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        say(headrace.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """From a training record to production traffic, and back.
+
+    \b
+    Example:
+        headrace up
+        headrace deploy models:/digits/1 --endpoint digits
+        headrace release digits --candidate models:/digits/2 --canary
+    """
+
+
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(up, down, status, logs),
+    *(deploy, models, stage),
+    *(predict, feedback, traces, export),
+    demo,
+)
+for command in COMMANDS:
+    app.command()(command)
+app.add_typer(release.app, name="release")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    try:
+        app(arguments, prog_name="headrace")
+    except HeadraceError as error:
+        fail(error.sentence())
+        sys.exit(status_of(error))
+    except OSError as error:
+        fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        sys.exit(FAILED)
+
+
+def status_of(error: HeadraceError) -> int:
+    if isinstance(error, BadInput):
+        return MISUSED
+    return UNREACHABLE if isinstance(error, PlatformError | UpstreamError) else FAILED
+
+
+if __name__ == "__main__":
+    main()

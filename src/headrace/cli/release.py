@@ -1,0 +1,294 @@
+"""`headrace release`: move an endpoint's traffic to another version, as evidence allows.
+
+`headrace release digits --candidate models:/digits/2` starts one and watches it; it is short for `release start …`.
+The other commands look at a release or decide in its place. All take the id of a release or the name of its endpoint.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from headrace.cli.options import ControlUrl, Home, Json, admin
+from headrace.cli.show import Progress, ago, emit, progress, say, share, table
+from headrace.client.admin import Admin
+from headrace.types.errors import BadInput, NotFound
+from headrace.types.release import Phase
+
+UNDECIDED = 4  # exit status: it is paused and waits for a person
+_LOOK_SECONDS = 0.4
+
+Which = Annotated[str, typer.Argument(metavar="RELEASE", help="Id of a release, or an endpoint: its newest one.")]
+Reason = Annotated[str, typer.Option("--reason", "-r", help="Kept in the audit log.")]
+
+
+class StartsByName(TyperGroup):
+    """`release digits …` means `release start digits …`. An endpoint called "status" needs the long form."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["start", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=StartsByName,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Release a version: headrace release ENDPOINT --candidate models:/NAME/VERSION --canary",
+)
+
+
+@app.command()
+def start(  # noqa: PLR0913 - each option of a command is an argument
+    endpoint: Annotated[str, typer.Argument(help="Whose traffic moves.")],
+    candidate: Annotated[str, typer.Option("--candidate", help="models:/NAME/VERSION, @ALIAS or stage.")],
+    canary: Annotated[bool, typer.Option("--canary", help="A growing share of users (the only strategy yet).")] = True,
+    shares: Annotated[str | None, typer.Option("--shares", help="Percentages of users, such as 1,5,25,50,100.")] = None,
+    step_seconds: Annotated[float | None, typer.Option("--step-seconds", help="Shortest time on a step.")] = None,
+    min_units: Annotated[
+        int | None, typer.Option("--min-units", help="Fewest users the candidate answers a step.")
+    ] = None,
+    alpha: Annotated[float | None, typer.Option("--alpha", help="Risk of rolling back a harmless candidate.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Start it and return; do not watch.")] = False,
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """Start a release and watch it to its end. Exit status 0: promoted; 1: rolled back or failed; 4: paused.
+
+    \b
+    Example:
+        headrace release digits --candidate models:/digits/2 --canary
+        headrace release start digits --candidate models:/digits/2 --step-seconds 30 --detach
+    """
+    plan = plan_of(shares=shares, step_seconds=step_seconds, min_units=min_units, alpha=alpha)
+    with admin(home, url) as control, progress(f"preparing {candidate}", quiet=json) as tell:
+        release = control.release(endpoint, candidate, plan=plan, on_progress=tell)
+        if not detach:
+            release = watch(lambda: control.find_release(release["id"]), tell)
+    if json:
+        emit(release)
+    elif detach:
+        say(f"started [bold]{release['id']}[/]; watch it with headrace release watch {release['id']}")
+    else:
+        say(ending(release))
+    if not detach:
+        raise typer.Exit(exit_of(release))
+
+
+@app.command("watch")
+def watch_(which: Which, home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
+    """Watch a release to its end. Exit status as for start.
+
+    \b
+    Example:
+        headrace release watch digits
+    """
+    with admin(home, url) as control, progress("watching", quiet=json) as tell:
+        found = find(control, which)["id"]
+        release = watch(lambda: control.find_release(found), tell)
+    emit(release) if json else say(ending(release))
+    raise typer.Exit(exit_of(release))
+
+
+@app.command("list")
+def list_(
+    endpoint: Annotated[str | None, typer.Option("--endpoint", "-e", help="Of this endpoint alone.")] = None,
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """List releases, the newest first.
+
+    \b
+    Example:
+        headrace release list --endpoint digits
+    """
+    with admin(home, url) as control:
+        found = control.releases(endpoint=endpoint)
+    if json:
+        emit(found)
+        return
+    rows = [
+        (r["id"], r["endpoint"], r["candidate"], r["phase"], share_of(r), ago(r["created"]), reason_of(r))
+        for r in found
+    ]
+    table(
+        ("release", "endpoint", "candidate", "phase", "share", "started", "reason"),
+        rows,
+        empty="no release yet: headrace release ENDPOINT --candidate models:/NAME/VERSION --canary",
+    )
+
+
+@app.command()
+def status(which: Which, home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
+    """Show where a release stands, why, and what happened so far.
+
+    \b
+    Example:
+        headrace release status digits
+    """
+    with admin(home, url) as control:
+        release = find(control, which)
+    if json:
+        emit(release)
+    else:
+        _show(release)
+
+
+@app.command()
+def pause(which: Which, reason: Reason = "", home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
+    """Freeze a release: shares stay as they are until it is resumed.
+
+    \b
+    Example:
+        headrace release pause digits --reason "marketing campaign"
+    """
+    _act(which, lambda control, found: control.pause(found, reason=reason), home=home, url=url, json=json)
+
+
+@app.command()
+def resume(which: Which, reason: Reason = "", home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
+    """Let a paused release go on where it stood.
+
+    \b
+    Example:
+        headrace release resume digits
+    """
+    _act(which, lambda control, found: control.resume(found, reason=reason), home=home, url=url, json=json)
+
+
+@app.command()
+def promote(which: Which, reason: Reason = "", home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
+    """Give the candidate all traffic now, whatever the evidence says.
+
+    \b
+    Example:
+        headrace release promote digits --reason "tested by hand"
+    """
+    _act(which, lambda control, found: control.promote(found, reason=reason), home=home, url=url, json=json)
+
+
+@app.command()
+def abort(which: Which, reason: Reason = "", home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
+    """Give the baseline all traffic again, now.
+
+    \b
+    Example:
+        headrace release abort digits --reason "wrong candidate"
+    """
+    _act(which, lambda control, found: control.abort(found, reason=reason), home=home, url=url, json=json)
+
+
+def plan_of(
+    *, shares: str | None, step_seconds: float | None, min_units: int | None, alpha: float | None
+) -> dict[str, Any]:
+    """The parts of the default plan that are overridden, as the admin API takes them."""
+    plan: dict[str, Any] = {"min_seconds": step_seconds, "min_units": min_units, "alpha": alpha}
+    if shares is not None:
+        try:
+            plan["shares"] = [round(float(part) * 100) for part in shares.split(",")]
+        except ValueError as error:
+            raise BadInput(
+                f"{shares!r} is not a list of percentages", field="--shares", hint="such as 1,5,25,50,100"
+            ) from error
+    return {name: value for name, value in plan.items() if value is not None}
+
+
+def watch(look: Callable[[], dict[str, Any]], tell: Progress) -> dict[str, Any]:
+    """Tell each event as it happens, and on a terminal what the evidence says now; until nothing moves any more."""
+    told = 0
+    while True:
+        release = look()
+        for event in release["history"][told:]:
+            told += 1
+            at = f"{share(event['share'])}  " if event.get("share") else ""
+            tell(f"{event['name'].replace('_', ' ')}  {at}{event['detail']}")
+        phase = Phase(release["phase"])
+        if phase.ended or phase is Phase.PAUSED:
+            return release
+        tell.now(
+            f"{share_of(release)} of users on {release['candidate']}: {reason_of(release) or 'gathering evidence'}"
+        )
+        time.sleep(_LOOK_SECONDS)
+
+
+def find(control: Admin, which: str) -> dict[str, Any]:
+    if which.startswith("rel_"):
+        return control.find_release(which)
+    found = control.releases(endpoint=which)
+    if not found:
+        raise NotFound(
+            f"there is no release of an endpoint {which!r}",
+            field="release",
+            hint="headrace release list shows them all",
+        )
+    return control.find_release(found[0]["id"])
+
+
+def exit_of(release: dict[str, Any]) -> int:
+    phase = Phase(release["phase"])
+    return {Phase.PROMOTED: 0, Phase.PAUSED: UNDECIDED}.get(phase, 1)
+
+
+def ending(release: dict[str, Any]) -> str:
+    colour = {0: "green", UNDECIDED: "yellow"}.get(exit_of(release), "red")
+    seconds = (release.get("ended") or time.time()) - release["created"]
+    words = escape(reason_of(release))
+    return f"[bold {colour}]{release['phase'].replace('_', ' ')}[/] after {seconds:.1f} s: {words}"
+
+
+def share_of(release: dict[str, Any]) -> str:
+    phase, steps, at = Phase(release["phase"]), release["plan"]["steps"], release["step"]
+    if phase.ended:
+        return "100 %" if phase is Phase.PROMOTED else "0 %"
+    return share(steps[at]["share"]) if phase is not Phase.PREPARING and at < len(steps) else "0 %"
+
+
+def reason_of(release: dict[str, Any]) -> str:
+    if release["phase"] == Phase.PAUSED and release.get("paused_reason"):
+        return str(release["paused_reason"])
+    if release["history"] and Phase(release["phase"]) in (Phase.ABORTED, Phase.FAILED):
+        return str(release["history"][-1]["detail"])
+    return str((release.get("judgement") or {}).get("reason", ""))
+
+
+def _act(which: str, action: Callable[[Admin, str], dict[str, Any]], *, home: Any, url: str | None, json: bool) -> None:
+    with admin(home, url) as control:
+        release = action(control, find(control, which)["id"])
+    if json:
+        emit(release)
+    else:
+        say(f"{release['id']} of {escape(release['endpoint'])} is now [bold]{release['phase'].replace('_', ' ')}[/]")
+
+
+def _show(release: dict[str, Any]) -> None:
+    say(f"[bold]{release['id']}[/] of {escape(release['endpoint'])}: {release['baseline']} → {release['candidate']}")
+    say(f"{release['phase'].replace('_', ' ')}, {share_of(release)} of users on the candidate")
+    if reason := reason_of(release):
+        say(escape(reason))
+    say("")
+    evidence = release.get("evidence") or {}
+    table(
+        ("metric", "baseline", "candidate", "of users"),
+        [
+            (name, m["baseline_events"], m["candidate_events"], f"{m['baseline_units']} / {m['candidate_units']}")
+            for name, m in evidence.items()
+        ],
+        empty="no evidence yet",
+    )
+    say("")
+    table(
+        ("when", "event", "share", "detail", "by"),
+        [
+            (ago(e["time"]), e["name"].replace("_", " "), share(e.get("share", 0)), e["detail"], e["actor"])
+            for e in release["history"]
+        ],
+        empty="nothing has happened yet",
+    )

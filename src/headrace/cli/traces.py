@@ -1,0 +1,170 @@
+"""`headrace traces`, `feedback` and `export`: what was asked, what people said about it, and the data set of both.
+
+Called by people and scripts. Traces and the export come from the control plane, feedback goes to the data plane.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from headrace.cli.options import ControlUrl, DataUrl, Home, Json, admin, headrace
+from headrace.cli.show import ago, emit, note, say, table
+from headrace.types.call import CallStatus
+from headrace.types.errors import BadInput
+
+FORMATS = ("csv", "jsonl", "parquet")
+
+
+def traces(  # noqa: PLR0913 - each option of a command is an argument
+    trace_id: Annotated[str | None, typer.Argument(help="Show this one.")] = None,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", "-e", help="Of this endpoint.")] = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="Answered by this variant, such as v2.")] = None,
+    status: Annotated[CallStatus | None, typer.Option("--status", help="With this result.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="How many, the newest first.")] = 20,
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """List calls, the newest first, or show one with its feedback.
+
+    \b
+    Example:
+        headrace traces --endpoint digits --status failed
+        headrace traces tr-0192f0c1a2b3c4d5e6f70123456789ab
+    """
+    with admin(home, url) as control:
+        if trace_id:
+            found: Any = control.trace(trace_id)
+        else:
+            found = control.traces(endpoint=endpoint, variant=variant, status=status, limit=limit)
+    if json:
+        emit(found)
+    elif trace_id:
+        _show(found)
+    else:
+        table(
+            ("trace", "when", "endpoint", "variant", "status", "ms", "output"),
+            [
+                (
+                    *(
+                        c["trace_id"],
+                        ago(c["time"]),
+                        c["endpoint"],
+                        c["variant"],
+                        c["status"],
+                        round(c["latency_ms"], 2),
+                    ),
+                    _short(c.get("error") or c.get("output")),
+                )
+                for c in found
+            ],
+            empty="no call yet: curl -X POST …/predict, or headrace predict MODEL INPUTS",
+        )
+
+
+def feedback(  # noqa: PLR0913 - each option of a command is an argument
+    trace_id: Annotated[str, typer.Argument(help="From the answer, or its header x-headrace-trace.")],
+    up: Annotated[bool, typer.Option("--up", help="Thumbs up.")] = False,
+    down: Annotated[bool, typer.Option("--down", help="Thumbs down.")] = False,
+    correct: Annotated[str | None, typer.Option("--correct", help="What the output should have been, as JSON.")] = None,
+    comment: Annotated[str | None, typer.Option("--comment", help="In words.")] = None,
+    rater: Annotated[str | None, typer.Option("--rater", help="Who says so.")] = None,
+    home: Home = None,
+    url: DataUrl = None,
+    json: Json = False,
+) -> None:
+    """Say what a call was worth. It is on disk when this returns.
+
+    \b
+    Example:
+        headrace feedback tr-0192f0c1a2b3c4d5e6f70123456789ab --down --correct 3
+    """
+    if up and down:
+        raise BadInput("--up and --down exclude each other", field="user_rating")
+    if not (up or down or correct is not None or comment):
+        raise BadInput("nothing was said", hint="give --up, --down, --correct or --comment")
+    rating = up if up or down else None
+    corrected = parse(correct, field="--correct") if correct is not None else None
+    with headrace(home, url) as data:
+        ids = data.feedback(trace_id, rating=rating, correction=corrected, comment=comment, rater=rater)
+    if json:
+        emit({"trace_id": trace_id, "feedback": ids})
+    else:
+        say(f"kept {len(ids)} on {escape(trace_id)}")
+
+
+def export(  # noqa: PLR0913 - each option of a command is an argument
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; without it: standard output.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Of this endpoint.")] = None,
+    format: Annotated[str, typer.Option("--format", "-f", help="csv, jsonl or parquet.")] = "jsonl",  # noqa: A002
+    rating: Annotated[str | None, typer.Option("--rating", help="up or down: with this rating alone.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="From this time on, ISO 8601 or seconds.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Before this time.")] = None,
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """Export calls with feedback as a data set; a correction wins over what the model said.
+
+    \b
+    Example:
+        headrace export --model digits --format csv --out digits.csv
+    """
+    if format not in FORMATS:
+        raise BadInput(f"format is {format!r}; allowed: {', '.join(FORMATS)}", field="--format")
+    selection = {"model": model, "format": format, "rating": rating, "since": since, "until": until}
+    with admin(home, url) as control:
+        if out is None:
+            headers = control.export(sys.stdout.buffer.write, **selection)
+            sys.stdout.flush()
+            return
+        partial = out.with_name(f".{out.name}.part")
+        try:
+            with partial.open("wb") as file:
+                headers = control.export(file.write, **selection)
+            partial.replace(out)
+        finally:
+            partial.unlink(missing_ok=True)
+    size = out.stat().st_size
+    described = {name.removeprefix("x-headrace-"): value for name, value in headers.items() if "x-headrace-" in name}
+    if json:
+        emit({"file": str(out), "bytes": size} | described)
+    else:
+        say(f"wrote {escape(str(out))}, {size:,} bytes")
+        note("\n".join(f"  {name}: {escape(value)}" for name, value in described.items()))
+
+
+def parse(text: str, *, field: str) -> Any:
+    try:
+        return jsonlib.loads(text)
+    except ValueError as error:
+        raise BadInput(f"{text[:80]!r} is not JSON: {error}", field=field, hint="quote it for your shell") from error
+
+
+def _show(found: dict[str, Any]) -> None:
+    call = found.get("call", found)
+    for name in ("trace_id", "time", "endpoint", "variant", "version", "status", "reason", "latency_ms", "error"):
+        if call.get(name) not in (None, ""):
+            say(f"  {name:<12} {escape(str(call[name]))}")
+    for name in ("input", "output"):
+        say(f"  {name:<12} {escape(_short(call.get(name), 400))}")
+    say("")
+    table(
+        ("feedback", "value", "comment", "by", "when"),
+        [
+            (f["name"], _short(f["value"]), f.get("comment"), f.get("rater"), ago(f["time"]))
+            for f in found.get("feedback", [])
+        ],
+        empty="no feedback",
+    )
+
+
+def _short(value: Any, limit: int = 40) -> str:
+    text = value if isinstance(value, str) else jsonlib.dumps(value, ensure_ascii=False)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
