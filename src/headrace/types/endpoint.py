@@ -65,3 +65,12 @@ class Plan:
     endpoints: tuple[Endpoint, ...] = ()
     keys: tuple[str, ...] = ()  # sha256 of accepted API keys, hex; empty means that no key is asked for
     reason: str = ""  # what changed, in words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneReport:
+    """What the data planes say of a plan: `live` once all run it; `refused` says why one cannot."""
+
+    revision: int
+    live: bool
+    refused: str = ""

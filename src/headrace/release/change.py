@@ -1,0 +1,155 @@
+"""Changes of an endpoint, pure: endpoint in, endpoint out. Nothing here reads, writes or waits.
+
+Called by deploy, stage, sync and act. Decides which variants stay loaded: those with traffic, the one that was live
+before (so that going back is instant), and those that a stage or an alias points to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from headrace.types.endpoint import Endpoint, Variant
+from headrace.types.errors import ModelRefused
+from headrace.types.model import ModelVersion, Signature, Stage, TensorSpec
+from headrace.types.traffic import BUCKETS, Rule, TrafficPolicy
+
+CANARY_HEADER = ("x-canary", "true")
+
+
+def variant_name(version: ModelVersion) -> str:
+    return f"v{version.version}"
+
+
+def first(name: str, variant: Variant) -> Endpoint:
+    """An endpoint that did not exist before."""
+    return Endpoint(
+        name=name,
+        model=variant.model.name,
+        variants=(variant,),
+        policy=TrafficPolicy(baseline=variant.name),
+        selectors={},
+    )
+
+
+def switched(endpoint: Endpoint, variant: Variant) -> Endpoint:
+    """All traffic to `variant` at once; what was live before stays loaded."""
+    before = endpoint.policy.baseline if endpoint.policy.baseline != variant.name else previous(endpoint)
+    kept = (variant.name, before) if before else (variant.name,)
+    policy = replace(endpoint.policy, baseline=variant.name, candidate="", share=0, rules=_people(endpoint.policy))
+    return _only(replace(with_variant(endpoint, variant), policy=policy), kept)
+
+
+def with_variant(endpoint: Endpoint, variant: Variant) -> Endpoint:
+    others = tuple(v for v in endpoint.variants if v.name != variant.name)
+    return replace(endpoint, variants=(*others, variant))
+
+
+def with_candidate(endpoint: Endpoint, variant: Variant, *, salt: str) -> Endpoint:
+    """Loaded, without a share; a caller may reach it with the canary header. A new salt is a new assignment."""
+    rule = Rule(variant=variant.name, header=CANARY_HEADER)
+    policy = replace(
+        endpoint.policy, candidate=variant.name, share=0, salt=salt, rules=(*_people(endpoint.policy), rule)
+    )
+    return replace(with_variant(endpoint, variant), policy=policy)
+
+
+def with_share(endpoint: Endpoint, share: int) -> Endpoint:
+    if not 0 <= share <= BUCKETS:
+        raise ValueError(f"share is {share!r}; allowed: 0 to {BUCKETS}")
+    return replace(endpoint, policy=replace(endpoint.policy, share=share))
+
+
+def promoted(endpoint: Endpoint) -> Endpoint:
+    candidate = endpoint.variant(endpoint.policy.candidate)
+    if candidate is None:
+        raise ValueError(f"endpoint {endpoint.name!r} has no candidate")
+    return switched(endpoint, candidate)
+
+
+def rolled_back(endpoint: Endpoint) -> Endpoint:
+    """All traffic to the baseline; the candidate is no longer loaded."""
+    policy = replace(endpoint.policy, candidate="", share=0, rules=_people(endpoint.policy))
+    kept = tuple(v.name for v in endpoint.variants if v.name != endpoint.policy.candidate)
+    return _only(replace(endpoint, policy=policy), kept)
+
+
+def previous(endpoint: Endpoint) -> str:
+    """The variant that was live before, if it is still loaded: the newest other one that no stage or alias holds."""
+    others = [v for v in endpoint.variants if v.name not in (endpoint.policy.baseline, endpoint.policy.candidate)]
+    free = [v for v in others if v.model.stage is not Stage.STAGING and not v.model.aliases]
+    return free[-1].name if free else ""
+
+
+def with_registry(endpoint: Endpoint, versions: Iterable[ModelVersion]) -> Endpoint:
+    """Stages and aliases as the registry has them now, in the variants and in what callers may ask for."""
+    known = {v.version: v for v in versions if v.name == endpoint.model}
+    variants = tuple(replace(v, model=known.get(v.model.version, v.model)) for v in endpoint.variants)
+    return replace(endpoint, variants=variants, selectors=_selectors(variants))
+
+
+def wanted_variants(endpoint: Endpoint, versions: Iterable[ModelVersion]) -> tuple[ModelVersion, ...]:
+    """Versions that callers may ask for by stage or alias and that are not loaded."""
+    loaded = {v.model.version for v in endpoint.variants}
+    return tuple(
+        v
+        for v in versions
+        if v.name == endpoint.model and v.version not in loaded and (v.stage is Stage.STAGING or v.aliases)
+    )
+
+
+def check_fits(endpoint: Endpoint, variant: Variant) -> None:
+    """Raises ModelRefused naming the first tensor in which the new version differs from the live one."""
+    live = endpoint.variant(endpoint.policy.baseline)
+    if live is None or live.name == variant.name:
+        return
+    old, new = live.package.signature, variant.package.signature
+    difference = _difference(old, new)
+    if difference:
+        raise ModelRefused(
+            f"{variant.model.uri} does not fit endpoint {endpoint.name!r}: {difference}",
+            field="signature",
+            hint=f"deploy it to an endpoint of its own, or register a version with the signature of {live.name}",
+        )
+
+
+def _selectors(variants: tuple[Variant, ...]) -> dict[str, str]:
+    """Version numbers, Staging and @aliases. Production is not among them: it is the traffic policy itself."""
+    found: dict[str, str] = {}
+    for variant in variants:
+        found[str(variant.model.version)] = variant.name
+        if variant.model.stage is Stage.STAGING:
+            found[Stage.STAGING.value] = variant.name
+        found |= {f"@{alias}": variant.name for alias in variant.model.aliases}
+    return dict(sorted(found.items()))
+
+
+def _difference(old: Signature, new: Signature) -> str:
+    if old.layout is not new.layout:
+        return f"its inputs are {new.layout.value}, the live version's {old.layout.value}"
+    for side, before, after in (("input", old.inputs, new.inputs), ("output", old.outputs[:1], new.outputs[:1])):
+        olds, news = {t.name: t for t in before}, {t.name: t for t in after}
+        for name in (*olds, *(n for n in news if n not in olds)):
+            if name not in news:
+                return f"{side} {name!r} is missing"
+            if name not in olds:
+                return f"{side} {name!r} is new"
+            if olds[name] != news[name]:
+                return f"{side} {name!r} is {_shown(news[name])}, the live version's {_shown(olds[name])}"
+    return ""
+
+
+def _shown(spec: TensorSpec) -> str:
+    return f"{spec.datatype.value} {list(spec.shape)}"
+
+
+def _people(policy: TrafficPolicy) -> tuple[Rule, ...]:
+    """Rules that someone wrote; the canary header is ours and goes with its release."""
+    return tuple(r for r in policy.rules if r.header != CANARY_HEADER)
+
+
+def _only(endpoint: Endpoint, kept: Iterable[str]) -> Endpoint:
+    """Without variants that nobody can reach: neither kept, nor named by a rule, a stage or an alias."""
+    names = {*kept, *(rule.variant for rule in endpoint.policy.rules)}
+    stay = tuple(v for v in endpoint.variants if v.name in names or v.model.stage is Stage.STAGING or v.model.aliases)
+    return replace(endpoint, variants=stay, selectors=_selectors(stay))

@@ -1,0 +1,136 @@
+"""A version live at once, with all traffic: the first one of an endpoint, or a hot swap.
+
+Called by the service. Publishes, waits for what the data planes say, and takes the plan back when one refuses.
+A change that should prove itself first is a release.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from headrace.release import moves
+from headrace.release.change import check_fits, first, switched, with_registry
+from headrace.release.parts import PLAN_SECONDS, Parts, Progress
+from headrace.release.ready import make_ready
+from headrace.store import audit, endpoints, plans, releases, versions
+from headrace.types.endpoint import Endpoint, Plan, Variant
+from headrace.types.errors import BadInput, Conflict, ModelRefused
+from headrace.types.model import ModelVersion, Stage
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+Change = Callable[[Endpoint | None], Endpoint]
+
+
+def deploy(parts: Parts, *, endpoint: str, uri: str, actor: str, progress: Progress) -> Endpoint:
+    """Raises Conflict while a release moves the endpoint, ModelRefused when the version cannot take over."""
+    check_name(endpoint)
+    progress(f"resolve {uri}")
+    version = parts.registry.resolve(uri)
+    with parts.database.read() as conn:
+        check_free(conn, endpoint)
+        old = endpoints.get(conn, endpoint)
+    if old is not None and old.model != version.name:
+        raise Conflict(
+            f"endpoint {endpoint!r} serves model {old.model!r}, not {version.name!r}",
+            field="endpoint",
+            hint="take another endpoint name",
+        )
+    variant = make_ready(parts, version, endpoint=endpoint, progress=progress)
+    return go_live(parts, endpoint=endpoint, variant=variant, actor=actor, progress=progress)
+
+
+def go_live(parts: Parts, *, endpoint: str, variant: Variant, actor: str, progress: Progress) -> Endpoint:
+    """All traffic to a variant that is ready. The registry follows: Production, the one before archived."""
+
+    def change(old: Endpoint | None) -> Endpoint:
+        if old is None:
+            return first(endpoint, variant)
+        check_fits(old, variant)
+        return switched(old, variant)
+
+    reason = f"{endpoint}: {variant.name} takes all traffic"
+    with parts.database.write() as conn:
+        check_free(conn, endpoint)
+        before = endpoints.get(conn, endpoint)
+        plan = publish_change(conn, parts, endpoint, change, reason=reason)
+        _note(conn, parts, actor=actor, action="endpoint.deploy", endpoint=endpoint, detail=reason)
+        _promise(conn, parts, variant.model, Stage.PRODUCTION)
+    progress(f"plan {plan.revision}: data planes load {variant.name} beside what runs")
+    try:
+        confirm(parts, plan, endpoint=endpoint, before=before, actor=actor, progress=progress)
+    except ModelRefused:
+        live = before.variant(before.policy.baseline) if before is not None else None
+        with parts.database.write() as conn:  # behind the promise above, so that it has the last word
+            _promise(conn, parts, live.model if live else variant.model, Stage.PRODUCTION if live else Stage.NONE)
+        raise
+    moves.keep(parts)
+    with parts.database.read() as conn:
+        live = endpoints.get(conn, endpoint)
+    if live is None:
+        raise Conflict(f"endpoint {endpoint!r} was removed meanwhile", field="endpoint")
+    return live
+
+
+def publish_change(conn: Connection, parts: Parts, name: str, change: Change, *, reason: str) -> Plan:
+    """The newest plan with one endpoint changed; read and written in the caller's transaction."""
+    current = endpoints.all(conn)
+    made = change(next((e for e in current if e.name == name), None))
+    made = with_registry(made, versions.all(conn, made.model))
+    rest = [e for e in current if e.name != name]
+    return plans.publish(conn, sorted([*rest, made], key=lambda e: e.name), reason=reason, now=parts.clock.now())
+
+
+def confirm(
+    parts: Parts, plan: Plan, *, endpoint: str, before: Endpoint | None, actor: str, progress: Progress
+) -> None:
+    """Wait until the data planes run the plan. When one cannot: the endpoint is as it was, ModelRefused says why."""
+    report = parts.await_plan(plan.revision, PLAN_SECONDS)
+    if report.live:
+        progress(f"plan {plan.revision} is live")
+        return
+    if not report.refused:
+        progress(f"plan {plan.revision} is published; no data plane has confirmed it within {PLAN_SECONDS:.0f} s")
+        return
+    reason = f"{endpoint}: plan {plan.revision} taken back: {report.refused}"
+    with parts.database.write() as conn:
+        others = [e for e in endpoints.all(conn) if e.name != endpoint]
+        restored = others if before is None else [*others, replace(before, revision=0)]
+        plans.publish(conn, sorted(restored, key=lambda e: e.name), reason=reason, now=parts.clock.now())
+        _note(conn, parts, actor=actor, action="endpoint.refused", endpoint=endpoint, detail=reason)
+    raise ModelRefused(
+        f"the data plane refused it, nothing has changed: {report.refused}",
+        field="model",
+        hint="see headrace logs data",
+    )
+
+
+def _promise(conn: Connection, parts: Parts, version: ModelVersion, stage: Stage) -> None:
+    moves.promise(conn, model=version.name, version=version.version, stage=stage, now=parts.clock.now())
+
+
+def check_name(endpoint: str) -> None:
+    if not _NAME.fullmatch(endpoint):
+        raise BadInput(
+            f"endpoint is {endpoint!r}; allowed: 1 to 100 letters, digits, '.', '_' and '-', a letter or digit first",
+            field="endpoint",
+        )
+
+
+def check_free(conn: Connection, endpoint: str) -> None:
+    running = releases.active_for(conn, endpoint)
+    if running is not None:
+        raise Conflict(
+            f"release {running.id} is moving endpoint {endpoint!r} to {running.candidate} ({running.phase.value})",
+            field="endpoint",
+            hint=f"wait for it, or end it with: headrace release abort {endpoint}",
+        )
+
+
+def _note(conn: Connection, parts: Parts, *, actor: str, action: str, endpoint: str, detail: str) -> None:
+    subject = f"endpoint:{endpoint}"
+    audit.append(conn, actor=actor, action=action, subject=subject, detail=detail, now=parts.clock.now())
