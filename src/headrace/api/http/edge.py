@@ -1,0 +1,130 @@
+"""The data plane's front door: a path and a method to a handler, an error to its form. Raw ASGI, no framework.
+
+Served by uvicorn (app/data.py). Decides nothing else: handlers translate, rooms below decide. An error is written in
+the form of the protocol it happened in: V2 has `{"error": "…"}`, everything else an object with type, field and hint.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from headrace.api.errors import WrongMethod, kind_of, status_of
+from headrace.api.http.exchange import Exchange, Gone, Receive, Reply, Scope, Send, json_reply
+from headrace.traffic.meter import Meter
+from headrace.types.errors import HeadraceError, NotFound, TooLarge
+
+Parameters = dict[str, str]
+Handler = Callable[[Exchange, Parameters], Awaitable[Reply | None]]  # None: it has answered itself, in a stream
+_NO_PARAMETERS: Parameters = {}
+
+log = logging.getLogger("headrace.http")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`path` may have segments such as {model}."""
+
+    method: str
+    path: str
+    handler: Handler
+    documented: bool = True
+
+
+class Edge:
+    def __init__(self, routes: Iterable[Route], meter: Meter) -> None:
+        self.routes = tuple(routes)
+        self._meter = meter
+        self._exact: dict[str, dict[str, Handler]] = {}
+        self._patterns: dict[int, list[tuple[list[str], dict[str, Handler]]]] = {}
+        for route in self.routes:
+            self._add(route)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        exchange = Exchange(scope, receive, send)
+        try:
+            handler, parameters = self._find(exchange)
+            reply = await handler(exchange, parameters)
+            if reply is not None:
+                await exchange.reply(reply)
+        except Gone:
+            self._meter.count("headrace_refused_total", "gone")
+        except HeadraceError as error:
+            await self._refuse(exchange, error)
+        except Exception:
+            # The last resort: a bug is told to the log in full and to the caller without a stack.
+            log.exception("request failed")
+            await self._refuse(exchange, HeadraceError("something went wrong inside Headrace", hint="see its log"))
+
+    def _add(self, route: Route) -> None:
+        if "{" not in route.path:
+            self._exact.setdefault(route.path, {})[route.method] = route.handler
+            return
+        parts = route.path.split("/")
+        same = self._patterns.setdefault(len(parts), [])
+        methods = next((methods for known, methods in same if known == parts), None)
+        if methods is None:
+            methods = {}
+            same.append((parts, methods))
+        methods[route.method] = route.handler
+
+    def _find(self, exchange: Exchange) -> tuple[Handler, Parameters]:
+        methods, parameters = self._exact.get(exchange.path), _NO_PARAMETERS
+        if methods is None:
+            methods, parameters = self._match(exchange.path)
+        handler = methods.get(exchange.method)
+        if handler is None:
+            allowed = ", ".join(sorted(methods))
+            raise WrongMethod(f"{exchange.path} takes {allowed}, not {exchange.method}", hint=allowed)
+        return handler, parameters
+
+    def _match(self, path: str) -> tuple[dict[str, Handler], Parameters]:
+        bare = path.rstrip("/")
+        if bare in self._exact:
+            return self._exact[bare], _NO_PARAMETERS
+        given = bare.split("/")
+        for parts, methods in self._patterns.get(len(given), ()):
+            if all(p == g or (p[:1] == "{" and g) for p, g in zip(parts, given, strict=True)):
+                return methods, {p[1:-1]: g for p, g in zip(parts, given, strict=True) if p[:1] == "{"}
+        raise NotFound(f"there is no {path!r} here", hint="GET /docs lists what there is")
+
+    async def _refuse(self, exchange: Exchange, error: HeadraceError) -> None:
+        if not error.trace_id:
+            self._meter.count("headrace_refused_total", kind_of(error))
+        reply = error_reply(error, v2=exchange.path.startswith("/v2"))
+        if isinstance(error, TooLarge):
+            await exchange.refuse(reply)
+        else:
+            await exchange.reply(reply)
+
+
+def error_reply(error: HeadraceError, *, v2: bool) -> Reply:
+    headers: list[tuple[bytes, bytes]] = []
+    status = status_of(error)
+    if error.trace_id:
+        headers.append((b"x-headrace-trace", error.trace_id.encode()))
+    if error.variant:
+        headers.append((b"x-headrace-variant", error.variant.encode("latin-1", "replace")))
+    if error.retry_after is not None or error.retryable:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after or 1))))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, WrongMethod):
+        headers.append((b"allow", (error.hint or "").encode()))
+    if v2:
+        told = f"{error.field}: {error.sentence()}" if error.field else error.sentence()
+        return json_reply(msgspec.json.encode({"error": told}), status, tuple(headers))
+    body = {
+        "type": kind_of(error),
+        "message": error.message,
+        "field": error.field,
+        "hint": error.hint,
+        "trace_id": error.trace_id or None,
+    }
+    return json_reply(msgspec.json.encode({"error": body}), status, tuple(headers))

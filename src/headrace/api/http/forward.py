@@ -1,0 +1,115 @@
+"""Passes what belongs to the control plane on to it: /models, stage moves, /export. Streams both ways of an answer.
+
+Called by edge.py. Decides which headers may cross: an allow-list towards the control plane (no cookies; `authorization`
+only as the caller sent it), no hop-by-hop header back. After a stage move the caller's next request must see it, so the
+answer waits until this plane runs the revision that the control plane names.
+Runs the standard library's client in a thread: these calls are few, and an HTTP client library costs memory here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from urllib.parse import quote, urlsplit
+
+from headrace.api.http.edge import Parameters
+from headrace.api.http.exchange import Exchange, Reply
+from headrace.serving.fleet import Fleet
+from headrace.types.errors import Unavailable
+
+PASSED_ON = ("accept", "authorization", "content-type", "traceparent", "user-agent", "x-headrace-actor")
+KEPT_BACK = {
+    "connection",
+    "date",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-connection",
+    "server",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+}
+REVISION_HEADER = "x-headrace-revision"
+REVISION_SECONDS = 20.0
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 300.0  # a stage move may convert a model first
+BODY_LIMIT = 1 << 20
+CHUNK = 64 * 1024
+
+
+class Forwarder:
+    def __init__(self, control: str, fleet: Fleet, *, admit: Callable[[Exchange], None]) -> None:
+        """`control` is the control plane's URL, such as http://127.0.0.1:8001."""
+        parts = urlsplit(control)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        self._fleet = fleet
+        self._admit = admit
+
+    async def __call__(self, exchange: Exchange, _: Parameters) -> Reply | None:
+        self._admit(exchange)
+        body = await exchange.body(BODY_LIMIT)
+        connection = HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
+        try:
+            answer = await asyncio.to_thread(self._ask, connection, exchange, body)
+            await self._catch_up(answer)
+            await self._stream(exchange, answer)
+        finally:
+            connection.close()
+        return None
+
+    def _ask(self, connection: HTTPConnection, exchange: Exchange, body: bytes) -> HTTPResponse:
+        query = exchange.scope["query_string"].decode("latin-1")
+        target = quote(exchange.path, safe="/:@") + (f"?{query}" if query else "")
+        headers = {name: value for name in PASSED_ON if (value := exchange.header(name)) is not None}
+        try:
+            connection.connect()
+            connection.sock.settimeout(READ_SECONDS)
+            connection.request(exchange.method, target, body=body or None, headers=headers)
+            return connection.getresponse()
+        except (OSError, HTTPException) as error:
+            raise Unavailable(
+                f"the control plane does not answer ({type(error).__name__}); predictions go on without it",
+                hint="headrace status",
+                retry_after=2.0,
+            ) from error
+
+    async def _catch_up(self, answer: HTTPResponse) -> None:
+        """So that a change is in force for the caller's next request."""
+        named = answer.getheader(REVISION_HEADER, "")
+        if answer.status >= 300 or not named.isdigit():
+            return
+        revision = int(named)
+        if not await self._fleet.until(revision, REVISION_SECONDS):
+            refusal = self._fleet.refusal
+            why = (
+                refusal.sentence() if refusal and refusal.revision >= revision else f"plan {revision} is not there yet"
+            )
+            raise Unavailable(
+                f"the change was made, but is not in force on this data plane: {why}",
+                hint="GET /health",
+                retry_after=REVISION_SECONDS,
+            )
+
+    async def _stream(self, exchange: Exchange, answer: HTTPResponse) -> None:
+        """Piece by piece, in the caller's pace. When the control plane breaks off, so does the answer: it is not
+        completed, so the client sees that it is cut."""
+        headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in answer.getheaders()
+            if name.lower() not in KEPT_BACK
+        ]
+        await exchange.send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        gone = asyncio.ensure_future(exchange.gone())
+        try:
+            while not gone.done():
+                chunk = await asyncio.to_thread(answer.read1, CHUNK)
+                await exchange.send({"type": "http.response.body", "body": chunk, "more_body": bool(chunk)})
+                if not chunk:
+                    return
+        except (OSError, HTTPException):
+            return
+        finally:
+            gone.cancel()

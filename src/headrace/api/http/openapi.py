@@ -1,0 +1,187 @@
+"""What the data plane's HTTP API is, in OpenAPI 3.1, written by hand: one row per route.
+
+Read by pages.py. A test compares it with edge.py's routes, so a route without a row fails.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace import __version__
+
+Json = dict[str, Any]
+
+
+def description() -> Json:
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Headrace data plane",
+            "version": __version__,
+            "description": "Predict, give feedback, look at models. `/v2` is the Open Inference Protocol (KServe V2).",
+        },
+        "paths": {path: dict(methods) for path, methods in _paths().items()},
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
+        },
+        "security": [{}, {"bearer": []}, {"key": []}],
+    }
+
+
+def _paths() -> dict[str, dict[str, Json]]:
+    v2 = {
+        f"/v2/models/{{model}}{version}{rest}": entry for version in ("", "/versions/{version}") for rest, entry in _V2
+    }
+    plain = {path: {method: _operation(path, *row) for method, row in rows.items()} for path, rows in _ROWS.items()}
+    return plain | {path: {method: _operation(path, *row)} for path, (method, row) in v2.items()}
+
+
+def _operation(path: str, tag: str, summary: str, body: str, answer: str, errors: tuple[int, ...]) -> Json:
+    failed = "V2Error" if path.startswith("/v2") else "Error"
+    operation: Json = {
+        "tags": [tag],
+        "summary": summary,
+        "responses": {
+            "200": {"description": "done", "content": {"application/json": {"schema": _ref(answer)}}},
+            **{str(status): _failed(status, failed) for status in errors},
+        },
+    }
+    if names := [part[1:-1] for part in path.split("/") if part.startswith("{")]:
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+        ]
+    if tag == "predict":
+        operation["parameters"] = operation.get("parameters", []) + [_header(*row) for row in _HEADERS]
+    if body:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
+    return operation
+
+
+_HEADERS = (
+    ("x-user-id", "who asks: routing sticks to it and it counts as one unit of evidence (setting user_header)"),
+    ("x-headrace-variant", "force a variant; not counted as evidence"),
+    ("x-canary", "matched by header rules of the endpoint"),
+    ("traceparent", "W3C trace context of the caller; kept with the call"),
+)
+
+
+def _header(name: str, meaning: str) -> Json:
+    return {"name": name, "in": "header", "required": False, "description": meaning, "schema": {"type": "string"}}
+
+
+_WORDS = {
+    400: "an input is wrong; `field` names it",
+    401: "no API key, or one that is not known",
+    404: "there is no such thing; the message lists what there is",
+    413: "the body, or a part of it, is too large",
+    415: "the content type is not JSON",
+    500: "the model failed, or answered outside its signature",
+    503: "not there right now, or too many calls at once; try again after `retry-after` seconds",
+    504: "the model did not answer in time",
+}
+
+
+def _failed(status: int, schema: str) -> Json:
+    return {"description": _WORDS[status], "content": {"application/json": {"schema": _ref(schema)}}}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+Row = tuple[str, str, str, str, tuple[int, ...]]  # tag, summary, body, answer, errors
+_CALL = (400, 401, 404, 413, 415, 500, 503, 504)
+_ROWS: dict[str, dict[str, Row]] = {
+    "/predict": {"post": ("predict", "Ask a model", "Predict", "Prediction", _CALL)},
+    "/feedback": {
+        "post": ("feedback", "Say what an answer was worth", "Feedback", "Accepted", (400, 401, 404, 413, 415, 503))
+    },
+    "/models": {"get": ("models", "Registered models", "", "Any", (401, 503))},
+    "/models/{name}/versions": {"get": ("models", "Versions of a model", "", "Any", (401, 404, 503))},
+    "/models/{name}/stage": {
+        "post": ("models", "Move a version to a stage; in force on the next call", "Stage", "Any", (400, 401, 404, 503))
+    },
+    "/export": {"get": ("feedback", "Download the data set: corrections win", "", "Any", (400, 401, 503))},
+    "/health": {"get": ("status", "Ready, and on which plan", "", "Any", (503,))},
+    "/health/live": {"get": ("status", "The process answers", "", "Any", ())},
+    "/metrics": {"get": ("status", "Counts and latencies: JSON, or Prometheus text", "", "Any", (400,))},
+    "/v2": {"get": ("v2", "Server metadata", "", "Any", ())},
+    "/v2/health/live": {"get": ("v2", "The process answers", "", "Any", ())},
+    "/v2/health/ready": {"get": ("v2", "The plane takes traffic", "", "Any", (503,))},
+}
+_V2: tuple[tuple[str, tuple[str, Row]], ...] = (
+    ("", ("get", ("v2", "Inputs and outputs of a model", "", "Any", (404, 503)))),
+    ("/ready", ("get", ("v2", "The model takes calls", "", "Any", (404, 503)))),
+    ("/infer", ("post", ("predict", "Ask a model, in tensors", "InferRequest", "InferResponse", _CALL))),
+)
+
+
+def _object(required: str, **fields: Json) -> Json:
+    return {"type": "object", "properties": fields, "required": required.split()}
+
+
+def _schemas() -> Json:
+    text, number, anything = {"type": "string"}, {"type": "number"}, {"description": "any JSON"}
+    whole = {"type": "integer"}
+    tensor = _object(
+        "name shape datatype data", name=text, shape={"type": "array", "items": whole}, datatype=text, data=anything
+    )
+    return {
+        "Any": anything,
+        "Predict": {
+            **_object(
+                "model inputs",
+                model={**text, "description": "endpoint, or registered model"},
+                inputs={"description": "rows: nested lists, or records, or columns; as the model's signature says"},
+                stage={**text, "description": "Production (default), Staging, or an alias: pins that version"},
+                version={"type": ["integer", "string"], "description": "pins a version"},
+                user={"type": ["string", "integer"], "description": "as the user header"},
+            ),
+            "additionalProperties": False,
+            "examples": [{"model": "digits", "inputs": [[0, 0, 5, 13]], "user": "alice"}],
+        },
+        "Prediction": _object(
+            "result trace_id model_version latency_ms",
+            result={"type": "array", "items": anything, "description": "one entry per row"},
+            trace_id=text,
+            model_version=whole,
+            latency_ms=number,
+        ),
+        "Feedback": {
+            **_object(
+                "trace_id",
+                trace_id=text,
+                user_rating={"enum": [True, False, "up", "down", "thumbs_up", "thumbs_down"]},
+                corrected_output=anything,
+                comment={**text, "maxLength": 10_000},
+                rater={"type": ["string", "integer"], "description": "who says so; stored as a hash"},
+            ),
+            "additionalProperties": False,
+        },
+        "Accepted": _object("trace_id feedback", trace_id=text, feedback={"type": "array", "items": text}),
+        "Stage": _object("version stage", version=whole, stage=text),
+        "InferRequest": _object("inputs", id=text, inputs={"type": "array", "items": tensor}, outputs=anything),
+        "InferResponse": _object(
+            "model_name outputs",
+            model_name=text,
+            model_version=text,
+            id=text,
+            outputs={"type": "array", "items": tensor},
+        ),
+        "Error": _object(
+            "error",
+            error=_object(
+                "type message",
+                type=text,
+                message=text,
+                field={"type": ["string", "null"]},
+                hint={"type": ["string", "null"]},
+                trace_id={"type": ["string", "null"]},
+            ),
+        ),
+        "V2Error": _object("error", error=text),
+    }

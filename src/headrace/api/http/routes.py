@@ -1,0 +1,51 @@
+"""Every path of the data plane, on one page.
+
+Called by app/data.py, which built the handlers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headrace.api.http.edge import Route
+from headrace.api.http.feedback import FeedbackHandler
+from headrace.api.http.forward import Forwarder
+from headrace.api.http.infer import V2Handler
+from headrace.api.http.pages import Pages
+from headrace.api.http.predict import PredictHandler
+from headrace.api.http.status import StatusHandler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handlers:
+    predict: PredictHandler
+    feedback: FeedbackHandler
+    status: StatusHandler
+    v2: V2Handler
+    forward: Forwarder
+    pages: Pages
+
+
+def routes(h: Handlers) -> tuple[Route, ...]:
+    versions = ("", "/versions/{version}")
+    return (
+        Route("POST", "/predict", h.predict),
+        Route("POST", "/feedback", h.feedback),
+        Route("GET", "/health", h.status.health),
+        Route("GET", "/health/live", h.status.live),
+        Route("GET", "/metrics", h.status.metrics),
+        Route("GET", "/v2", h.v2.server),
+        Route("GET", "/v2/health/live", h.v2.live),
+        Route("GET", "/v2/health/ready", h.v2.ready),
+        *(Route("GET", f"/v2/models/{{model}}{v}", h.v2.metadata) for v in versions),
+        *(Route("GET", f"/v2/models/{{model}}{v}/ready", h.v2.model_ready) for v in versions),
+        *(Route("POST", f"/v2/models/{{model}}{v}/infer", h.v2.infer) for v in versions),
+        Route("GET", "/models", h.forward),
+        Route("GET", "/models/{name}/versions", h.forward),
+        Route("POST", "/models/{name}/stage", h.forward),
+        Route("GET", "/export", h.forward),
+        Route("GET", "/docs", h.pages.docs, documented=False),
+        Route("GET", "/redoc", h.pages.redoc, documented=False),
+        Route("GET", "/openapi.json", h.pages.openapi, documented=False),
+        Route("GET", "/docs/assets/{name}", h.pages.asset, documented=False),
+    )

@@ -1,0 +1,113 @@
+"""GET /health, /health/live and /metrics: what this plane is doing, for people, supervisors and scrapers.
+
+Called by edge.py. Decides what "ready" is: a plan is in force and the plane is not ending. Loads in progress and a
+refused plan do not make it unready: what serves, serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs
+
+import msgspec
+
+from headrace import __version__
+from headrace.api.http.edge import Parameters
+from headrace.api.http.exchange import Exchange, Reply, json_reply
+from headrace.serving.fleet import Fleet
+from headrace.serving.table import Lane
+from headrace.traffic.meter import Meter, Reading
+from headrace.traffic.record import Journal
+from headrace.types.errors import BadInput
+
+PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+class StatusHandler:
+    """`blind` tells why the database cannot be asked, or nothing."""
+
+    def __init__(self, fleet: Fleet, journal: Journal, meter: Meter, *, plane: str, blind: Callable[[], str]) -> None:
+        self.draining = False
+        self._fleet = fleet
+        self._journal = journal
+        self._meter = meter
+        self._plane = plane
+        self._blind = blind
+        meter.watch(self._readings)
+
+    def ready(self) -> bool:
+        return self._fleet.table.realised and not self.draining
+
+    async def health(self, exchange: Exchange, _: Parameters) -> Reply:
+        table, refusal = self._fleet.table, self._fleet.refusal
+        status = "draining" if self.draining else "ready" if table.realised else "starting"
+        body = {
+            "status": status,
+            "plane": self._plane,
+            "version": __version__,
+            "revision": table.revision,
+            "plan": {
+                "revision": table.revision,
+                "error": refusal.sentence() if refusal else None,
+                "refused_revision": refusal.revision if refusal else None,
+                "endpoint": refusal.endpoint if refusal else None,
+                "variant": refusal.variant if refusal else None,
+            },
+            "endpoints": [_endpoint(lane) for lane in table.lanes.values()],
+            "packages": [
+                {
+                    "model": loaded.package.model,
+                    "version": loaded.package.version,
+                    "runtime": loaded.package.runtime,
+                    "state": loaded.state,
+                    "inside": loaded.refs,
+                    "reason": loaded.reason,
+                }
+                for loaded in self._fleet.loaded()
+            ],
+            "journal": {"lost": self._journal.lost},
+            "database": {"error": self._blind() or None},
+        }
+        return json_reply(msgspec.json.encode(body), 200 if status == "ready" else 503)
+
+    async def live(self, exchange: Exchange, _: Parameters) -> Reply:
+        return json_reply(b'{"status":"live"}')
+
+    async def metrics(self, exchange: Exchange, _: Parameters) -> Reply:
+        wanted = parse_qs(exchange.scope["query_string"].decode("latin-1")).get("format", [""])[0]
+        if wanted not in ("", "json", "prometheus"):
+            raise BadInput(f"format is {wanted!r}; allowed: json, prometheus", field="format")
+        accepted = exchange.header("accept") or ""
+        if wanted == "prometheus" or (not wanted and ("text/plain" in accepted or "openmetrics" in accepted)):
+            return Reply(200, self._meter.prometheus().encode(), [(b"content-type", PROMETHEUS)])
+        return json_reply(msgspec.json.encode(self._meter.snapshot()))
+
+    def _readings(self) -> Iterator[Reading]:
+        table, refusal = self._fleet.table, self._fleet.refusal
+        for lane in table.lanes.values():
+            yield "headrace_inside", {"endpoint": lane.endpoint.name}, lane.gate.inside
+        yield "headrace_journal_lost_total", {}, self._journal.lost
+        yield "headrace_plan_revision", {}, table.revision
+        yield "headrace_plan_refused", {}, refusal.revision if refusal else 0
+        yield "headrace_ready", {}, int(self.ready())
+
+
+def _endpoint(lane: Lane) -> dict[str, object]:
+    endpoint, policy = lane.endpoint, lane.policy
+    return {
+        "name": endpoint.name,
+        "model": endpoint.model,
+        "live": lane.live,
+        "inside": lane.gate.inside,
+        "baseline": policy.baseline,
+        "candidate": policy.candidate,
+        "share": policy.share,
+        "variants": [
+            {
+                "name": variant.name,
+                "version": variant.model.version,
+                "state": lane.loaded[variant.name].state if variant.name in lane.loaded else "absent",
+            }
+            for variant in endpoint.variants
+        ],
+    }

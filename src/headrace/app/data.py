@@ -1,0 +1,276 @@
+"""A data plane: `python -m headrace.app.data [--fd N] [--plane NAME]`. Started and restarted by the supervisor.
+
+The composition root: reads the settings, builds every part, serves until SIGTERM, then drains. `--fd` is a listening
+socket that the supervisor keeps open, so that connections wait in the kernel while a killed data plane comes back.
+Imports no MLflow, no FastAPI, no DuckDB, no Arrow: a rule of `make check`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from headrace.api.http.edge import Edge
+from headrace.api.http.exchange import Exchange
+from headrace.api.http.feedback import FeedbackHandler
+from headrace.api.http.forward import Forwarder
+from headrace.api.http.infer import V2Handler
+from headrace.api.http.openapi import description
+from headrace.api.http.pages import Pages
+from headrace.api.http.predict import PredictHandler
+from headrace.api.http.routes import Handlers, routes
+from headrace.api.http.status import StatusHandler
+from headrace.base.clock import SystemClock
+from headrace.base.ids import TraceIds, load_key
+from headrace.base.log import setup_log
+from headrace.base.settings import Settings, SettingsError, load_settings
+from headrace.compute.ports import listen, url_of
+from headrace.serving.fleet import Fleet, Refusal
+from headrace.serving.predict import Predictor
+from headrace.serving.runtimes.base import Surroundings, build_runtimes
+from headrace.serving.watch import Watch
+from headrace.store import plans
+from headrace.store.artifacts import Artifacts
+from headrace.store.db import Database
+from headrace.store.journal.records import encode_event
+from headrace.store.journal.writer import Journal
+from headrace.store.planfile import PlanFile
+from headrace.traffic.admit import key_hash
+from headrace.traffic.meter import Meter, Reading
+from headrace.traffic.record import Recorder
+from headrace.types.call import PlaneEvent
+from headrace.types.endpoint import Plan
+from headrace.types.errors import HeadraceError
+
+TEND_SECONDS = 1.0
+KEEP_ALIVE_SECONDS = 75  # longer than the 60 s that proxies and client pools keep an idle connection
+
+log = logging.getLogger("headrace.data")
+
+
+class DatabasePlans:
+    """store.plans behind the two calls that a watch makes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def revision(self) -> int:
+        with self._database.read() as conn:
+            return plans.revision(conn)
+
+    def latest(self) -> Plan | None:
+        with self._database.read() as conn:
+            return plans.latest(conn)
+
+
+class DataPlane:
+    """All parts of one data plane. Built inside its event loop."""
+
+    def __init__(self, settings: Settings, plane: str) -> None:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        self.plane = plane
+        self.clock = SystemClock()
+        self.meter = Meter()
+        self.database = Database(settings.database)
+        self.journal = Journal(
+            settings.journal,
+            plane,
+            segment_bytes=settings.segment_mb << 20,
+            segment_seconds=settings.segment_seconds,
+            clock=self.clock,
+        )
+        ids = TraceIds(load_key(settings.keys / "trace.key"))
+        unit_key = load_key(settings.keys / "unit.key")
+        self.recorder = Recorder(self.journal, ids, unit_key, self.meter, self.clock)
+        self.predictor = Predictor(self.recorder)
+        self.fleet = Fleet(
+            self.predictor,
+            artifacts=Artifacts(settings.artifacts),
+            runtimes=build_runtimes(Surroundings(run=settings.run, logs=settings.logs, report=self._report_host)),
+            clock=self.clock,
+            retain_seconds=settings.retain_seconds,
+            hashed=self.recorder.hashed,
+            keys=tuple(key_hash(key.strip()) for key in settings.api_keys.split(",") if key.strip()),
+        )
+        self.watch = Watch(
+            self.fleet,
+            DatabasePlans(self.database),
+            PlanFile(settings.home / "plans" / f"{plane}.plan"),
+            poll_seconds=settings.poll_ms / 1000,
+            report=self._report_plan,
+        )
+        self.status = StatusHandler(self.fleet, self.journal, self.meter, plane=plane, blind=lambda: self.watch.blind)
+        self.edge = Edge(routes(self._handlers(settings)), self.meter)
+        self.meter.watch(_process)
+        self._lost_told = 0
+        self._tender: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self.watch.start()
+        self._tender = asyncio.create_task(self._tend(), name="tend")
+
+    async def stop(self) -> None:
+        """After the last answer: nothing takes calls any more."""
+        if self._tender is not None:
+            self._tender.cancel()
+        await self.watch.stop()
+        await self.fleet.close()
+        await asyncio.to_thread(self.journal.close)
+        self.database.close()
+
+    def _handlers(self, settings: Settings) -> Handlers:
+        limit = settings.max_body_mb << 20
+        return Handlers(
+            predict=PredictHandler(self.predictor, user_header=settings.user_header, limit=limit),
+            feedback=FeedbackHandler(
+                self.journal,
+                self.recorder,
+                self.meter,
+                admit=self._admit,
+                user_header=settings.user_header,
+                retention_seconds=settings.retention_days * 86_400,
+            ),
+            status=self.status,
+            v2=V2Handler(
+                self.predictor,
+                ready=self.status.ready,
+                server_name=settings.server_name,
+                user_header=settings.user_header,
+                limit=limit,
+            ),
+            forward=Forwarder(url_of(settings.host, settings.control_port), self.fleet, admit=self._admit),
+            pages=Pages(description()),
+        )
+
+    def _admit(self, exchange: Exchange) -> None:
+        self.predictor.table.keyring.check(exchange.header)
+
+    async def _tend(self) -> None:
+        """Once a second: unload what was retained long enough, and tell the journal of what it lost."""
+        while True:
+            await asyncio.sleep(TEND_SECONDS)
+            await self.fleet.unload()
+            if (lost := self.journal.lost) > self._lost_told and self._event("journal.lost", count=lost):
+                self._lost_told = lost
+
+    def _report_plan(self, name: str, revision: int, refusal: Refusal | None) -> None:
+        if refusal is None:
+            self._event(name, revision=revision)
+        else:
+            self._event(name, revision=revision, refusal=refusal)
+
+    def _report_host(self, name: str, detail: str) -> None:
+        self.meter.count("headrace_host_restarts_total")
+        self._event(name, detail=detail)
+
+    def _event(
+        self, name: str, *, revision: int = 0, refusal: Refusal | None = None, detail: str = "", count: int = 0
+    ) -> bool:
+        event = PlaneEvent(
+            time=self.clock.now(),
+            plane=self.plane,
+            name=name,
+            revision=revision,
+            endpoint=refusal.endpoint if refusal else "",
+            variant=refusal.variant if refusal else "",
+            detail=refusal.reason if refusal else detail,
+            count=count,
+        )
+        return self.journal.append(encode_event(event))
+
+
+class Server(uvicorn.Server):
+    """uvicorn, except for signals: the first SIGTERM makes the plane unready and drains it, the second ends it at once.
+    (uvicorn's own handler kills the process with the signal when it is done, before our parts are closed.)"""
+
+    def __init__(self, config: uvicorn.Config, status: StatusHandler) -> None:
+        super().__init__(config)
+        self._status = status
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        yield
+
+    def _end(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._status.draining = True
+
+
+async def serve(settings: Settings, plane: str, listener: socket.socket) -> None:
+    parts = DataPlane(settings, plane)
+    config = uvicorn.Config(
+        parts.edge,
+        http="httptools",
+        ws="none",
+        interface="asgi3",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=2048,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+    )
+    # What was imported lives as long as the process: the collector need not walk it in the middle of a call.
+    gc.collect()
+    gc.freeze()
+    parts.start()
+    try:
+        await Server(config, parts.status).serve(sockets=[listener])
+    finally:
+        await parts.stop()
+
+
+def main() -> int:
+    arguments = _arguments()
+    try:
+        settings = load_settings()
+        setup_log(arguments.plane, settings.log_level)
+        logging.getLogger("uvicorn.error").setLevel("WARNING")
+        listener = socket.socket(fileno=arguments.fd) if arguments.fd >= 0 else listen(settings.host, settings.port)
+        listener.setblocking(False)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings, arguments.plane, listener))
+    except (SettingsError, HeadraceError, OSError) as error:
+        told = error.sentence() if isinstance(error, HeadraceError) else str(error)
+        sys.stderr.write(f"headrace data plane: {told}\n")
+        return 1
+    return 0
+
+
+def _process() -> Iterator[Reading]:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    yield "process_cpu_seconds_total", {}, used.ru_utime + used.ru_stime
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        pages = int(statm.read_text().split()[1])
+        yield "process_resident_memory_bytes", {}, pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m headrace.app.data", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--fd", type=int, default=-1, help="listening socket inherited from the supervisor")
+    parser.add_argument("--plane", default="data", help="name of this plane: its journal folder, its plan file")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""One prediction: admit → route → decode → run → encode → record. Read this first.
+
+Called by the edges (api/http/predict.py, api/http/infer.py), which bring a Dialect: how their protocol writes inputs
+and answers. Decides the order, and what kind of ending each error is. Ignores HTTP and where models are from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from headrace.base.log import trace
+from headrace.serving.answer import to_json
+from headrace.serving.codec import Codec
+from headrace.serving.run import Place, run
+from headrace.serving.runtimes.base import Inputs, Outputs
+from headrace.serving.table import Table
+from headrace.traffic.record import Open, Recorder
+from headrace.traffic.route import Header, decide
+from headrace.types.call import CallStatus
+from headrace.types.endpoint import Capture
+from headrace.types.errors import CallerError, HeadraceError, Overloaded, TimedOut
+from headrace.types.model import Signature
+
+
+class Dialect(Protocol):
+    """A protocol's form of one request."""
+
+    name: str
+
+    def read(self, codec: Codec) -> Inputs: ...
+
+    def kept(self, inputs: Inputs) -> bytes | msgspec.Raw:
+        """The inputs as /predict would have written them, for the journal."""
+        ...
+
+    def write(self, outputs: Outputs, signature: Signature, result: bytes) -> bytes:
+        """`result` is the first output as JSON."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    model: str
+    wanted: str | None  # version, stage or alias; None: the endpoint's traffic policy
+    user: str
+    header: Header
+    parent: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    trace_id: str
+    endpoint: str
+    variant: str
+    version: int
+    latency_ms: float
+    body: bytes  # what the dialect wrote
+
+
+class Predictor:
+    """`table` is the plan in force; fleet.py replaces the reference, never the content."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.table = Table()
+        self._recorder = recorder
+
+    async def predict(self, request: Request, dialect: Dialect) -> Answer:
+        table = self.table  # one plan for the whole call
+        table.keyring.check(request.header)  # admit: who
+        lane = table.lane(request.model)
+        endpoint = lane.endpoint
+        call = self._recorder.open(
+            endpoint.name,
+            protocol=dialect.name,
+            revision=table.revision,
+            capture=endpoint.capture is Capture.FULL,
+            user=request.user,
+            parent=request.parent,
+        )
+        trace.set(call.trace_id)
+        try:
+            with Place(lane.gate) as place:  # admit: how many
+                decision = decide(
+                    lane.policy,
+                    unit=call.unit,
+                    sticky=call.sticky,
+                    header=request.header,
+                    selectors=endpoint.selectors,
+                    wanted=request.wanted,
+                )
+                loaded = lane.variant(decision.variant)
+                model, codec, check = loaded.parts
+                place.hold(loaded)
+                call.routed(decision, lane.version(decision.variant))
+                inputs = dialect.read(codec)
+                call.rows, call.input = inputs.rows, dialect.kept(inputs) if call.capture else None
+                began = self._recorder.clock.steady()
+                try:
+                    outputs = check(await run(model, inputs, place, endpoint.limits.timeout_ms), inputs.rows)
+                finally:
+                    call.run_seconds = self._recorder.clock.steady() - began
+                result = to_json(outputs[0], codec.signature.outputs[0])
+                body = dialect.write(outputs, codec.signature, result)
+        except BaseException as error:  # re-raised: also a bug of ours, or a shutdown, leaves its line in the journal
+            self._failed(call, error)
+            raise
+        latency = self._recorder.close(call, CallStatus.OK, output=result)
+        return Answer(
+            trace_id=call.trace_id,
+            endpoint=endpoint.name,
+            variant=call.variant,
+            version=call.version,
+            latency_ms=latency,
+            body=body,
+        )
+
+    def _failed(self, call: Open, error: BaseException) -> None:
+        """Record it as what it was, and tell the caller under which trace id."""
+        if isinstance(error, HeadraceError):
+            error.trace_id, error.variant = call.trace_id, call.variant
+            self._recorder.close(call, ending(error), error=error.sentence())
+        else:
+            call.counted = False  # not the model's doing
+            self._recorder.close(call, CallStatus.FAILED, error=f"interrupted: {type(error).__name__}")
+
+
+def ending(error: HeadraceError) -> CallStatus:
+    if isinstance(error, CallerError):
+        return CallStatus.REJECTED
+    if isinstance(error, TimedOut):
+        return CallStatus.TIMEOUT
+    return CallStatus.SHED if isinstance(error, Overloaded) else CallStatus.FAILED

@@ -1,0 +1,66 @@
+"""Run a call on a loaded version, within its time, and keep its place until the work has really ended.
+
+Called by predict.py. Decides when to give up waiting. A call that timed out still occupies a thread or a model host:
+its place in the gate and its reference on the version are given back when that ends, so no queue grows in secret and no
+model is unloaded under a running call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future
+from types import TracebackType
+
+from headrace.serving.runtimes.base import Inputs, Model, Outputs
+from headrace.serving.table import Loaded
+from headrace.traffic.admit import Gate
+from headrace.types.errors import TimedOut
+
+
+class Place:
+    """A place inside the gate, for as long as the `with` block or the work begun in it lasts, whichever is longer."""
+
+    __slots__ = ("_gate", "_loaded", "_work")
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._loaded: Loaded | None = None
+        self._work: Future[Outputs] | None = None
+
+    def __enter__(self) -> Place:
+        self._gate.enter()
+        return self
+
+    def hold(self, loaded: Loaded) -> None:
+        loaded.refs += 1
+        self._loaded = loaded
+
+    def working(self, work: Future[Outputs]) -> None:
+        self._work = work
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._work is None or self._work.done():
+            self._release(None)
+        else:
+            self._work.add_done_callback(self._release)
+
+    def _release(self, work: Future[Outputs] | None) -> None:
+        if work is not None and not work.cancelled():
+            work.exception()  # looked at, so that it is not logged as forgotten: the caller has had its timeout
+        self._gate.leave()
+        if self._loaded is not None:
+            self._loaded.refs -= 1
+
+
+async def run(model: Model, inputs: Inputs, place: Place, timeout_ms: int) -> Outputs:
+    """Raises TimedOut, ModelFailed, or BadInput for what only the runtime can see."""
+    work = model.run(inputs)
+    if isinstance(work, list):
+        return work
+    place.working(work)
+    done, _ = await asyncio.wait((work,), timeout=timeout_ms / 1000)
+    if not done:
+        raise TimedOut(f"the model did not answer within {timeout_ms} ms", hint="limits.timeout_ms of the endpoint")
+    return work.result()

@@ -1,0 +1,99 @@
+"""What a runtime is: it turns a package folder into a model, and a model turns inputs into outputs.
+
+Called by fleet.py (load, warm, close) and run.py (run). A new runtime is one file in this folder with one line
+`register(RuntimeKind.…, factory)`, one row in tests/contract/test_runtimes.py and one in docs/design/data-plane.md.
+Decides nothing about traffic; ignores JSON (codec.py has made arrays of it).
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from asyncio import Future
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.types.errors import ModelRefused
+from headrace.types.model import Package, RuntimeKind
+
+Array = NDArray[Any]
+Outputs = list[Array]  # in the order of the signature's outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Rows ready to run: one array per input of the signature; or, for a model that asks for it, one matrix [rows, k]
+    with the signature's columns in order."""
+
+    rows: int
+    arrays: dict[str, Array]
+    matrix: Array | None = None
+
+
+class Model(Protocol):
+    """A loaded package. `matrix` is the element type of the one matrix that it wants instead of named arrays."""
+
+    matrix: np.dtype[Any] | None
+
+    async def warm(self, inputs: Inputs) -> Outputs:
+        """Run real rows until the speed is known, and return what they gave."""
+        ...
+
+    def run(self, inputs: Inputs) -> Outputs | Future[Outputs]:
+        """At once when that is shorter than handing it over; else a future."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Runtime(Protocol):
+    async def load(self, folder: Path, package: Package) -> Model:
+        """Raises ModelRefused. Runs beside live traffic, so nothing here may hold the event loop."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a runtime may use of the process it lives in."""
+
+    run: Path  # folder for what means nothing after the process
+    logs: Path
+    report: Callable[[str, str], None]  # (event name, detail): host.restarted
+
+
+Factory = Callable[[Surroundings], Runtime]
+_FACTORIES: dict[RuntimeKind, Factory] = {}
+
+
+def register(kind: RuntimeKind, factory: Factory) -> None:
+    _FACTORIES[kind] = factory
+
+
+def build_runtimes(surroundings: Surroundings) -> dict[RuntimeKind, Runtime]:
+    """One of each registered kind. Importing the folder's modules registers them."""
+    package = __name__.rpartition(".")[0]
+    for module in pkgutil.iter_modules(import_module(package).__path__):
+        import_module(f"{package}.{module.name}")
+    return {kind: factory(surroundings) for kind, factory in _FACTORIES.items()}
+
+
+PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth")
+
+
+def refuse_pickles(package: Package) -> None:
+    """Unpickling runs whatever code is in the file: never in a process that has keys and everyone's traffic."""
+    for file in package.files:
+        if file.path.lower().endswith(PICKLES):
+            raise ModelRefused(
+                f"package {package.id[:12]} of {package.model}/{package.version} holds {file.path!r}, which needs "
+                f"unpickling; runtime {package.runtime.value!r} runs inside the data plane",
+                field="package",
+                hint="package it for the pyfunc runtime: it unpickles in a model host without secrets",
+            )

@@ -1,0 +1,125 @@
+"""What a plan looks like once it is realised: endpoints with their loaded variants. One table serves at a time.
+
+Called by predict.py (look up), fleet.py (builds a new one and swaps the reference), and the edge (what is there).
+Decides how a name finds its endpoint. A table never changes once it is built: a call sees one plan from start to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from headrace.serving.answer import Check
+from headrace.serving.codec import Codec
+from headrace.serving.lifecycle import State
+from headrace.serving.runtimes.base import Model
+from headrace.traffic.admit import Gate, Keyring
+from headrace.types.endpoint import Endpoint
+from headrace.types.errors import NotFound, Unavailable
+from headrace.types.model import Package
+from headrace.types.traffic import TrafficPolicy
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Loaded:
+    """A package in memory, shared by all endpoints that name it. `refs` counts calls under way on it."""
+
+    package: Package
+    state: State = State.VERIFYING
+    refs: int = 0
+    since: float = 0.0  # steady clock, of the last move
+    reason: str = ""
+    _parts: tuple[Model, Codec, Check] | None = None
+
+    def fill(self, model: Model, codec: Codec, check: Check) -> None:
+        self._parts = (model, codec, check)
+
+    def empty(self) -> Model | None:
+        """Let go of the model; who called it closes it."""
+        parts, self._parts = self._parts, None
+        return parts[0] if parts else None
+
+    @property
+    def parts(self) -> tuple[Model, Codec, Check]:
+        if self._parts is None:
+            raise Unavailable(f"{self.package.model}/{self.package.version} is {self.state.value}", retry_after=1.0)
+        return self._parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """One endpoint: its policy as it is applied, its gate, and the variants that are loaded."""
+
+    endpoint: Endpoint
+    policy: TrafficPolicy
+    gate: Gate
+    loaded: dict[str, Loaded]
+
+    @property
+    def live(self) -> bool:
+        return self.policy.baseline in self.loaded
+
+    def variant(self, name: str) -> Loaded:
+        loaded = self.loaded.get(name)
+        if loaded is not None:
+            return loaded
+        there = ", ".join(sorted(self.loaded)) or "none"
+        if self.endpoint.variant(name) is not None or not self.loaded:
+            raise Unavailable(
+                f"endpoint {self.endpoint.name!r} has no live version {name!r}; live: {there}",
+                field="model",
+                hint="GET /health says why",
+                retry_after=1.0,
+            )
+        raise NotFound(
+            f"endpoint {self.endpoint.name!r} has no variant {name!r}; there are: {there}", field="x-headrace-variant"
+        )
+
+    def version(self, name: str) -> int:
+        variant = self.endpoint.variant(name)
+        return variant.model.version if variant else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    revision: int = 0
+    realised: bool = False  # false: no plan yet, so nothing can be said of any name
+    lanes: dict[str, Lane] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)  # registered model → the one endpoint that serves it
+    keyring: Keyring = field(default_factory=Keyring)
+
+    def lane(self, name: str) -> Lane:
+        """By endpoint name, else by the registered model's name if exactly one endpoint serves it."""
+        lane = self.lanes.get(name) or self.lanes.get(self.models.get(name, ""))
+        if lane is not None:
+            return lane
+        if not self.realised:
+            raise Unavailable(
+                "there is no plan yet: nothing is deployed, or it is still loading",
+                field="model",
+                hint="headrace deploy models:/NAME/1 --endpoint NAME; GET /health shows when it is ready",
+                retry_after=1.0,
+            )
+        there = ", ".join(sorted(self.lanes)) or "none"
+        raise NotFound(f"there is no model {name!r}; there are: {there}", field="model")
+
+
+def build_lane(endpoint: Endpoint, gate: Gate, loaded: dict[str, Loaded], hashed: Callable[[str], str]) -> Lane:
+    """A candidate that is not loaded gets no traffic: the baseline has its share, the plan is reported as refused."""
+    policy = endpoint.policy
+    if policy.candidate not in loaded:
+        policy = replace(policy, candidate="", share=0)
+    # An allow-list may be written with user ids or with their hashes; requests only carry hashes from here on.
+    rules = tuple(
+        replace(rule, units=(*rule.units, *(hashed(unit) for unit in rule.units)))
+        for rule in policy.rules
+        if rule.variant in loaded
+    )
+    return Lane(endpoint=endpoint, policy=replace(policy, rules=rules), gate=gate, loaded=loaded)
+
+
+def by_model(endpoints: Iterable[Endpoint]) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    for endpoint in endpoints:
+        found.setdefault(endpoint.model, []).append(endpoint.name)
+    return {model: names[0] for model, names in found.items() if len(names) == 1}

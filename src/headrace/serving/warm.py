@@ -1,0 +1,80 @@
+"""Real rows through a model before it takes traffic: first-call costs are paid, and its answers are checked.
+
+Called by fleet.py. Decides that a version whose answers are not finite, or not of its signature's shape, is refused.
+Rows come from the package (`warmup`: .npy or .json, put there by optimize from the training data). Without any, rows
+of zeros measure the speed; what the model says to those proves nothing, so it cannot refuse.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from headrace.base.log import fields
+from headrace.serving.answer import Check
+from headrace.serving.codec import Codec, dtype_of
+from headrace.serving.runtimes.base import Array, Inputs, Model
+from headrace.types.errors import BadInput, ModelFailed, ModelRefused, Unavailable
+from headrace.types.model import Layout, Package
+
+ROWS = 256  # of the package's rows at most
+
+log = logging.getLogger("headrace.serving")
+
+
+async def warm(model: Model, codec: Codec, check: Check, *, folder: Path, package: Package) -> None:
+    """Raises ModelRefused."""
+    if not package.warmup:
+        await _warm_blindly(model, codec)
+        return
+    try:
+        inputs = read_rows(folder / package.warmup, codec)
+        check(await model.warm(inputs), inputs.rows)
+    except (BadInput, ModelFailed, Unavailable) as error:
+        raise ModelRefused(f"it does not answer its own warm-up rows: {error.sentence()}", field=error.field) from error
+
+
+async def _warm_blindly(model: Model, codec: Codec) -> None:
+    arrays: dict[str, Array] = {}
+    for spec in codec.specs.values():
+        dtype = dtype_of(spec)
+        shape = [max(size, 1) for size in spec.shape]
+        arrays[spec.name] = np.full(shape, "", dtype=object) if dtype.kind == "O" else np.zeros(shape, dtype=dtype)
+    try:
+        await model.warm(codec.from_arrays(arrays))
+    except (BadInput, ModelFailed) as error:
+        log.warning("warm-up without rows failed", extra=fields(error=error.sentence()))
+
+
+def read_rows(path: Path, codec: Codec) -> Inputs:
+    try:
+        if path.suffix == ".json":
+            return codec.decode(_cut(path.read_bytes()))
+        array = np.load(path, allow_pickle=False)[:ROWS]
+    except (OSError, ValueError, msgspec.DecodeError) as error:
+        raise ModelRefused(f"warm-up rows {path.name!r} cannot be read: {error}", field="warmup") from error
+    return codec.from_arrays(_by_name(array, codec))
+
+
+def _cut(text: bytes) -> msgspec.Raw:
+    """The first ROWS of a list of records; an object of columns as it is."""
+    if not text.lstrip().startswith(b"["):
+        return msgspec.Raw(text.strip())
+    return msgspec.Raw(msgspec.json.encode(msgspec.json.decode(text, type=list[msgspec.Raw])[:ROWS]))
+
+
+def _by_name(array: Array, codec: Codec) -> dict[str, Array]:
+    """A structured array has a field per input; a plain one is the only input, or the columns side by side."""
+    specs = codec.signature.inputs
+    if array.dtype.names:
+        return {spec.name: array[spec.name].astype(dtype_of(spec)) for spec in specs}
+    if codec.signature.layout is Layout.COLUMNS:
+        if array.ndim != 2 or array.shape[1] != len(specs):
+            raise BadInput(
+                f"warm-up rows have shape {array.shape}; the model takes {len(specs)} columns", field="warmup"
+            )
+        return {spec.name: array[:, i].astype(dtype_of(spec)) for i, spec in enumerate(specs)}
+    return {specs[0].name: array.astype(dtype_of(specs[0]))}

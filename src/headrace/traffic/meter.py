@@ -1,0 +1,216 @@
+"""Counts and latency histograms of this process since it started. docs/metrics.md lists every name.
+
+Called by record.py and the edge on the event loop (one thread, no locks); read by /metrics.
+Decides the buckets. Ignores windows and rates: a scraper or monitor/live.py makes those.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from headrace.types.call import CallStatus
+
+# Seconds, 10 µs to 70 s, five a decade: a quantile is at most 2x off, and a scraper gets 36 lines per histogram.
+BOUNDS = tuple(float(f"{mantissa}e{power}") for power in range(-5, 2) for mantissa in ("1", "2", "3", "5", "7"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    name: str
+    kind: str  # counter, gauge, histogram
+    labels: tuple[str, ...]
+    meaning: str
+
+
+METRICS = (
+    Metric(
+        name="headrace_calls_total",
+        kind="counter",
+        labels=("endpoint", "variant", "status"),
+        meaning="calls by outcome: ok, rejected, failed, timeout, shed",
+    ),
+    Metric(
+        name="headrace_call_seconds",
+        kind="histogram",
+        labels=("endpoint", "variant"),
+        meaning="time from accepted to answer ready",
+    ),
+    Metric(
+        name="headrace_run_seconds",
+        kind="histogram",
+        labels=("endpoint", "variant"),
+        meaning="time inside the model's runtime",
+    ),
+    Metric(
+        name="headrace_rows_total", kind="counter", labels=("endpoint", "variant"), meaning="rows in calls that ran"
+    ),
+    Metric(name="headrace_inside", kind="gauge", labels=("endpoint",), meaning="calls inside the endpoint now"),
+    Metric(
+        name="headrace_refused_total",
+        kind="counter",
+        labels=("type",),
+        meaning="requests refused before an endpoint was known, by error type",
+    ),
+    Metric(name="headrace_feedback_total", kind="counter", labels=("name",), meaning="feedback accepted, by name"),
+    Metric(
+        name="headrace_capture_dropped_total",
+        kind="counter",
+        labels=(),
+        meaning="inputs or outputs too large to be kept in the journal",
+    ),
+    Metric(name="headrace_journal_lost_total", kind="counter", labels=(), meaning="records that found no room"),
+    Metric(
+        name="headrace_host_restarts_total", kind="counter", labels=(), meaning="model hosts that died and came back"
+    ),
+    Metric(name="headrace_plan_revision", kind="gauge", labels=(), meaning="revision of the plan in force"),
+    Metric(name="headrace_plan_refused", kind="gauge", labels=(), meaning="revision that could not be realised, or 0"),
+    Metric(name="headrace_ready", kind="gauge", labels=(), meaning="1 while the plane takes traffic"),
+    Metric(name="process_cpu_seconds_total", kind="counter", labels=(), meaning="CPU time of this process"),
+    Metric(name="process_resident_memory_bytes", kind="gauge", labels=(), meaning="memory of this process"),
+)
+_BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+@dataclass(slots=True)
+class Histogram:
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    total: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.total += seconds
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+    def quantile(self, q: float) -> float:
+        """The upper bound of the bucket that holds the quantile; 0 when empty."""
+        left = q * self.count
+        for bound, count in zip((*BOUNDS, BOUNDS[-1]), self.counts, strict=True):
+            left -= count
+            if left <= 0 and count:
+                return bound
+        return 0.0
+
+
+@dataclass(slots=True)
+class Lane:
+    """What one variant of one endpoint has done."""
+
+    statuses: dict[str, int] = field(default_factory=dict)
+    rows: int = 0
+    call: Histogram = field(default_factory=Histogram)
+    run: Histogram = field(default_factory=Histogram)
+
+
+Reading = tuple[str, dict[str, str], float]  # metric, labels, value
+
+
+class Meter:
+    """`gauges` are read when somebody looks: callables registered by who owns the value."""
+
+    def __init__(self) -> None:
+        self.lanes: dict[tuple[str, str], Lane] = {}
+        self.counters: dict[tuple[str, str], int] = {}
+        self._sources: list[Callable[[], Iterable[Reading]]] = []
+
+    def call(
+        self, endpoint: str, variant: str, status: CallStatus, *, seconds: float, run_seconds: float, rows: int
+    ) -> None:
+        lane = self.lanes.get((endpoint, variant))
+        if lane is None:
+            lane = self.lanes[endpoint, variant] = Lane()
+        lane.statuses[status] = lane.statuses.get(status, 0) + 1
+        lane.call.add(seconds)
+        if run_seconds:
+            lane.run.add(run_seconds)
+            lane.rows += rows
+
+    def count(self, name: str, label: str = "", by: int = 1) -> None:
+        """`name` is one of METRICS with at most one label."""
+        self.counters[name, label] = self.counters.get((name, label), 0) + by
+
+    def watch(self, source: Callable[[], Iterable[Reading]]) -> None:
+        """Ask `source` for its readings whenever somebody looks at the metrics."""
+        self._sources.append(source)
+
+    def snapshot(self) -> dict[str, object]:
+        """For people: one entry per endpoint and variant, quantiles in milliseconds, then all the rest by name."""
+        return {
+            "endpoints": [
+                {
+                    "endpoint": endpoint,
+                    "variant": variant,
+                    "calls": dict(lane.statuses),
+                    "rows": lane.rows,
+                    "latency_ms": _quantiles(lane.call),
+                    "run_ms": _quantiles(lane.run),
+                }
+                for (endpoint, variant), lane in sorted(self.lanes.items())
+            ],
+            "metrics": [{"name": n, "labels": labels, "value": v} for n, labels, v in self._singles()],
+        }
+
+    def prometheus(self) -> str:
+        lines: list[str] = []
+        readings: dict[str, list[str]] = {}
+        for name, labels, value in (*self._lane_counters(), *self._singles()):
+            readings.setdefault(name, []).append(f"{name}{_labels(labels)} {_number(value)}")
+        for name, pick in (("headrace_call_seconds", _call_of), ("headrace_run_seconds", _run_of)):
+            readings[name] = [
+                line for key, lane in sorted(self.lanes.items()) for line in _expose(name, key, pick(lane))
+            ]
+        for metric in METRICS:
+            if found := readings.get(metric.name):
+                lines += [f"# HELP {metric.name} {metric.meaning}", f"# TYPE {metric.name} {metric.kind}", *found]
+        return "\n".join(lines) + "\n"
+
+    def _lane_counters(self) -> Iterator[Reading]:
+        for (endpoint, variant), lane in sorted(self.lanes.items()):
+            labels = {"endpoint": endpoint, "variant": variant}
+            for status, count in sorted(lane.statuses.items()):
+                yield "headrace_calls_total", {**labels, "status": str(status)}, count
+            yield "headrace_rows_total", labels, lane.rows
+
+    def _singles(self) -> Iterator[Reading]:
+        for (name, label), value in sorted(self.counters.items()):
+            names = _BY_NAME[name].labels
+            yield name, {names[0]: label} if names else {}, value
+        for source in self._sources:
+            yield from source()
+
+
+def _call_of(lane: Lane) -> Histogram:
+    return lane.call
+
+
+def _run_of(lane: Lane) -> Histogram:
+    return lane.run
+
+
+def _quantiles(histogram: Histogram) -> dict[str, float]:
+    return {f"p{q}": round(histogram.quantile(q / 100) * 1000, 3) for q in (50, 90, 99)}
+
+
+def _expose(name: str, key: tuple[str, str], histogram: Histogram) -> Iterator[str]:
+    labels = {"endpoint": key[0], "variant": key[1]}
+    below = 0
+    for bound, count in zip((*BOUNDS, float("inf")), histogram.counts, strict=True):
+        below += count
+        yield f"{name}_bucket{_labels({**labels, 'le': '+Inf' if bound == float('inf') else f'{bound:g}'})} {below}"
+    yield f"{name}_sum{_labels(labels)} {_number(histogram.total)}"
+    yield f"{name}_count{_labels(labels)} {below}"
+
+
+def _labels(labels: dict[str, str]) -> str:
+    if not labels:
+        return ""
+    escaped = ((k, v.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")) for k, v in labels.items())
+    return "{" + ",".join(f'{k}="{v}"' for k, v in escaped) + "}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
