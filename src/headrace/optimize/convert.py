@@ -37,7 +37,7 @@ from headrace.optimize.graph import (
     shape_outputs,
 )
 from headrace.optimize.order import Order, Outcome
-from headrace.optimize.original import Original
+from headrace.optimize.original import LABEL, PREDICTION, Original, gives_labels
 from headrace.optimize.parity import Finding, compare
 from headrace.optimize.rows import Table, finite, from_example, from_json, join, rows_of, take
 from headrace.optimize.splits import split_rows
@@ -225,9 +225,12 @@ def _as_it_is(
         model = load_pyfunc(folder)
         rows = rows_of(real)
         answers = answers_of(model.predict(feed_pyfunc(model, real)), rows) if rows else {}
+        labels = gives_labels(model.get_raw_model(), predict_method(folder))
     except CANNOT as error:
         raise ModelRefused(f"the model does not run: {_words(error)}", field="model") from error
     outputs = specs_of(answers) if answers else signature.outputs
+    if labels and [spec.name for spec in outputs] == [PREDICTION]:
+        outputs = (replace(outputs[0], name=LABEL),)  # as a converted one calls it, so that variants agree
     if not outputs:
         raise ModelRefused(
             "neither the signature nor an example says what the model answers",

@@ -27,6 +27,7 @@ from skl2onnx.common.data_types import (
     StringTensorType,
 )
 
+from headrace.optimize.mend import mend_double_trees, mend_flags, mend_narrow_trees
 from headrace.optimize.rows import DTYPES
 from headrace.types.errors import ModelRefused
 from headrace.types.model import Datatype, Layout, Signature
@@ -44,6 +45,7 @@ CANNOT = (
     LookupError,
     AttributeError,
     AssertionError,
+    NameError,  # skl2onnx: an option that the converter does not have
     ort_errors.Fail,
     ort_errors.InvalidArgument,
     ort_errors.InvalidGraph,
@@ -53,6 +55,9 @@ CANNOT = (
     onnx.checker.ValidationError,
     onnx.shape_inference.InferenceError,
 )
+
+
+mend_flags()
 
 
 class Feeding(StrEnum):
@@ -75,9 +80,13 @@ def convert_estimator(
     estimator: Any, signature: Signature, *, feeding: Feeding, double: bool, classifier: bool
 ) -> onnx.ModelProto:
     """Raises one of CANNOT when there is no converter for it."""
-    options = {id(estimator): {"zipmap": False}} if classifier else None
     types = _types(signature, feeding, double=double)
-    model: onnx.ModelProto = convert_sklearn(estimator, initial_types=types, options=options, target_opset=OPSETS)
+    mended = mend_narrow_trees(estimator) if double else estimator
+    options = {id(mended): {"zipmap": False}} if classifier else None
+    model: onnx.ModelProto = convert_sklearn(mended, initial_types=types, options=options, target_opset=OPSETS)
+    mend_double_trees(model)
+    if feeding is Feeding.COLUMNS:
+        _name_inputs(model, [spec.name for spec in signature.inputs])
     return model
 
 
@@ -93,16 +102,20 @@ def shape_outputs(model: onnx.ModelProto, wanted: Mapping[str, Array], given: Ma
     del graph.output[:]
     for name, expected in wanted.items():
         old = outputs[name if name in outputs else first]
-        source, shape = old.name, given[old.name].shape
-        if shape != expected.shape and given[old.name].size == expected.size:
-            target = helper.make_tensor(f"{name}.shape", TensorProto.INT64, [expected.ndim], [-1, *expected.shape[1:]])
-            graph.initializer.append(target)
-            graph.node.append(helper.make_node("Reshape", [source, target.name], [f"{name}.shaped"]))
-            source, shape = f"{name}.shaped", expected.shape
-        if source != name:
-            graph.node.append(helper.make_node("Identity", [source], [name]))
-        kind = old.type.tensor_type.elem_type
-        graph.output.append(helper.make_tensor_value_info(name, kind, [None, *shape[1:]]))
+        answer = given[old.name]
+        source, kind = f"{name}.raw", old.type.tensor_type.elem_type
+        _rename(graph, old.name, source)
+        if answer.shape != expected.shape and answer.size == expected.size:
+            shape = helper.make_tensor(f"{name}.shape", TensorProto.INT64, [expected.ndim], [-1, *expected.shape[1:]])
+            graph.initializer.append(shape)
+            graph.node.append(helper.make_node("Reshape", [source, shape.name], [f"{name}.shaped"]))
+            source, answer = f"{name}.shaped", answer.reshape(expected.shape)
+        if expected.dtype.kind in "bf" and answer.dtype.kind in "iu":  # classes 0.0 and 1.0, or False and True
+            kind = helper.np_dtype_to_tensor_dtype(expected.dtype)
+            graph.node.append(helper.make_node("Cast", [source], [f"{name}.cast"], to=kind))
+            source = f"{name}.cast"
+        graph.node.append(helper.make_node("Identity", [source], [name]))  # costs nothing: ONNX Runtime removes it
+        graph.output.append(helper.make_tensor_value_info(name, kind, [None, *answer.shape[1:]]))
 
 
 def open_session(model: onnx.ModelProto | Path) -> ort.InferenceSession:
@@ -152,6 +165,22 @@ def element_type(node: Any) -> np.dtype[Any]:
             f"{node.name!r} of the ONNX graph has type {node.type}; allowed: {', '.join(known)}", field="signature"
         )
     return np.dtype(known[name])
+
+
+def _name_inputs(model: onnx.ModelProto, names: list[str]) -> None:
+    """skl2onnx makes identifiers of column names; a request says the column's own name."""
+    graph = model.graph
+    if len(graph.input) != len(names):
+        raise ValueError(f"the graph has {len(graph.input)} inputs for {len(names)} columns")
+    for value, name in zip(graph.input, names, strict=True):
+        _rename(graph, value.name, name)
+        value.name = name
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
 
 
 def _types(signature: Signature, feeding: Feeding, *, double: bool) -> list[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import is_classifier
+from sklearn.base import BaseEstimator, is_classifier
 
 from headrace.store.flavor import frame
 from headrace.types.errors import ModelFailed
@@ -55,6 +55,11 @@ class Original:
         if self.signature.layout is Layout.COLUMNS:
             return frame(dict(zip((s.name for s in self.signature.inputs), given, strict=True)))
         return np.stack(given, axis=1)
+
+
+def gives_labels(estimator: Any, method: str) -> bool:
+    """Whether `method` of this thing, which need not be an estimator at all, answers with classes."""
+    return method == "predict" and isinstance(estimator, BaseEstimator) and bool(is_classifier(estimator))
 
 
 def _array(answer: Any) -> Array:
