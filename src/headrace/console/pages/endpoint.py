@@ -1,0 +1,203 @@
+"""One endpoint: who answers, for whom, how well, and a form to try it.
+
+Called by the shell. Decides nothing: reads the endpoint, its releases and live figures, and composes parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nicegui import ui
+
+from headrace.console.pages.trying import TryIt
+from headrace.console.parts import numbers
+from headrace.console.parts.chart import Axis, Chart, Marker
+from headrace.console.parts.empty import empty
+from headrace.console.parts.figures import Lines, lines_of, markers_of, role_of, traffic_of
+from headrace.console.parts.frame import Stat, page_head, panel
+from headrace.console.parts.live import first_look, keep_fresh
+from headrace.console.parts.states import PhaseBadge, stage_cell
+from headrace.console.parts.table import Row, Table, bar_cell, cell, column, variant_cell
+from headrace.console.parts.tag import link, tag, text
+from headrace.console.parts.traffic import Split
+from headrace.console.sentences import Traffic, say_endpoint
+from headrace.console.visit import Visit
+from headrace.store import endpoints, releases, versions
+from headrace.types.endpoint import Endpoint, Variant
+from headrace.types.model import Stage
+from headrace.types.release import Release
+from headrace.types.traffic import BUCKETS
+
+if TYPE_CHECKING:
+    from headrace.control.services import Services
+
+WINDOW = 240.0  # seconds on the charts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    endpoint: Endpoint
+    active: Release | None
+    recent: tuple[Release, ...]
+    stages: dict[int, Stage]  # by version, as the registry has it now
+    traffic: Traffic
+    lines: Lines
+    now: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    known: tuple[str, ...]
+
+
+def load(services: Services, name: str) -> Found | Missing:
+    with services.database.read() as conn:
+        endpoint = endpoints.get(conn, name)
+        if endpoint is None:
+            return Missing(known=tuple(e.name for e in endpoints.all(conn)))
+        active = releases.active_for(conn, name)
+        recent = tuple(releases.recent(conn, limit=3, endpoint=name))
+        stages = {v.version: v.stage for v in versions.all(conn, endpoint.model)}
+    return Found(
+        endpoint=endpoint,
+        active=active,
+        recent=recent,
+        stages=stages,
+        traffic=traffic_of(services, name),
+        lines=lines_of(services, name, endpoint.policy, seconds=WINDOW),
+        now=services.clock.now(),
+    )
+
+
+async def show(visit: Visit, name: str) -> None:
+    ui.page_title(f"{name} · Headrace")
+    data = await first_look(lambda: load(visit.services, name))
+    if data is None:
+        return
+    if isinstance(data, Missing):
+        known = ", ".join(data.known) or numbers.NOTHING
+        empty(visit, icon_name="endpoints", title=visit.say("endpoint.missing", name=name),
+              hint=visit.say("endpoint.missing_hint", known=known))  # fmt: skip
+        return
+    page = _Page(visit, data)
+    await page.try_it.start()
+    keep_fresh(lambda: load(visit.services, name), page.show)
+
+
+class _Page:
+    def __init__(self, visit: Visit, data: Found) -> None:
+        self._visit, say = visit, visit.say
+        said = say_endpoint(visit, data.endpoint, data.traffic, data.active)
+        self._head = page_head(
+            data.endpoint.name, said.text, tone=said.tone, crumb=(say("place.endpoints"), "/endpoints")
+        )
+        with self._head.title:
+            self._phase = PhaseBadge(visit)
+        self.try_it = TryIt(visit, data.endpoint)
+        with self._head.acts:
+            self.try_it.draw_copies()
+            self._to_release = link("/releases", "btn primary")
+            with self._to_release:
+                text("span", "", say("endpoint.open_release"))
+        with tag("div", "stack"):
+            self._draw_stats()
+            self._draw_variants()
+            self._draw_charts()
+            self.try_it.draw()
+        self.show(data)
+
+    def _draw_stats(self) -> None:
+        say = self._visit.say
+        with tag("div", "stats"):
+            self._rate = Stat(say("figure.rate"))
+            self._errors = Stat(say("figure.errors"))
+            self._p50 = Stat(say("figure.p50"))
+            self._p99 = Stat(say("figure.p99"))
+            self._revision = Stat(say("column.revision"))
+
+    def _draw_variants(self) -> None:
+        say = self._visit.say
+        with panel(say("endpoint.split_title"), flush=True):
+            with tag("div", "inset"):
+                self._split = Split()
+            columns = [
+                column("name", say("column.variant")),
+                column("version", say("column.model_version")),
+                column("stage", say("column.stage")),
+                column("share", say("column.share")),
+                column("rate", say("figure.rate"), end=True),
+                column("errors", say("figure.errors"), end=True, wide_only=True),
+                column("p99", say("figure.p99"), end=True, wide_only=True),
+                column("runtime", say("column.runtime"), wide_only=True),
+                column("parity", say("column.parity"), wide_only=True),
+            ]
+            self._variants = Table(columns, label=say("endpoint.variants"))
+
+    def _draw_charts(self) -> None:
+        say = self._visit.say
+        with tag("div", "grid-3"):
+            with panel(say("chart.rate")) as box:
+                self._rate_chart = Chart(self._visit, say("chart.rate"), box)
+            with panel(say("chart.errors")) as box:
+                self._error_chart = Chart(self._visit, say("chart.errors"), box)
+            with panel(say("chart.latency")) as box:
+                self._latency_chart = Chart(self._visit, say("chart.latency"), box, note=say("chart.dashes"))
+
+    def show(self, data: Found | Missing) -> None:
+        if isinstance(data, Missing):
+            return
+        said = say_endpoint(self._visit, data.endpoint, data.traffic, data.active)
+        self._head.sentence.show(said.text, said.tone)
+        self._phase.show(data.active.phase if data.active else None)
+        self._to_release.set_visibility(data.active is not None)
+        if data.active:
+            self._to_release.props["href"] = f"/releases/{data.active.id}"
+        self._show_stats(data)
+        self._split.show(data.endpoint.policy)
+        self._variants.show([_variant_row(self._visit, data, v) for v in data.endpoint.variants])
+        self._show_charts(data)
+
+    def _show_stats(self, data: Found) -> None:
+        say, traffic = self._visit.say, data.traffic
+        self._rate.show(numbers.rate(traffic.rate), unit=say("unit.per_second"), note=say("figure.last_seconds"))
+        self._errors.show(
+            numbers.percent(traffic.errors, traffic.calls),
+            note=say("figure.of_calls", calls=numbers.count(traffic.calls)),
+            tone="bad" if traffic.errors else "",
+        )
+        for stat, value in ((self._p50, traffic.p50_ms), (self._p99, traffic.p99_ms)):
+            figure, unit = numbers.milliseconds_parts(value)
+            stat.show(figure, unit=unit, note=say("figure.recent"))
+        self._revision.show(str(data.endpoint.revision), note=say("figure.revision"))
+
+    def _show_charts(self, data: Found) -> None:
+        since = data.now - WINDOW
+        markers: list[Marker] = markers_of(data.recent, since)
+        for chart, lines, unit in (
+            (self._rate_chart, data.lines.rate, "/s"),
+            (self._error_chart, data.lines.errors, "/s"),
+            (self._latency_chart, data.lines.latency, "ms"),
+        ):
+            chart.show(lines, markers=markers, axis=Axis(unit=unit, whole=unit == "/s", since=since, until=data.now))
+
+
+def _variant_row(visit: Visit, data: Found, variant: Variant) -> Row:
+    policy, model = data.endpoint.policy, variant.model
+    role = role_of(policy, variant.name)
+    candidate = policy.share if policy.candidate else 0
+    part = {"baseline": BUCKETS - candidate, "candidate": candidate}.get(role, 0)
+    traffic = data.traffic.variants.get(variant.name, Traffic())
+    parity = variant.package.parity
+    return {
+        "id": variant.name,
+        "name": variant_cell(variant.name, role, sub=visit.name("role", role)),
+        "version": cell(f"{model.name} {model.version}", sub=model.flavor, title=model.uri),
+        "stage": stage_cell(visit, data.stages.get(model.version, model.stage)),
+        "share": bar_cell(part / BUCKETS, numbers.share(part), tone=role),
+        "rate": cell(numbers.rate(traffic.rate), sub="/s"),
+        "errors": cell(numbers.percent(traffic.errors, traffic.calls), tone="bad" if traffic.errors else ""),
+        "p99": cell(numbers.milliseconds(traffic.p99_ms)),
+        "runtime": cell(visit.name("runtime", variant.package.runtime)),
+        "parity": cell(visit.count("endpoint.parity", parity.rows) if parity else numbers.NOTHING),
+    }

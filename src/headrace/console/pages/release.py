@@ -1,0 +1,213 @@
+"""One release: the steps, the evidence against the line at which it rolls back, the verdict in words, and the actions.
+
+Called by the shell. Decides nothing: the verdict is the release room's; what an action does is its too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nicegui import ui
+
+from headrace.console.pages.acting import Actions
+from headrace.console.parts import numbers
+from headrace.console.parts.chart import Axis, Chart
+from headrace.console.parts.empty import empty
+from headrace.console.parts.evidence import MetricView, evidence_lines, metric_views, roll_back_lines
+from headrace.console.parts.frame import page_head, panel
+from headrace.console.parts.icon import icon
+from headrace.console.parts.live import first_look, keep_fresh
+from headrace.console.parts.progress import step_views
+from headrace.console.parts.states import VERDICTS, PhaseBadge
+from headrace.console.parts.table import Cell, Row, Table, bar_cell, cell, column
+from headrace.console.parts.tag import tag, text
+from headrace.console.parts.traffic import Stepper
+from headrace.console.parts.when import when
+from headrace.console.sentences import current_step, reason_of, say_release, upper_first
+from headrace.console.visit import Visit
+from headrace.store import endpoints, releases
+from headrace.types.release import Event, Release, Verdict
+
+if TYPE_CHECKING:
+    from headrace.control.services import Services
+    from headrace.store.releases import StoredInterval
+
+EVENT_ROLES = {"promoted": "baseline", "rolled_back": "none", "step": "candidate", "started": "candidate"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    release: Release | None
+    intervals: tuple[StoredInterval, ...]
+    policy_share: int  # what the endpoint's policy gives the candidate now
+    now: float
+
+
+def load(services: Services, release_id: str) -> Found:
+    with services.database.read() as conn:
+        release = releases.get(conn, release_id)
+        intervals = tuple(releases.intervals(conn, release_id)) if release else ()
+        endpoint = endpoints.get(conn, release.endpoint) if release else None
+    here = endpoint is not None and release is not None and endpoint.policy.candidate == release.candidate
+    share = endpoint.policy.share if here and endpoint else 0
+    return Found(release=release, intervals=intervals, policy_share=share, now=services.clock.now())
+
+
+async def show(visit: Visit, id: str) -> None:  # noqa: A002 - the name of the path parameter
+    ui.page_title(f"{visit.say('place.releases')} · Headrace")
+    data = await first_look(lambda: load(visit.services, id))
+    if data is None:
+        return
+    if data.release is None:
+        empty(
+            visit,
+            icon_name="releases",
+            title=visit.say("release.missing", id=id),
+            hint=visit.say("release.missing_hint"),
+        )
+        return
+    page = _Page(visit, data.release)
+    page.show(data)
+    timer = keep_fresh(lambda: load(visit.services, id), page.show)
+    page.stop_when_ended(timer)
+
+
+class _Page:
+    def __init__(self, visit: Visit, release: Release) -> None:
+        self._visit, say = visit, visit.say
+        title = say("release.title", endpoint=release.endpoint, candidate=release.candidate)
+        said = say_release(visit, release, visit.now())
+        self._head = page_head(title, said.text, tone=said.tone, crumb=(say("place.releases"), "/releases"))
+        with self._head.title:
+            self._phase = PhaseBadge(visit)
+        with self._head.acts:
+            self._actions = Actions(visit, release)
+        self._history: tuple[Event, ...] = ()
+        self._timer: ui.timer | None = None
+        with tag("div", "stack"):
+            with panel(say("release.steps")):
+                self._steps = Stepper(len(release.plan.steps))
+            with tag("div", "grid-side"):
+                with panel(say("release.evidence")) as box:
+                    self._chart = Chart(visit, say("release.evidence"), box, tall=True)
+                    text("p", "faint small", say("release.evidence_hint", alpha=f"{100 * release.plan.alpha:.3g} %"))
+                with panel(say("release.verdict")):
+                    self._verdict = _VerdictBox(visit)
+            self._draw_tallies(release)
+            with panel(say("release.history")):
+                self._events = tag("ol", "history")
+
+    def _draw_tallies(self, release: Release) -> None:
+        say = self._visit.say
+        with panel(say("release.tallies"), flush=True):
+            columns = [
+                column("metric", say("column.metric")),
+                column("baseline", say("release.of_baseline", name=release.baseline), end=True),
+                column("candidate", say("release.of_candidate", name=release.candidate), end=True),
+                column("evalue", say("column.evalue"), end=True),
+                column("way", say("column.way"), wide_only=True),
+                column("weight", say("column.consequence"), wide_only=True),
+            ]
+            self._tallies = Table(columns, label=say("release.tallies"))
+
+    def stop_when_ended(self, timer: ui.timer) -> None:
+        self._timer = timer
+
+    def show(self, data: Found) -> None:
+        release = data.release
+        if release is None:
+            return
+        said = say_release(self._visit, release, data.now)
+        self._head.sentence.show(said.text, said.tone)
+        self._phase.show(release.phase)
+        self._actions.show(release, data.policy_share)
+        self._steps.show(step_views(self._visit, release, data.now))
+        limits = sorted(set(roll_back_lines(release).values()))
+        drawn = tuple((limit, self._visit.say("release.line", line=f"{limit:.3g}")) for limit in limits)
+        self._chart.show(evidence_lines(release, data.intervals), axis=Axis(log=True, thresholds=drawn))
+        self._verdict.show(release)
+        self._tallies.show(
+            [_tally_row(self._visit, view) for view in metric_views(self._visit, release, data.intervals)]
+        )
+        self._show_history(release)
+        if release.phase.ended and self._timer is not None:
+            self._timer.deactivate()
+
+    def _show_history(self, release: Release) -> None:
+        if release.history == self._history:
+            return
+        self._history = release.history
+        self._events.clear()
+        with self._events:
+            for event in reversed(release.history):
+                _show_event(self._visit, event)
+
+
+def _show_event(visit: Visit, event: Event) -> None:
+    with tag("li"):
+        tag("i", f"dot role-{EVENT_ROLES.get(event.name, 'none')}")
+        with tag("div"):
+            with tag("div", "row-flex wrap"):
+                text("span", "what", visit.name("event", event.name))
+                if event.share:
+                    text("span", "badge tone-candidate num", numbers.share(event.share))
+                text("span", "faint small", event.actor)
+            if event.detail:
+                text("div", "detail", event.detail)
+        when(event.time, "faint small")
+
+
+class _VerdictBox:
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+        self._boxes: dict[Verdict | None, ui.element] = {}
+        for verdict in (None, *Verdict):
+            tone, icon_name = VERDICTS[verdict] if verdict else ("", "hold")
+            with tag("div", f"verdict tone-{tone}") as box:
+                icon(icon_name)
+                with tag("div", "stack stack-4"):
+                    text("div", "word", visit.name("verdict", verdict.value if verdict else "none"))
+            self._boxes[verdict] = box
+        self._why = text("p", "soft", "").style("margin-top: 12px; overflow-wrap: anywhere")
+        with tag("dl", "facts").style("margin-top: 16px"):
+            self._facts = {
+                name: self._fact(visit.name("verdict_fact", name)) for name in ("users", "row", "risk", "took")
+            }
+
+    def _fact(self, name: str) -> ui.label:
+        text("dt", "", name)
+        with tag("dd"):
+            return text("span", "num", "")  # type: ignore[return-value]
+
+    def show(self, release: Release) -> None:
+        verdict = release.judgement.verdict if release.judgement else None
+        for shown, box in self._boxes.items():
+            box.set_visibility(shown is verdict)
+        self._why.set_text(upper_first(reason_of(release)) or self._visit.say("release.no_reason"))
+        step = current_step(release)
+        need = f" / {numbers.count(step.min_units)}" if step and not release.phase.ended else ""
+        self._facts["users"].set_text(numbers.count(release.step_units) + need)
+        self._facts["row"].set_text(f"{release.failures_in_row} / {release.plan.max_failures_in_row}")
+        self._facts["risk"].set_text(f"≤ {100 * release.plan.alpha:.3g} %")
+        self._facts["took"].set_text(numbers.duration((release.ended or self._visit.now()) - release.created))
+
+
+def _tally_row(visit: Visit, view: MetricView) -> Row:
+    e, line = view.log_evalue, view.log_line
+    tone = "bad" if e >= line else "unknown"
+    needs = visit.say("metric.required") if view.required else ""
+    limit = f"/ {numbers.evidence(line)}" if view.critical else ""
+    return {
+        "id": view.name,
+        "metric": cell(view.name, sub=view.title),
+        "baseline": _rate_cell(view.baseline_events, view.baseline_units),
+        "candidate": _rate_cell(view.candidate_events, view.candidate_units),
+        "evalue": cell(numbers.evidence(e), sub=limit, tone="bad" if e >= line else ""),
+        "way": bar_cell(max(e, 0.0) / line, "", tone=tone),
+        "weight": cell(visit.say("metric.critical" if view.critical else "metric.watched"), sub=needs),
+    }
+
+
+def _rate_cell(events: int, units: int) -> Cell:
+    return cell(numbers.percent_interval(events, units), sub=f"{numbers.count(events)} / {numbers.count(units)}")

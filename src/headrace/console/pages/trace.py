@@ -1,0 +1,133 @@
+"""One trace, inside the drawer: what came in, what went out, what people said about it.
+
+Called by the traces page. Decides nothing: reads one call and its feedback, and composes parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nicegui import ui
+
+from headrace.console.parts import numbers
+from headrace.console.parts.button import copy_button
+from headrace.console.parts.frame import facts, problem
+from headrace.console.parts.icon import icon
+from headrace.console.parts.live import first_look
+from headrace.console.parts.tag import link, tag, text
+from headrace.console.parts.values import answer_of, show_answer, show_input
+from headrace.console.parts.when import when
+from headrace.console.visit import Visit
+from headrace.store import feedbacks
+from headrace.types.call import Call, CallStatus, Feedback, FeedbackName
+
+if TYPE_CHECKING:
+    from headrace.control.services import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    call: Call | None
+    feedback: tuple[Feedback, ...]
+    mlflow: str | None  # where MLflow shows it, if it was sent there
+
+
+def load(services: Services, trace_id: str) -> Found:
+    call = services.query.call(trace_id)
+    with services.database.read() as conn:
+        given = feedbacks.for_traces(conn, [trace_id]).get(trace_id, ())
+    return Found(call=call, feedback=tuple(given), mlflow=services.mlflow_link(trace_id))
+
+
+async def show_trace(visit: Visit, body: ui.element, trace_id: str) -> None:
+    with body:
+        data = await first_look(lambda: load(visit.services, trace_id))
+        if data is None:
+            return
+        if data.call is None:
+            problem(visit.say("trace.missing", id=trace_id))
+            return
+        _draw(visit, data.call, data)
+
+
+def _draw(visit: Visit, call: Call, data: Found) -> None:
+    say = visit.say
+    with tag("div", "row-flex wrap"):
+        when(call.time, "soft")
+        copy_button(visit, say("trace.id"), call.trace_id)
+        if data.mlflow:
+            with link(data.mlflow, "btn ghost small", target="_blank"):
+                icon("external")
+                text("span", "", say("trace.in_mlflow"))
+    if call.error:
+        problem(call.error)
+    with tag("section"):
+        text("h3", "", say("trace.input"))
+        show_input(visit, call.input)
+    with tag("section"):
+        text("h3", "", say("trace.output"))
+        if call.status is CallStatus.OK:
+            show_answer(visit, call.output)
+        else:
+            text("p", "faint", visit.name("status", call.status))
+    with tag("section"):
+        text("h3", "", say("trace.feedback"))
+        _draw_feedback(visit, data.feedback)
+    with tag("section"):
+        text("h3", "", say("trace.facts"))
+        facts(_facts(visit, call))
+
+
+def _facts(visit: Visit, call: Call) -> list[tuple[str, str]]:
+    say = visit.say
+    version = say("trace.version", version=call.version)
+    return [
+        (say("column.status"), visit.name("status", call.status)),
+        (say("column.endpoint"), call.endpoint),
+        (say("column.variant"), f"{call.variant} · {version}" if call.variant else ""),
+        (say("column.routed"), visit.name("reason", call.reason)),
+        (say("trace.counted"), say("trace.yes" if call.counted else "trace.no")),
+        (say("figure.latency"), numbers.milliseconds(call.latency_ms)),
+        (say("trace.run"), numbers.milliseconds(call.run_ms) if call.run_ms else ""),
+        (say("trace.rows"), numbers.count(call.rows)),
+        (say("column.user"), call.unit),
+        (say("column.revision"), str(call.revision) if call.revision else ""),
+        (say("trace.protocol"), call.protocol),
+        (say("trace.parent"), call.parent),
+    ]
+
+
+def _draw_feedback(visit: Visit, given: tuple[Feedback, ...]) -> None:
+    if not given:
+        text("p", "faint", visit.say("trace.no_feedback"))
+        return
+    with tag("div", "stack stack-12"):
+        for feedback in given:
+            with tag("div", "row-flex"):
+                icon(_icon_of(feedback), "text-bad" if _speaks_against(feedback) else "text-good")
+                with tag("div", "stack stack-4"):
+                    text("span", "", _words_of(visit, feedback))
+                    if feedback.comment and feedback.name != FeedbackName.COMMENT:
+                        text("span", "soft", feedback.comment)
+                    text("span", "faint small", visit.say("trace.rated_by", rater=feedback.rater[:12]))
+                when(feedback.time, "faint small push")
+
+
+def _words_of(visit: Visit, feedback: Feedback) -> str:
+    if feedback.name == FeedbackName.RATING:
+        return visit.say("feedback.rated_up" if feedback.value else "feedback.rated_down")
+    if feedback.name == FeedbackName.CORRECTION:
+        answer = answer_of(feedback.value)
+        return visit.say("feedback.corrected", value=answer.label if answer else numbers.scalar(feedback.value))
+    return str(feedback.value)
+
+
+def _icon_of(feedback: Feedback) -> str:
+    if feedback.name == FeedbackName.RATING:
+        return "up" if feedback.value else "down"
+    return "pen" if feedback.name == FeedbackName.CORRECTION else "assistant"
+
+
+def _speaks_against(feedback: Feedback) -> bool:
+    return feedback.name == FeedbackName.CORRECTION or (feedback.name == FeedbackName.RATING and not feedback.value)

@@ -1,0 +1,112 @@
+"""The evidence of a release, as it is drawn and tabled. Pure; called by the release page.
+
+Decides where the line is at which a metric rolls back: at 1/α, where α is the part of the plan's that the metric may
+spend. Metrics of equal weight share one line. A metric past its line is drawn in the colour of bad.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace.console.parts.chart import Line, Point
+from headrace.console.visit import Visit
+from headrace.types.release import MetricEvidence, MetricSpec, Release
+
+if TYPE_CHECKING:
+    from headrace.store.releases import StoredInterval
+
+DRAWN = 240  # points of a line; more are thinned, the highest of each group is kept
+DASHES: tuple[str | tuple[int, ...], ...] = ("solid", "dashed", "dotted", (8, 3, 2, 3), (2, 4), (12, 4))
+LARGEST = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricView:
+    """One row of the tallies. `log_line` is where it rolls the release back, as a natural logarithm."""
+
+    name: str
+    title: str
+    critical: bool
+    required: bool
+    baseline_units: int
+    baseline_events: int
+    candidate_units: int
+    candidate_events: int
+    log_evalue: float
+    log_line: float
+
+
+def evidence_lines(release: Release, intervals: Sequence[StoredInterval]) -> list[Line]:
+    limits = roll_back_lines(release)
+    lines = []
+    for index, metric in enumerate(release.plan.metrics):
+        points: list[Point] = [
+            (stored.interval.end, min(math.exp(min(stored.evalues[metric.name], 14)), LARGEST))
+            for stored in intervals
+            if metric.name in stored.evalues
+        ]
+        limit = limits.get(metric.name, math.inf)
+        beyond = any(value is not None and value >= limit for _, value in points)
+        lines.append(
+            Line(
+                name=short_name(metric),
+                token="bad" if beyond else "unknown",
+                points=thin(points, DRAWN),
+                dash=DASHES[index % len(DASHES)],
+                named=True,
+            )
+        )
+    return lines
+
+
+def roll_back_lines(release: Release) -> dict[str, float]:
+    """The e-value at which each critical metric rolls back: weighted Bonferroni over the critical ones."""
+    critical = [metric for metric in release.plan.metrics if metric.critical]
+    total = sum(metric.weight for metric in critical)
+    return {metric.name: total / (metric.weight * release.plan.alpha) for metric in critical}
+
+
+def metric_views(visit: Visit, release: Release, intervals: Sequence[StoredInterval]) -> list[MetricView]:
+    latest = intervals[-1].evalues if intervals else {}
+    limits = roll_back_lines(release)
+    views = []
+    for metric in release.plan.metrics:
+        seen = (release.evidence or {}).get(metric.name, MetricEvidence())
+        views.append(
+            MetricView(
+                name=short_name(metric),
+                title=title_of(visit, metric),
+                critical=metric.critical,
+                required=metric.required,
+                baseline_units=seen.baseline_units,
+                baseline_events=seen.baseline_events,
+                candidate_units=seen.candidate_units,
+                candidate_events=seen.candidate_events,
+                log_evalue=latest.get(metric.name, 0.0),
+                log_line=math.log(limits.get(metric.name, math.inf)),
+            )
+        )
+    return views
+
+
+def short_name(metric: MetricSpec) -> str:
+    """As the plan calls it; the picture and the table say the same."""
+    return metric.name.replace("_", " ")
+
+
+def title_of(visit: Visit, metric: MetricSpec) -> str:
+    if metric.quantile:
+        return visit.say("metric.slow_at", quantile=f"p{100 * metric.quantile:.3g}")
+    return visit.name("metric", metric.kind)
+
+
+def thin(points: Sequence[Point], most: int) -> list[Point]:
+    """At most `most` points: the highest of each group, and always the last one."""
+    if len(points) <= most:
+        return list(points)
+    size = math.ceil(len(points) / most)
+    groups = [points[start : start + size] for start in range(0, len(points), size)]
+    return [*(max(group, key=lambda point: point[1] or 0.0) for group in groups[:-1]), points[-1]]

@@ -1,0 +1,149 @@
+"""The sentence on top of a page, made from state. Pure; called by the pages.
+
+Decides what matters most right now and how it is said; the words are the catalogue's. `tone` is bad when a person
+should look, good when something ended well, else empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from headrace.console.parts import numbers
+from headrace.console.visit import Visit
+from headrace.types.endpoint import Endpoint
+from headrace.types.release import Phase, Release, Step, Verdict
+
+RECENT = 300.0  # seconds that "recently" means on every page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    text: str
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What an endpoint, or all of them, answered in the last RECENT seconds."""
+
+    calls: int = 0
+    errors: int = 0
+    rate: float = 0.0  # calls per second, over the last seconds alone
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    variants: dict[str, Traffic] = field(default_factory=dict)
+
+
+def say_overview(visit: Visit, endpoints: Sequence[Endpoint], traffic: Traffic, releases: Sequence[Release]) -> Said:
+    if not endpoints:
+        return Said(text=visit.say("overview.nothing"))
+    waiting = next((r for r in releases if r.phase is Phase.PAUSED), None)
+    if waiting is not None:
+        return Said(
+            text=visit.say("overview.waiting", endpoint=waiting.endpoint, candidate=waiting.candidate), tone="bad"
+        )
+    parts = [visit.count("overview.serving", len(endpoints), rate=numbers.rate(traffic.rate)), _errors(visit, traffic)]
+    if releases:
+        parts.append(visit.count("overview.releasing", len(releases)))
+    return Said(text=visit.say("sentence.joint").join(parts), tone="bad" if traffic.errors else "")
+
+
+def say_endpoint(visit: Visit, endpoint: Endpoint, traffic: Traffic, release: Release | None) -> Said:
+    policy = endpoint.policy
+    if policy.candidate and release is not None:
+        split = visit.say(
+            "endpoint.split", candidate=policy.candidate, baseline=policy.baseline, share=numbers.share(policy.share)
+        )
+    else:
+        split = visit.say("endpoint.whole", baseline=policy.baseline)
+    if not traffic.calls:
+        return Said(text=visit.say("sentence.joint").join([split, visit.say("endpoint.silent")]))
+    parts = [
+        split,
+        visit.say("endpoint.rate", rate=numbers.rate(traffic.rate), p99=numbers.milliseconds(traffic.p99_ms)),
+    ]
+    return Said(
+        text=visit.say("sentence.joint").join([*parts, _errors(visit, traffic)]), tone="bad" if traffic.errors else ""
+    )
+
+
+def _errors(visit: Visit, traffic: Traffic) -> str:
+    if not traffic.errors:
+        return visit.say("overview.no_errors")
+    return visit.say(
+        "overview.errors",
+        errors=numbers.count(traffic.errors),
+        calls=numbers.count(traffic.calls),
+        percent=numbers.percent(traffic.errors, traffic.calls),
+    )
+
+
+def say_release(visit: Visit, release: Release, now: float) -> Said:
+    ended = {
+        Phase.PROMOTED: ("release.promoted", "good"),
+        Phase.ROLLED_BACK: ("release.rolled_back", "bad"),
+        Phase.ABORTED: ("release.aborted", ""),
+        Phase.FAILED: ("release.failed", "bad"),
+    }
+    values = {
+        "candidate": release.candidate,
+        "baseline": release.baseline,
+        "took": numbers.duration((release.ended or now) - release.created),
+        "reason": reason_of(release),
+        "share": numbers.share(current_share(release)),
+    }
+    if release.phase in ended:
+        key, tone = ended[release.phase]
+        return Said(text=visit.say(key, **values), tone=tone)
+    if release.phase is Phase.PAUSED:
+        reason = release.paused_reason or reason_of(release)
+        return Said(text=visit.say("release.paused", **values | {"reason": reason}), tone="bad")
+    if release.phase is Phase.PREPARING:
+        return Said(text=visit.say("release.preparing", **values))
+    return _say_progress(visit, release, now, values)
+
+
+def _say_progress(visit: Visit, release: Release, now: float, values: dict[str, str]) -> Said:
+    step = current_step(release)
+    if release.judgement is not None and release.judgement.verdict is Verdict.ERROR:
+        return Said(text=visit.say("release.unseen", **values), tone="bad")
+    if step is None:
+        return Said(text=visit.say("release.going", **values))
+    waited = now - release.step_started
+    if release.step_units < step.min_units:
+        return Said(
+            text=visit.say(
+                "release.few", units=numbers.count(release.step_units), need=numbers.count(step.min_units), **values
+            )
+        )
+    if waited < step.min_seconds:
+        left = numbers.duration(step.min_seconds - waited)
+        return Said(text=visit.say("release.young", units=numbers.count(release.step_units), left=left, **values))
+    return Said(text=visit.say("release.judged" if values["reason"] else "release.going", **values))
+
+
+def reason_of(release: Release) -> str:
+    """The platform's reason, as it was recorded; without its final full stop, so that it fits into a sentence."""
+    recorded = release.judgement.reason if release.judgement else ""
+    ending = next((e.detail for e in reversed(release.history) if e.name in ("rolled_back", "failed", "aborted")), "")
+    return ((ending if release.phase.ended else "") or recorded).rstrip(". ")
+
+
+def upper_first(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
+def current_step(release: Release) -> Step | None:
+    steps = release.plan.steps
+    return steps[release.step] if release.step < len(steps) else None
+
+
+def current_share(release: Release) -> int:
+    """What the candidate has of the traffic now."""
+    if release.phase is Phase.PROMOTED:
+        return 10_000
+    if release.phase in (Phase.PREPARING, *(p for p in Phase if p.ended)):
+        return 0
+    step = current_step(release)
+    return step.share if step else 0
