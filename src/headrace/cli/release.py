@@ -201,8 +201,13 @@ def plan_of(
     return {name: value for name, value in plan.items() if value is not None}
 
 
-def watch(look: Callable[[], dict[str, Any]], tell: Progress) -> dict[str, Any]:
-    """Tell each event as it happens, and on a terminal what the evidence says now; until nothing moves any more."""
+def watch(
+    look: Callable[[], dict[str, Any]], tell: Progress, *, beside: Callable[[], str] = lambda: ""
+) -> dict[str, Any]:
+    """Tell each event as it happens, and on a terminal what the evidence says now; until nothing moves any more.
+
+    `beside` adds what else goes on to the line that says what goes on now.
+    """
     told = 0
     while True:
         release = look()
@@ -213,9 +218,8 @@ def watch(look: Callable[[], dict[str, Any]], tell: Progress) -> dict[str, Any]:
         phase = Phase(release["phase"])
         if phase.ended or phase is Phase.PAUSED:
             return release
-        tell.now(
-            f"{share_of(release)} of users on {release['candidate']}: {reason_of(release) or 'gathering evidence'}"
-        )
+        says = reason_of(release) or "gathering evidence"
+        tell.now(f"{share_of(release)} of users on {release['candidate']}: {says}{beside()}")
         time.sleep(_LOOK_SECONDS)
 
 

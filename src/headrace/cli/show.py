@@ -107,6 +107,9 @@ class Progress:
         """Something was done or begun."""
         self._console.print(f"[dim]{self.seconds:{_STAMP}.1f} s[/]  {escape(line)}")
 
+    def heading(self, line: str) -> None:
+        self._console.print(f"\n[bold]{escape(line)}[/]")
+
     def now(self, line: str) -> None:
         """What goes on at the moment; replaced by the next one. Not shown where there is no terminal."""
         if self._status is not None:

@@ -100,12 +100,13 @@ def feedback(  # noqa: PLR0913 - each option of a command is an argument
 
 
 def export(  # noqa: PLR0913 - each option of a command is an argument
+    model: Annotated[str, typer.Argument(help="Registered model.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; without it: standard output.")] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Of this endpoint.")] = None,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", "-e", help="Of this endpoint alone.")] = None,
     format: Annotated[str, typer.Option("--format", "-f", help="csv, jsonl or parquet.")] = "jsonl",  # noqa: A002
-    rating: Annotated[str | None, typer.Option("--rating", help="up or down: with this rating alone.")] = None,
-    since: Annotated[str | None, typer.Option("--since", help="From this time on, ISO 8601 or seconds.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Before this time.")] = None,
+    rating: Annotated[str | None, typer.Option("--rating", help="up, down, corrected or any: these alone.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="From this time on: ISO 8601, or seconds.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Before this time; a mere date includes its day.")] = None,
     home: Home = None,
     url: ControlUrl = None,
     json: Json = False,
@@ -114,11 +115,12 @@ def export(  # noqa: PLR0913 - each option of a command is an argument
 
     \b
     Example:
-        headrace export --model digits --format csv --out digits.csv
+        headrace export digits --format csv --out digits.csv
+        headrace export digits --rating corrected --from 2026-01-01
     """
     if format not in FORMATS:
         raise BadInput(f"format is {format!r}; allowed: {', '.join(FORMATS)}", field="--format")
-    selection = {"model": model, "format": format, "rating": rating, "since": since, "until": until}
+    selection = {"model": model, "endpoint": endpoint, "format": format, "rating": rating, "from": since, "to": until}
     with admin(home, url) as control:
         if out is None:
             headers = control.export(sys.stdout.buffer.write, **selection)

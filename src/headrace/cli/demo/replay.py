@@ -16,9 +16,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.cli.demo.digits import Split
-
 PATIENCE = 30.0  # seconds until an unanswered request counts as failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What production sends, and the truth that the users know."""
+
+    pixels: list[list[float]]
+    labels: list[int]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +39,7 @@ class Seen:
     failures: list[str] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
     versions: Counter[str] = field(default_factory=Counter)
+    trace: str = ""  # the first call that somebody corrected
     first: dict[str, float] = field(default_factory=dict)  # version → when it first answered
     last: dict[str, float] = field(default_factory=dict)
 
@@ -45,7 +52,7 @@ class Replay:
     """`with Replay(...)` runs until the block ends. `seen` may be read at any time."""
 
     def __init__(
-        self, host: str, port: int, rows: Split, *, users: int = 800, rate: float = 200, threads: int = 8
+        self, host: str, port: int, rows: Rows, *, users: int = 800, rate: float = 200, threads: int = 8
     ) -> None:
         self.address = (host, port)
         self.rows, self.users, self.rate = rows, users, rate
@@ -90,7 +97,7 @@ class Replay:
         connection.close()
 
     def _ask(self, connection: http.client.HTTPConnection, row: int, user: str) -> None:
-        body = {"model": "digits", "inputs": [self.rows.pixels[row].tolist()]}
+        body = {"model": "digits", "inputs": [self.rows.pixels[row]]}
         sent = time.monotonic()
         status, answer = _post(connection, "/predict", body, user)
         took = (time.monotonic() - sent) * 1000
@@ -105,7 +112,7 @@ class Replay:
             self.seen.versions[version] += 1
             self.seen.first.setdefault(version, time.time())
             self.seen.last[version] = time.time()
-            self._judge(answer, int(self.rows.labels[row]), user)
+            self._judge(answer, self.rows.labels[row], user)
 
     def _judge(self, answer: dict[str, Any], truth: int, user: str) -> None:
         """Most whose digit was misread say so, half of them with the right one; a third of the others is pleased."""
@@ -134,6 +141,8 @@ class Replay:
                 if status == 200:
                     self.seen.feedback += 1
                     self.seen.corrections += "corrected_output" in opinion
+                    if "corrected_output" in opinion and not self.seen.trace:
+                        self.seen.trace = opinion["trace_id"]
                 else:
                     self.seen.failed += 1
                     self.seen.failures.append(f"feedback {status}: {answer}"[:300])
