@@ -193,7 +193,7 @@ def plan_of(
     plan: dict[str, Any] = {"min_seconds": step_seconds, "min_units": min_units, "alpha": alpha}
     if shares is not None:
         try:
-            plan["shares"] = [round(float(part) * 100) for part in shares.split(",")]
+            plan["shares"] = [float(part) for part in shares.split(",")]
         except ValueError as error:
             raise BadInput(
                 f"{shares!r} is not a list of percentages", field="--shares", hint="such as 1,5,25,50,100"

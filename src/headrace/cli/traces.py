@@ -58,7 +58,7 @@ def traces(  # noqa: PLR0913 - each option of a command is an argument
                         c["endpoint"],
                         c["variant"],
                         c["status"],
-                        round(c["latency_ms"], 2),
+                        f"{c['latency_ms']:.2f}",
                     ),
                     _short(c.get("error") or c.get("output")),
                 )

@@ -149,9 +149,9 @@ class Supervisor:
                 break
             failures = 1 if healthy and time.monotonic() - began >= HEALTHY_SECONDS else failures + 1
             await self._back_off(child, failures=failures, ended=how_ended(code))
-        if self._statuses[child.name].state is State.WAITING:
-            self._set(child, detail="")  # there is no next start
-        self._set(child, state=State.STOPPED, pid=0)
+        status = self._statuses[child.name]
+        detail = "" if status.state is State.WAITING else status.detail  # there is no next start
+        self._set(child, state=State.STOPPED, pid=0, detail=detail)
 
     async def _start(self, child: Child) -> Process:
         child.log.parent.mkdir(parents=True, exist_ok=True)
@@ -186,6 +186,8 @@ class Supervisor:
                 f"{child.name} {ended}, {failures} times: {logfile.last_line(child.log)}", hint=f"see {child.log}"
             )
         delay = back_off(failures)
+        if ended.startswith("exited"):  # by itself, so it may have said why
+            ended += f" ({logfile.last_line(child.log)})"
         detail = f"{ended}; next start in {delay:g} s"
         self._set(child, state=State.WAITING, pid=0, restarts=status.restarts + 1, detail=detail)
         with suppress(TimeoutError):

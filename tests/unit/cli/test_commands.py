@@ -1,0 +1,254 @@
+"""Commands against planes that answer as told: what they print, what they send, and their exit status."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+from cli_planes import Planes, Ran, Stream
+
+from headrace.cli.main import app
+
+Run = Callable[..., Ran]
+
+ENDPOINT = {
+    "name": "digits",
+    "policy": {"baseline": "v1"},
+    "variants": [
+        {
+            "name": "v1",
+            "package": {
+                "runtime": "onnx",
+                "id": "abcdef0123456789",
+                "parity": {
+                    "rows": 512,
+                    "split_rows": 96,
+                    "label_flips": 0,
+                    "max_difference": 3e-7,
+                    "tried": ["fp32: 2 labels differ"],
+                },
+            },
+        }
+    ],
+}
+
+
+def commands(group: object, path: str = "headrace") -> Iterator[tuple[str, object]]:
+    for name, command in getattr(group, "commands", {}).items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+ALL = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_every_command_explains_itself(path: str, run: Run) -> None:
+    found = run(*path.split()[1:], "--help")
+    assert found.status == 0
+    assert "Example:" in found.out
+    assert path in found.out or "headrace release digits" in found.out, "the example runs this command"
+    assert "--json" in found.out
+    assert "--home" in found.out
+
+
+def test_no_command_and_an_unknown_one(run: Run) -> None:
+    assert "deploy" in run("--help").out
+    assert run("--version").out.strip()
+    unknown = run("deplyo")
+    assert unknown.status == 2
+    assert "deploy" in unknown.err
+
+
+def test_deploy_shows_progress_and_proof(run: Run, planes: Planes) -> None:
+    planes.says["POST /api/v1/endpoints/digits/deploy"] = Stream({"progress": "fetch"}, {"result": ENDPOINT})
+    found = run("deploy", "models:/digits/1")
+    assert found.status == 0, found.err
+    assert "fetch" in found.err
+    assert "live" in found.out
+    assert "512 rows compared (96 of them on split points), 0 labels differ" in found.out
+    assert "tried before: fp32" in found.out
+    assert planes.asked == [("POST /api/v1/endpoints/digits/deploy", {"model": "models:/digits/1"})]
+
+
+def test_deploy_as_json_is_only_json(run: Run, planes: Planes) -> None:
+    planes.says["POST /api/v1/endpoints/other/deploy"] = Stream({"progress": "fetch"}, {"result": ENDPOINT})
+    found = run("deploy", "models:/digits@champion", "--endpoint", "other", "--json")
+    assert found.json == ENDPOINT
+    assert found.err == ""
+
+
+def test_deploy_refused(run: Run, planes: Planes) -> None:
+    refusal = {
+        "type": "model_refused",
+        "message": "model.skops does not match its checksum",
+        "hint": "register it anew",
+    }
+    planes.says["POST /api/v1/endpoints/digits/deploy"] = Stream({"error": refusal})
+    found = run("deploy", "models:/digits/1")
+    assert found.status == 1
+    assert found.err.splitlines()[-1] == "error: model.skops does not match its checksum (register it anew)"
+    assert "Traceback" not in found.err
+
+
+def test_deploy_of_what_is_no_model(run: Run) -> None:
+    found = run("deploy", "runs:/abc/model")
+    assert found.status == 2
+    assert "'runs:/abc/model'" in found.err
+    assert "models:/NAME/VERSION" in found.err
+
+
+@pytest.mark.parametrize("command", [("models",), ("release", "list"), ("predict", "digits", "[[0]]"), ("traces",)])
+def test_nobody_there(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
+    monkeypatch.setenv("HEADRACE_CONTROL_PORT", "1")
+    monkeypatch.setenv("HEADRACE_PORT", "1")
+    found = run(*command, "--home", str(tmp_path))
+    assert found.status == 3
+    assert "no Headrace answers at http://127.0.0.1:1 (start it with `headrace up`" in found.err
+
+
+def test_a_setting_that_cannot_be_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_PORT", "many")
+    found = run("status")
+    assert found.status == 2
+    assert "HEADRACE_PORT" in found.err
+    assert "'many'" in found.err
+
+
+def test_models_and_versions(run: Run, planes: Planes) -> None:
+    planes.says["GET /models"] = {"models": [{"name": "digits", "versions": [1, 2]}]}
+    planes.says["GET /models/digits/versions"] = {
+        "versions": [{"version": 1, "stage": "Production", "aliases": ["champion"], "metrics": {"accuracy": 0.9}}]
+    }
+    assert run("models").out.split() == ["model", "versions", "in", "Production", "digits", "2", "–"]
+    found = run("models", "digits")
+    assert "champion" in found.out
+    assert "accuracy 0.9" in found.out
+    assert run("models", "digits", "--json").json[0]["stage"] == "Production"
+    planes.says["GET /models"] = {"models": []}
+    assert "log one with the mlflow client" in run("models").out
+
+
+def test_stage(run: Run, planes: Planes) -> None:
+    planes.says["POST /models/digits/stage"] = {"name": "digits", "version": 2, "stage": "Production"}
+    found = run("stage", "digits", "2", "Production")
+    assert found.status == 0, found.err
+    assert planes.asked[0][1] == {"version": 2, "stage": "Production"}
+    wrong = run("stage", "digits", "2", "Live")
+    assert wrong.status == 2
+    assert "Archived" in wrong.err
+
+
+def test_predict(run: Run, planes: Planes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"result": [3], "trace_id": "tr-1", "model_version": 2, "latency_ms": 0.4}
+    planes.says["POST /predict"] = answer
+    found = run("predict", "digits", "[[0, 1]]", "--user", "ann")
+    assert found.out == "[3]\n"
+    assert "tr-1" in found.err
+    (tmp_path / "rows.json").write_text("[[2, 3]]")
+    assert run("predict", "digits", f"@{tmp_path / 'rows.json'}", "--json").json == answer | {"model_version": "2"}
+    monkeypatch.setattr("sys.stdin", io.StringIO("[[4, 5]]"))
+    run("predict", "digits", "-")
+    assert [body["inputs"] for _, body in planes.asked] == [[[0, 1]], [[2, 3]], [[4, 5]]]
+    broken = run("predict", "digits", "[[0, 1]")
+    assert broken.status == 2
+    assert "is not JSON" in broken.err
+    missing = run("predict", "digits", "@none.json")
+    assert missing.status == 1
+    assert "none.json" in missing.err
+
+
+def test_feedback(run: Run, planes: Planes) -> None:
+    planes.says["POST /feedback"] = {"trace_id": "tr-1", "feedback": ["fb_1", "fb_2"]}
+    found = run("feedback", "tr-1", "--down", "--correct", "3", "--rater", "ann")
+    assert found.out == "kept 2 on tr-1\n"
+    assert planes.asked[0][1] == {"trace_id": "tr-1", "user_rating": False, "corrected_output": 3, "rater": "ann"}
+    assert run("feedback", "tr-1").status == 2
+    assert run("feedback", "tr-1", "--up", "--down").status == 2
+
+
+def test_traces(run: Run, planes: Planes) -> None:
+    call = {
+        "trace_id": "tr-1",
+        "time": 1.0,
+        "endpoint": "digits",
+        "variant": "v1",
+        "version": 1,
+        "status": "ok",
+        "latency_ms": 1.234,
+        "input": [[0] * 64],
+        "output": [3],
+        "error": "",
+        "reason": "bucket",
+    }
+    planes.says["GET /api/v1/traces"] = {"traces": [call]}
+    planes.says["GET /api/v1/traces/tr-1"] = {
+        "call": call,
+        "feedback": [{"name": "user_rating", "value": False, "comment": "", "rater": "ab12", "time": 2.0}],
+    }
+    assert "1.23" in run("traces", "--endpoint", "digits", "--status", "ok").out
+    assert planes.asked[0][0] == "GET /api/v1/traces?endpoint=digits&status=ok&limit=20"
+    found = run("traces", "tr-1")
+    assert "user_rating" in found.out
+    assert "ab12" in found.out
+    assert run("traces", "tr-1", "--json").json["call"]["variant"] == "v1"
+    assert run("traces", "--status", "good").status == 2
+
+
+def test_export(run: Run, planes: Planes, tmp_path: Path) -> None:
+    planes.says["GET /export"] = b"trace_id,label\ntr-1,3\n"
+    file = tmp_path / "digits.csv"
+    found = run("export", "digits", "--format", "csv", "--out", str(file), "--rating", "corrected", "--from", "5")
+    assert found.status == 0, found.err
+    assert file.read_text() == "trace_id,label\ntr-1,3\n"
+    assert "ds_1" in found.err
+    assert planes.asked[0][0] == "GET /export?model=digits&format=csv&rating=corrected&from=5"
+    assert run("export", "digits", "-o", str(file), "--json").json["dataset"] == "ds_1"
+    assert run("export", "digits", "--format", "xls").status == 2
+
+
+def test_a_failed_export_leaves_no_file(run: Run, planes: Planes, tmp_path: Path) -> None:
+    found = run("export", "none", "--out", str(tmp_path / "data.jsonl"))
+    assert found.status == 1
+    assert list(tmp_path.glob("*data.jsonl*")) == []
+
+
+def test_status_and_down_where_nothing_runs(run: Run, tmp_path: Path) -> None:
+    found = run("status", "--home", str(tmp_path))
+    assert found.status == 3
+    assert "headrace up" in found.out
+    as_json = run("status", "--home", str(tmp_path), "--json")
+    assert as_json.status == 3
+    assert as_json.json["running"] is False
+    down = run("down", "--home", str(tmp_path))
+    assert down.status == 0
+    assert "nothing runs" in down.out
+    assert run("down", "--home", str(tmp_path), "--json").json["stopped"] is False
+
+
+def test_logs(run: Run, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    entry = {
+        "time": "2026-11-21T07:40:52.813+00:00",
+        "level": "warning",
+        "process": "data",
+        "logger": "headrace.x",
+        "message": "slow [disk]",
+        "took": 3,
+    }
+    (logs / "data.log").write_text("old\n" + json.dumps(entry) + "\n")
+    (logs / "mlflow.log").write_text("plain text\n")
+    found = run("logs", "--home", str(tmp_path), "-n", "1")
+    assert found.out.splitlines() == ["data       07:40:52.813 warning slow [disk] took=3", "mlflow     plain text"]
+    assert json.loads(run("logs", "data", "--home", str(tmp_path), "-n", "1", "--json").out) == entry
+    assert run("logs", "control", "--home", str(tmp_path)).status == 1
+    wrong = run("logs", "dta", "--home", str(tmp_path))
+    assert wrong.status == 2
+    assert "data, control, mlflow, supervisor" in wrong.err

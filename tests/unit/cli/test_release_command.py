@@ -1,0 +1,144 @@
+"""`headrace release`: both its forms, what is watched, and what the shell is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cli_planes import Planes, Ran, Stream
+
+from headrace.cli import release as module
+
+Run = Callable[..., Ran]
+
+
+def document(phase: str = "progressing", *, step: int = 0, **changes: Any) -> dict[str, Any]:
+    history = [
+        {"time": 10.0, "name": "started", "detail": "v2 gets 1 %", "actor": "ann", "share": 100},
+        {"time": 14.0, "name": "step", "detail": "v2 gets 5 %", "actor": "system:release", "share": 500},
+    ]
+    return {
+        "id": "rel_1",
+        "endpoint": "digits",
+        "baseline": "v1",
+        "candidate": "v2",
+        "phase": phase,
+        "step": step,
+        "plan": {"steps": [{"share": 100}, {"share": 500}]},
+        "created": 9.0,
+        "ended": 20.0,
+        "paused_reason": "",
+        "judgement": {"verdict": "hold", "reason": "5 users of 20"},
+        "history": history[: step + 1],
+    } | changes
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.001)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ("release", "digits", "--candidate", "models:/digits/2", "--canary"),
+        ("release", "start", "digits", "--candidate", "models:/digits/2", "--canary"),
+        ("release", "--candidate", "models:/digits/2", "digits"),
+    ],
+)
+def test_each_form_starts_and_watches(run: Run, planes: Planes, form: tuple[str, ...]) -> None:
+    planes.says["POST /api/v1/endpoints/digits/releases"] = Stream(
+        {"progress": "convert"}, {"result": document("preparing")}
+    )
+    judged = {"verdict": "advance", "reason": "v2 is not worse"}
+    planes.says["GET /api/v1/releases/rel_1"] = [
+        document(),
+        document(step=1),
+        document("promoted", step=1, judgement=judged),
+    ]
+    found = run(*form)
+    assert found.status == 0, found.err
+    assert planes.asked[0] == ("POST /api/v1/endpoints/digits/releases", {"candidate": "models:/digits/2"})
+    assert [line.split("  ", 2)[-1].strip() for line in found.err.splitlines()] == [
+        "convert",
+        "started  1 %  v2 gets 1 %",
+        "step  5 %  v2 gets 5 %",
+    ]
+    assert found.out == "promoted after 11.0 s: v2 is not worse\n"
+
+
+@pytest.mark.parametrize(
+    ("phase", "status", "words"),
+    [
+        ("rolled_back", 1, "rolled back after 11.0 s: 5 users of 20"),
+        ("aborted", 1, "aborted after 11.0 s: v2 gets 1 %"),
+        ("failed", 1, "failed after 11.0 s: v2 gets 1 %"),
+        ("paused", 4, "paused after 11.0 s: nobody knows"),
+    ],
+)
+def test_the_end_is_the_exit_status(run: Run, planes: Planes, phase: str, status: int, words: str) -> None:
+    planes.says["GET /api/v1/releases"] = {"releases": [document()]}
+    planes.says["GET /api/v1/releases/rel_1"] = document(phase, paused_reason="nobody knows")
+    found = run("release", "watch", "digits")
+    assert found.status == status
+    assert found.out.strip() == words
+
+
+def test_plan_overrides_and_detach(run: Run, planes: Planes) -> None:
+    planes.says["POST /api/v1/endpoints/digits/releases"] = Stream({"result": document("preparing")})
+    found = run(
+        *("release", "digits", "--candidate", "models:/digits/2", "--shares", "1,12.5,100"),
+        *("--step-seconds", "4", "--min-units", "3", "--alpha", "0.01", "--detach"),
+    )
+    assert found.status == 0, found.err
+    plan = {"min_seconds": 4.0, "min_units": 3, "alpha": 0.01, "shares": [1.0, 12.5, 100.0]}
+    assert planes.asked == [
+        ("POST /api/v1/endpoints/digits/releases", {"candidate": "models:/digits/2", "plan": plan})
+    ], "not watched"
+    assert "rel_1" in found.out
+    wrong = run("release", "digits", "--candidate", "models:/digits/2", "--shares", "one")
+    assert wrong.status == 2
+    assert "'one'" in wrong.err
+
+
+def test_a_second_release(run: Run, planes: Planes) -> None:
+    conflict = {"type": "conflict", "detail": "release rel_1 is moving endpoint 'digits'", "hint": "wait for it"}
+    planes.says["POST /api/v1/endpoints/digits/releases"] = (409, conflict)
+    found = run("release", "digits", "--candidate", "models:/digits/2")
+    assert found.status == 1
+    assert found.err.strip() == "error: release rel_1 is moving endpoint 'digits' (wait for it)"
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "promote", "abort"])
+@pytest.mark.parametrize("which", ["digits", "rel_1"])
+def test_a_person_decides(run: Run, planes: Planes, action: str, which: str) -> None:
+    planes.says["GET /api/v1/releases"] = {"releases": [document()]}
+    planes.says["GET /api/v1/releases/rel_1"] = document()
+    planes.says[f"POST /api/v1/releases/rel_1/{action}"] = document("paused")
+    found = run("release", action, which, "--reason", "because")
+    assert found.status == 0, found.err
+    assert found.out.strip() == "rel_1 of digits is now paused"
+    assert planes.asked[-1] == (f"POST /api/v1/releases/rel_1/{action}", {"reason": "because"})
+
+
+def test_an_endpoint_without_release(run: Run, planes: Planes) -> None:
+    planes.says["GET /api/v1/releases"] = {"releases": []}
+    found = run("release", "status", "digits")
+    assert found.status == 1
+    assert "'digits'" in found.err
+
+
+def test_list_and_status(run: Run, planes: Planes) -> None:
+    metric = {"baseline_events": 3, "candidate_events": 1, "baseline_units": 200, "candidate_units": 20}
+    planes.says["GET /api/v1/releases"] = {"releases": [document(step=1), document("promoted")]}
+    planes.says["GET /api/v1/releases/rel_1"] = document(step=1, evidence={"errors": metric})
+    listed = run("release", "list").out.splitlines()
+    assert "5 %" in listed[1]
+    assert "100 %" in listed[2]
+    assert len(run("release", "list", "--json").json) == 2
+    shown = run("release", "status", "digits").out
+    assert "v1 → v2" in shown
+    assert "5 users of 20" in shown
+    assert "200 / 20" in shown
+    assert run("release", "status", "digits", "--json").json["id"] == "rel_1"
