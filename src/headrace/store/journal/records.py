@@ -18,8 +18,8 @@ Record = Call | Feedback | PlaneEvent
 _NULL = msgspec.Raw(b"null")
 
 
-class CallRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of Call, by name and in order, as they are stored."""
+class CallRow(msgspec.Struct, kw_only=True):
+    """The fields of Call, by name and in order, as they are stored. A data plane fills one in as it learns more."""
 
     trace_id: str
     time: float
@@ -79,7 +79,7 @@ _decoder = msgspec.json.Decoder(_Line)
 _row_decoder = msgspec.json.Decoder(RowLine)
 
 
-def encode_call(call: Call) -> bytes:
+def encode_call(call: Call | CallRow) -> bytes:
     return _line(b'{"call":', _encoder.encode(call))
 
 
