@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from textwrap import dedent
 
-import click
 import typer.main
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from headrace.base.settings import PREFIX, Settings
 from headrace.cli.main import app
@@ -40,7 +41,7 @@ def _default(value: object) -> str:
 
 
 def command_page() -> str:
-    root = typer.main.get_command(app)
+    root = typer.main.get_group(app)
     parts = [
         "# Commands",
         "",
@@ -48,28 +49,25 @@ def command_page() -> str:
         "",
     ]
     for path, command in _commands(root, "headrace"):
-        parts += [f"## {path}", "", (command.help or "").replace("\b\n", "").strip(), ""]
-        options = [_option(p) for p in command.params if not getattr(p, "hidden", False)]
+        words, _, example = (command.help or "").replace("\b\n", "").partition("Example:\n")
+        parts += [f"## {path}", "", words.strip(), "", "```bash", dedent(example).strip(), "```", ""]
+        options = [_option(p) for p in command.params if isinstance(p, TyperOption | TyperArgument) and not p.hidden]
         if options:
             parts += ["| option | meaning |", "|---|---|", *options, ""]
     return "\n".join(parts)
 
 
-def _commands(command: click.Command, path: str) -> list[tuple[str, click.Command]]:
-    if isinstance(command, click.Group):
-        return [
-            found
-            for name in sorted(command.commands)
-            if not command.commands[name].hidden
-            for found in _commands(command.commands[name], f"{path} {name}")
-        ]
-    return [(path, command)]
+def _commands(command: TyperGroup | TyperCommand, path: str) -> list[tuple[str, TyperCommand]]:
+    if isinstance(command, TyperCommand):
+        return [(path, command)]
+    below = {name: c for name, c in sorted(command.commands.items()) if isinstance(c, TyperGroup | TyperCommand)}
+    return [found for name, c in below.items() if not c.hidden for found in _commands(c, f"{path} {name}")]
 
 
-def _option(parameter: click.Parameter) -> str:
+def _option(parameter: TyperOption | TyperArgument) -> str:
     names = (
         ", ".join(f"`{name}`" for name in parameter.opts)
-        if isinstance(parameter, click.Option)
+        if isinstance(parameter, TyperOption)
         else f"`{(parameter.name or '').upper()}`"
     )
     meaning = (getattr(parameter, "help", "") or "").replace("|", "\\|").replace("\n", " ")
