@@ -19,8 +19,8 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from headrace.serving.runtimes.base import Array, Inputs
-from headrace.types.errors import BadInput, ModelRefused, TooLarge
+from headrace.serving.runtimes.base import Array, Form, Inputs
+from headrace.types.errors import BadInput, ModelRefused
 from headrace.types.model import Datatype, Layout, Signature, TensorSpec
 
 _DTYPES: dict[Datatype, np.dtype[Any]] = {
@@ -47,14 +47,14 @@ _MAX_DEPTH = 32
 
 
 class Codec:
-    """`matrix` is the element type of the one matrix that the model wants, if it does (see runtimes/base.py)."""
+    """`form` is how the model wants its inputs (see runtimes/base.py)."""
 
-    def __init__(self, signature: Signature, *, matrix: np.dtype[Any] | None, max_rows: int = 100_000) -> None:
+    def __init__(self, signature: Signature, form: Form) -> None:
         self.signature = signature
-        self.max_rows = max_rows
         self.specs = {spec.name: spec for spec in signature.inputs}
-        self._matrix = matrix
-        self._tensors = {spec.name: _Tensor(spec) for spec in signature.inputs}
+        self.dtypes = {spec.name: form.dtypes.get(spec.name, dtype_of(spec)) for spec in signature.inputs}
+        self._matrix = form.matrix
+        self._tensors = {spec.name: _Tensor(spec, self.dtypes[spec.name]) for spec in signature.inputs}
         self._only = next(iter(self._tensors.values())) if len(self._tensors) == 1 else None
         self._named = msgspec.json.Decoder(dict[str, msgspec.Raw])
         if signature.layout is Layout.COLUMNS:
@@ -65,7 +65,7 @@ class Codec:
             self._columns = msgspec.json.Decoder(_struct("Columns", [(n, list[k]) for n, k in kinds]))  # type: ignore[valid-type]
 
     def decode(self, raw: msgspec.Raw) -> Inputs:
-        """Raises BadInput naming the field, such as `inputs[0].age`, or TooLarge."""
+        """Raises BadInput naming the field, such as `inputs[0].age`."""
         text = memoryview(raw)
         if self.signature.layout is Layout.COLUMNS:
             return self._decode_table(text)
@@ -82,7 +82,7 @@ class Codec:
             with np.errstate(over="ignore"):
                 stacked = np.stack([arrays[name] for name in self.specs], axis=1)
                 matrix = np.ascontiguousarray(stacked, dtype=self._matrix)
-            return self._bounded(Inputs(rows, {}, self._finite(matrix)))
+            return self._some(Inputs(rows, {}, self._finite(matrix)))
         return self._checked(arrays)
 
     def _decode_named(self, text: memoryview) -> Inputs:
@@ -93,17 +93,11 @@ class Codec:
         )
 
     def _checked(self, arrays: dict[str, Array]) -> Inputs:
-        return self._bounded(Inputs(_same_rows(arrays), arrays))
+        return self._some(Inputs(_same_rows(arrays), arrays))
 
-    def _bounded(self, inputs: Inputs) -> Inputs:
+    def _some(self, inputs: Inputs) -> Inputs:
         if inputs.rows == 0:
             raise BadInput("inputs has no rows", field="inputs")
-        if inputs.rows > self.max_rows:
-            raise TooLarge(
-                f"inputs has {inputs.rows} rows; at most {self.max_rows} are taken in one call",
-                field="inputs",
-                hint="send several smaller calls",
-            )
         return inputs
 
     # tables
@@ -117,7 +111,7 @@ class Codec:
             rows = [msgspec.structs.astuple(_typed(self._record, text, "inputs", self._takes))]
         if self._matrix is not None:
             with np.errstate(over="ignore"):
-                return self._bounded(Inputs(len(rows), {}, self._finite(np.array(rows, dtype=self._matrix, ndmin=2))))
+                return self._some(Inputs(len(rows), {}, self._finite(np.array(rows, dtype=self._matrix, ndmin=2))))
         return self._from_lists(list(zip(*rows, strict=True)) or [()] * len(self.specs))
 
     def _from_columns(self, columns: Any) -> Inputs:
@@ -130,12 +124,12 @@ class Codec:
             return self._from_lists(values)
         with np.errstate(over="ignore"):
             matrix = np.ascontiguousarray(np.array(values, dtype=self._matrix, ndmin=2).T)
-        return self._bounded(Inputs(matrix.shape[0], {}, self._finite(matrix)))
+        return self._some(Inputs(matrix.shape[0], {}, self._finite(matrix)))
 
     def _from_lists(self, columns: Sequence[Sequence[Any]]) -> Inputs:
         specs = self.signature.inputs
         return self._checked(
-            {s.name: to_array(v, dtype_of(s), f"inputs.{s.name}") for s, v in zip(specs, columns, strict=True)}
+            {s.name: to_array(v, self.dtypes[s.name], f"inputs.{s.name}") for s, v in zip(specs, columns, strict=True)}
         )
 
     def _finite(self, matrix: Array) -> Array:
@@ -158,12 +152,13 @@ class Codec:
 class _Tensor:
     """One input of a tensor signature."""
 
-    def __init__(self, spec: TensorSpec) -> None:
+    def __init__(self, spec: TensorSpec, dtype: np.dtype[Any]) -> None:
         self.spec = spec
-        self.dtype = dtype_of(spec)
+        self.dtype = dtype
         self.rank = len(spec.shape)
-        self._batch = msgspec.json.Decoder(_nested(element(self.dtype), self.rank))
-        self._row = msgspec.json.Decoder(_nested(element(self.dtype), self.rank - 1))
+        values = element(dtype_of(spec))
+        self._batch = msgspec.json.Decoder(_nested(values, self.rank))
+        self._row = msgspec.json.Decoder(_nested(values, self.rank - 1))
 
     def decode(self, text: memoryview, field: str) -> Array:
         found = BRACKETS.match(text)
@@ -203,6 +198,8 @@ def to_array(values: Sequence[Any], dtype: np.dtype[Any], field: str) -> Array:
     if dtype.kind == "O":
         return _objects(values, field)
     try:
+        if dtype.itemsize == 8:  # every number of JSON that was decoded fits a double
+            return np.array(values, dtype=dtype)
         with np.errstate(over="raise"):
             return np.array(values, dtype=dtype)
     except FloatingPointError:
@@ -311,6 +308,8 @@ def _same_names(given: Any, wanted: Any) -> None:
 
 
 def _same_rows(arrays: dict[str, Array]) -> int:
+    if len(arrays) == 1:
+        return len(next(iter(arrays.values())))
     rows: dict[str, int] = {name: array.shape[0] for name, array in arrays.items()}
     if len(set(rows.values())) > 1:
         raise BadInput(f"the inputs differ in rows: {', '.join(f'{n} {r}' for n, r in rows.items())}", field="inputs")

@@ -196,7 +196,7 @@ class Fleet:
 
     async def _warm(self, loaded: Loaded, model: Model, folder: Path) -> None:
         signature = loaded.package.signature
-        codec, check = Codec(signature, matrix=model.matrix), Check(signature)
+        codec, check = Codec(signature, model.form), Check(signature)
         await warm(model, codec, check, folder=folder, package=loaded.package)
         loaded.fill(model, codec, check)
 

@@ -20,7 +20,6 @@ from headrace.serving.table import Table
 from headrace.traffic.record import Open, Recorder
 from headrace.traffic.route import Header, decide
 from headrace.types.call import CallStatus
-from headrace.types.endpoint import Capture
 from headrace.types.errors import CallerError, HeadraceError, Overloaded, TimedOut
 from headrace.types.model import Signature
 
@@ -50,13 +49,9 @@ class Request:
     parent: str = ""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Answer:
-    trace_id: str
-    endpoint: str
-    variant: str
-    version: int
-    latency_ms: float
+    call: Open  # the line that was written
     body: bytes  # what the dialect wrote
 
 
@@ -66,17 +61,18 @@ class Predictor:
     def __init__(self, recorder: Recorder) -> None:
         self.table = Table()
         self._recorder = recorder
+        self._steady = recorder.clock.steady
 
     async def predict(self, request: Request, dialect: Dialect) -> Answer:
+        began, ran, seconds = self._steady(), 0.0, 0.0
         table = self.table  # one plan for the whole call
         table.keyring.check(request.header)  # admit: who
         lane = table.lane(request.model)
-        endpoint = lane.endpoint
-        call = self._recorder.open(
+        endpoint, record = lane.endpoint, self._recorder
+        call = record.open(
             endpoint.name,
             protocol=dialect.name,
             revision=table.revision,
-            capture=endpoint.capture is Capture.FULL,
             user=request.user,
             parent=request.parent,
         )
@@ -92,39 +88,34 @@ class Predictor:
                     wanted=request.wanted,
                 )
                 loaded = lane.variant(decision.variant)
-                model, codec, check = loaded.parts
-                place.hold(loaded)
-                call.routed(decision, lane.version(decision.variant))
+                model, codec, check = place.hold(loaded)
+                call.routed(decision, loaded.package.version)
                 inputs = dialect.read(codec)
-                call.rows, call.input = inputs.rows, dialect.kept(inputs) if call.capture else None
-                began = self._recorder.clock.steady()
-                try:
-                    outputs = check(await run(model, inputs, place, endpoint.limits.timeout_ms), inputs.rows)
-                finally:
-                    call.run_seconds = self._recorder.clock.steady() - began
+                call.rows = lane.bounded(inputs.rows)
+                if lane.captured:
+                    call.input = record.kept(dialect.kept(inputs))
+                ran = self._steady()
+                outputs = check(await run(model, inputs, place, endpoint.limits.timeout_ms), inputs.rows)
+                seconds = self._steady() - ran
                 result = to_json(outputs[0], codec.signature.outputs[0])
                 body = dialect.write(outputs, codec.signature, result)
+                if lane.captured:
+                    call.output = record.kept(result)
         except BaseException as error:  # re-raised: also a bug of ours, or a shutdown, leaves its line in the journal
-            self._failed(call, error)
+            self._failed(call, error, began=began, run_seconds=self._steady() - ran if ran else 0.0)
             raise
-        latency = self._recorder.close(call, CallStatus.OK, output=result)
-        return Answer(
-            trace_id=call.trace_id,
-            endpoint=endpoint.name,
-            variant=call.variant,
-            version=call.version,
-            latency_ms=latency,
-            body=body,
-        )
+        record.close(call, CallStatus.OK, began=began, run_seconds=seconds)
+        return Answer(call=call, body=body)
 
-    def _failed(self, call: Open, error: BaseException) -> None:
+    def _failed(self, call: Open, error: BaseException, *, began: float, run_seconds: float) -> None:
         """Record it as what it was, and tell the caller under which trace id."""
         if isinstance(error, HeadraceError):
             error.trace_id, error.variant = call.trace_id, call.variant
-            self._recorder.close(call, ending(error), error=error.sentence())
+            status, told = ending(error), error.sentence()
         else:
             call.counted = False  # not the model's doing
-            self._recorder.close(call, CallStatus.FAILED, error=f"interrupted: {type(error).__name__}")
+            status, told = CallStatus.FAILED, f"interrupted: {type(error).__name__}"
+        self._recorder.close(call, status, began=began, run_seconds=run_seconds, error=told)
 
 
 def ending(error: HeadraceError) -> CallStatus:

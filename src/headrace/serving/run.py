@@ -12,7 +12,7 @@ from asyncio import Future
 from types import TracebackType
 
 from headrace.serving.runtimes.base import Inputs, Model, Outputs
-from headrace.serving.table import Loaded
+from headrace.serving.table import Loaded, Parts
 from headrace.traffic.admit import Gate
 from headrace.types.errors import TimedOut
 
@@ -31,9 +31,12 @@ class Place:
         self._gate.enter()
         return self
 
-    def hold(self, loaded: Loaded) -> None:
+    def hold(self, loaded: Loaded) -> Parts:
+        """Nothing unloads it until this place is left."""
+        parts = loaded.parts
         loaded.refs += 1
         self._loaded = loaded
+        return parts
 
     def working(self, work: Future[Outputs]) -> None:
         self._work = work

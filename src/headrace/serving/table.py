@@ -14,10 +14,12 @@ from headrace.serving.codec import Codec
 from headrace.serving.lifecycle import State
 from headrace.serving.runtimes.base import Model
 from headrace.traffic.admit import Gate, Keyring
-from headrace.types.endpoint import Endpoint
-from headrace.types.errors import NotFound, Unavailable
+from headrace.types.endpoint import Capture, Endpoint
+from headrace.types.errors import NotFound, TooLarge, Unavailable
 from headrace.types.model import Package
 from headrace.types.traffic import TrafficPolicy
+
+Parts = tuple[Model, Codec, Check]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -29,7 +31,7 @@ class Loaded:
     refs: int = 0
     since: float = 0.0  # steady clock, of the last move
     reason: str = ""
-    _parts: tuple[Model, Codec, Check] | None = None
+    _parts: Parts | None = None
 
     def fill(self, model: Model, codec: Codec, check: Check) -> None:
         self._parts = (model, codec, check)
@@ -40,7 +42,7 @@ class Loaded:
         return parts[0] if parts else None
 
     @property
-    def parts(self) -> tuple[Model, Codec, Check]:
+    def parts(self) -> Parts:
         if self._parts is None:
             raise Unavailable(f"{self.package.model}/{self.package.version} is {self.state.value}", retry_after=1.0)
         return self._parts
@@ -54,10 +56,21 @@ class Lane:
     policy: TrafficPolicy
     gate: Gate
     loaded: dict[str, Loaded]
+    captured: bool  # inputs and outputs go into the journal
 
     @property
     def live(self) -> bool:
         return self.policy.baseline in self.loaded
+
+    def bounded(self, rows: int) -> int:
+        if rows > self.endpoint.limits.max_rows:
+            raise TooLarge(
+                f"inputs has {rows} rows; endpoint {self.endpoint.name!r} takes at most "
+                f"{self.endpoint.limits.max_rows} in one call",
+                field="inputs",
+                hint="send several smaller calls",
+            )
+        return rows
 
     def variant(self, name: str) -> Loaded:
         loaded = self.loaded.get(name)
@@ -74,10 +87,6 @@ class Lane:
         raise NotFound(
             f"endpoint {self.endpoint.name!r} has no variant {name!r}; there are: {there}", field="x-headrace-variant"
         )
-
-    def version(self, name: str) -> int:
-        variant = self.endpoint.variant(name)
-        return variant.model.version if variant else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +124,8 @@ def build_lane(endpoint: Endpoint, gate: Gate, loaded: dict[str, Loaded], hashed
         for rule in policy.rules
         if rule.variant in loaded
     )
-    return Lane(endpoint=endpoint, policy=replace(policy, rules=rules), gate=gate, loaded=loaded)
+    captured = endpoint.capture is Capture.FULL
+    return Lane(endpoint=endpoint, policy=replace(policy, rules=rules), gate=gate, loaded=loaded, captured=captured)
 
 
 def by_model(endpoints: Iterable[Endpoint]) -> dict[str, str]:

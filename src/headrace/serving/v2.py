@@ -64,7 +64,9 @@ class V2Dialect:
         _same_names(given, codec)
         _known_outputs(self._request.outputs, signature)
         column = signature.layout is Layout.COLUMNS
-        return codec.from_arrays({s.name: _array(given[s.name], s, column) for s in signature.inputs})
+        return codec.from_arrays(
+            {s.name: _array(given[s.name], s, codec.dtypes[s.name], column) for s in signature.inputs}
+        )
 
     def kept(self, inputs: Inputs) -> bytes:
         """As /predict takes them, so that records of both protocols read the same."""
@@ -107,7 +109,7 @@ def _known_outputs(wanted: list[Wanted], signature: Signature) -> None:
             raise BadInput(f"there is no output {output.name!r}; there are: {', '.join(there)}", field="outputs")
 
 
-def _array(tensor: Tensor, spec: TensorSpec, column: bool) -> Array:
+def _array(tensor: Tensor, spec: TensorSpec, dtype: np.dtype[Any], column: bool) -> Array:
     """In the signature's type and rank. A column may come as [n] or [n, 1]."""
     field = f"inputs.{tensor.name}"
     sent = _sent_type(tensor, field)
@@ -130,7 +132,7 @@ def _array(tensor: Tensor, spec: TensorSpec, column: bool) -> Array:
             f"data has {len(values)} values; shape {describe(tensor.shape)} has {math.prod(shape)}",
             field=f"{field}.data",
         )
-    return to_array(values, dtype_of(spec), f"{field}.data").reshape(shape)
+    return to_array(values, dtype, f"{field}.data").reshape(shape)
 
 
 def _sent_type(tensor: Tensor, field: str) -> np.dtype[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from headrace.base.log import fields
 from headrace.serving.answer import Check
-from headrace.serving.codec import Codec, dtype_of
+from headrace.serving.codec import Codec
 from headrace.serving.runtimes.base import Array, Inputs, Model
 from headrace.types.errors import BadInput, ModelFailed, ModelRefused, Unavailable
 from headrace.types.model import Layout, Package
@@ -40,7 +40,7 @@ async def warm(model: Model, codec: Codec, check: Check, *, folder: Path, packag
 async def _warm_blindly(model: Model, codec: Codec) -> None:
     arrays: dict[str, Array] = {}
     for spec in codec.specs.values():
-        dtype = dtype_of(spec)
+        dtype = codec.dtypes[spec.name]
         shape = [max(size, 1) for size in spec.shape]
         arrays[spec.name] = np.full(shape, "", dtype=object) if dtype.kind == "O" else np.zeros(shape, dtype=dtype)
     try:
@@ -70,11 +70,11 @@ def _by_name(array: Array, codec: Codec) -> dict[str, Array]:
     """A structured array has a field per input; a plain one is the only input, or the columns side by side."""
     specs = codec.signature.inputs
     if array.dtype.names:
-        return {spec.name: array[spec.name].astype(dtype_of(spec)) for spec in specs}
+        return {spec.name: array[spec.name].astype(codec.dtypes[spec.name]) for spec in specs}
     if codec.signature.layout is Layout.COLUMNS:
         if array.ndim != 2 or array.shape[1] != len(specs):
             raise BadInput(
                 f"warm-up rows have shape {array.shape}; the model takes {len(specs)} columns", field="warmup"
             )
-        return {spec.name: array[:, i].astype(dtype_of(spec)) for i, spec in enumerate(specs)}
-    return {specs[0].name: array.astype(dtype_of(specs[0]))}
+        return {spec.name: array[:, i].astype(codec.dtypes[spec.name]) for i, spec in enumerate(specs)}
+    return {specs[0].name: array.astype(codec.dtypes[specs[0].name])}

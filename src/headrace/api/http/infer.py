@@ -55,12 +55,13 @@ class V2Handler:
             ),
             V2Dialect(body),
         )
+        call = answer.call
         echoed = b'"id":%b,' % _encoder.encode(body.id) if body.id else b""
         name = _encoder.encode(parameters["model"])
         return json_reply(
-            b'{"model_name":%b,"model_version":"%d",%b"outputs":%b}' % (name, answer.version, echoed, answer.body),
+            b'{"model_name":%b,"model_version":"%d",%b"outputs":%b}' % (name, call.version, echoed, answer.body),
             200,
-            ((b"x-headrace-trace", answer.trace_id.encode()), (b"x-headrace-variant", answer.variant.encode())),
+            ((b"x-headrace-trace", call.trace_id.encode()), (b"x-headrace-variant", call.variant.encode())),
         )
 
     async def server(self, exchange: Exchange, _: Parameters) -> Reply:

@@ -45,12 +45,12 @@ class PredictHandler:
             ),
             PlainDialect(body.inputs),
         )
-        trace_id = answer.trace_id.encode()
+        call, trace_id = answer.call, answer.call.trace_id.encode()
         return json_reply(
             b'{"result":%b,"trace_id":"%b","model_version":%d,"latency_ms":%.3f}'
-            % (answer.body, trace_id, answer.version, answer.latency_ms),
+            % (answer.body, trace_id, call.version, call.latency_ms),
             200,
-            ((b"x-headrace-trace", trace_id), (b"x-headrace-variant", answer.variant.encode())),
+            ((b"x-headrace-trace", trace_id), (b"x-headrace-variant", call.variant.encode())),
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pkgutil
 from asyncio import Future
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 Outputs = list[Array]  # in the order of the signature's outputs
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Inputs:
     """Rows ready to run: one array per input of the signature; or, for a model that asks for it, one matrix [rows, k]
     with the signature's columns in order."""
@@ -35,10 +35,22 @@ class Inputs:
     matrix: Array | None = None
 
 
-class Model(Protocol):
-    """A loaded package. `matrix` is the element type of the one matrix that it wants instead of named arrays."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How a model wants its inputs, so that JSON is decoded into that and not converted again.
 
-    matrix: np.dtype[Any] | None
+    `matrix`: the element type of one matrix of all columns, instead of named arrays. `dtypes`: by input, where it is
+    another than the signature's (a graph that computes in single precision).
+    """
+
+    matrix: np.dtype[Any] | None = None
+    dtypes: dict[str, np.dtype[Any]] = field(default_factory=dict)
+
+
+class Model(Protocol):
+    """A loaded package."""
+
+    form: Form
 
     async def warm(self, inputs: Inputs) -> Outputs:
         """Run real rows until the speed is known, and return what they gave."""

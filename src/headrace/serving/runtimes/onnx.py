@@ -20,6 +20,7 @@ import onnxruntime as ort
 
 from headrace.serving.runtimes.base import (
     Array,
+    Form,
     Inputs,
     Model,
     Outputs,
@@ -28,7 +29,7 @@ from headrace.serving.runtimes.base import (
     refuse_pickles,
     register,
 )
-from headrace.types.errors import BadInput, ModelFailed, ModelRefused
+from headrace.types.errors import ModelFailed, ModelRefused
 from headrace.types.model import Layout, Package, RuntimeKind, Signature
 
 FILE = "model.onnx"
@@ -109,7 +110,6 @@ class _Feed:
     source: str
     dtype: np.dtype[Any]
     column: bool  # wants [rows, 1] where the signature has [rows]
-    narrows: bool  # the graph's type holds less than the signature's: values may not fit
 
 
 class OnnxModel:
@@ -120,9 +120,12 @@ class OnnxModel:
         graph = session.get_inputs()
         one = signature.layout is Layout.COLUMNS and len(graph) == 1 and len(graph[0].shape) == 2
         wide = one and (len(signature.inputs) > 1 or graph[0].name != signature.inputs[0].name)
-        self.matrix = _dtype(graph[0]) if wide else None
         self._matrix_name = graph[0].name
         self._feeds = () if wide else _feeds(graph, signature)
+        self.form = Form(
+            matrix=_dtype(graph[0]) if wide else None,
+            dtypes={feed.source: feed.dtype for feed in self._feeds if feed.dtype.kind == "f"},
+        )
         self._base = float("inf")  # seconds of a call, and per row on top; unknown until warm
         self._per_row = 0.0
 
@@ -196,14 +199,12 @@ def _feeds(graph: list[Any], signature: Signature) -> tuple[_Feed, ...]:
     feeds = []
     for node, position in zip(graph, signature.inputs, strict=True):
         spec = specs.get(node.name, position)
-        dtype = _dtype(node)
         feeds.append(
             _Feed(
                 name=node.name,
                 source=spec.name,
-                dtype=dtype,
+                dtype=_dtype(node),
                 column=len(node.shape) == 2 and len(spec.shape) == 1,
-                narrows=dtype.kind == "f" and dtype.itemsize < 8,
             )
         )
     return tuple(feeds)
@@ -217,21 +218,10 @@ def _dtype(node: Any) -> np.dtype[Any]:
 
 
 def _fit(array: Array, feed: _Feed) -> Array:
+    """Whole numbers are cast here; floats came in the type that `form` asks for."""
     if array.dtype != feed.dtype:
-        array = _cast(array, feed)
+        array = array.astype(feed.dtype)
     return array.reshape(-1, 1) if feed.column else array
-
-
-def _cast(array: Array, feed: _Feed) -> Array:
-    if not feed.narrows:
-        return array.astype(feed.dtype)
-    try:
-        with np.errstate(over="raise"):
-            return array.astype(feed.dtype)
-    except FloatingPointError:
-        raise BadInput(
-            f"a value of {feed.source!r} does not fit {feed.dtype.name}, which the model computes in", field="inputs"
-        ) from None
 
 
 def _make(surroundings: Surroundings) -> Runtime:

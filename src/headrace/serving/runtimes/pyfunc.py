@@ -10,13 +10,11 @@ import asyncio
 import sys
 from asyncio import Future
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
 
 from headrace.compute.host import HostLimits, HostProcess
-from headrace.serving.runtimes.base import Inputs, Model, Outputs, Runtime, Surroundings, register
+from headrace.serving.runtimes.base import Form, Inputs, Model, Outputs, Runtime, Surroundings, register
 from headrace.serving.wire import pack_arrays, unpack_arrays
 from headrace.types.errors import BadInput, ModelFailed
 from headrace.types.model import Package, RuntimeKind, Signature
@@ -54,7 +52,7 @@ class PyfuncRuntime:
 
 
 class PyfuncModel:
-    matrix: np.dtype[Any] | None = None
+    form = Form()
 
     def __init__(self, host: HostProcess, signature: Signature) -> None:
         self.host = host
