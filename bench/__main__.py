@@ -93,8 +93,8 @@ def _head(platform: Platform) -> list[str]:
     return [
         "# Results",
         "",
-        f"`make bench`, {datetime.now(UTC):%Y-%m-%d}: {machine.system()} {machine.machine()}, {psutil.cpu_count()} cores,",
-        f"Python {machine.python_version()},",
+        f"`make bench`, {datetime.now(UTC):%Y-%m-%d}: {machine.system()} {machine.machine()},",
+        f"{psutil.cpu_count()} cores, Python {machine.python_version()},",
         ", ".join(f"{name} {version(name)}" for name in packages) + ".",
         "Wall time on a shared machine is noise; compare CPU per request, and ratios within one run.",
         "",

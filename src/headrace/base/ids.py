@@ -41,6 +41,11 @@ def load_key(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def issued(trace_id: str) -> float:
+    """When a trace id says it was issued, in seconds since the epoch; for one that is known to be ours."""
+    return int(trace_id[len(TRACE_PREFIX) : len(TRACE_PREFIX) + 12], 16) / 1000
+
+
 class TraceIds:
     def __init__(self, key: bytes) -> None:
         self._key = key

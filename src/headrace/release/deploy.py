@@ -10,13 +10,12 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from sqlalchemy import Connection
-
 from headrace.release import moves
 from headrace.release.change import check_fits, first, switched, with_registry
 from headrace.release.parts import PLAN_SECONDS, Parts, Progress
 from headrace.release.ready import make_ready
 from headrace.store import audit, endpoints, plans, releases, versions
+from headrace.store.db import Connection
 from headrace.types.endpoint import Endpoint, Plan, Variant
 from headrace.types.errors import BadInput, Conflict, ModelRefused
 from headrace.types.model import ModelVersion, Stage
@@ -64,9 +63,9 @@ def go_live(parts: Parts, *, endpoint: str, variant: Variant, actor: str, progre
     try:
         confirm(parts, plan, endpoint=endpoint, before=before, actor=actor, progress=progress)
     except ModelRefused:
-        live = before.variant(before.policy.baseline) if before is not None else None
+        old = before.variant(before.policy.baseline) if before is not None else None
         with parts.database.write() as conn:  # behind the promise above, so that it has the last word
-            _promise(conn, parts, live.model if live else variant.model, Stage.PRODUCTION if live else Stage.NONE)
+            _promise(conn, parts, old.model if old else variant.model, Stage.PRODUCTION if old else Stage.NONE)
         raise
     moves.keep(parts)
     with parts.database.read() as conn:

@@ -10,11 +10,11 @@ import logging
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection
 
 from headrace.base.log import fields
 from headrace.release.parts import Parts
 from headrace.store import outbox, versions
+from headrace.store.db import Connection
 from headrace.types.errors import NotFound, UpstreamError
 from headrace.types.model import Stage
 

@@ -1,8 +1,9 @@
 """The metadata database: one engine, two kinds of transaction, one place where its failures become our errors.
 
 Called by the data plane (to read the plan) and the control plane (everything). SQLite by default, PostgreSQL by URL.
-Decides how transactions begin: on SQLite a write takes the lock at once (BEGIN IMMEDIATE), so that concurrent writers
-queue for up to `BUSY_SECONDS` instead of failing half-way; a commit is on disk before it returns (synchronous=FULL).
+Decides how transactions begin, alike on both: writers queue for up to `WAIT_SECONDS` and then run alone, so that what
+one reads stays true until it commits; readers see one moment and wait for nobody. A commit returns when it is on disk.
+Ignores tables: `migrate` makes them.
 """
 
 from __future__ import annotations
@@ -11,55 +12,66 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from headrace.base.settings import SettingsError
+from headrace.store.failures import explain
 from headrace.types.errors import Unavailable
 
-BUSY_SECONDS = 20
+WAIT_SECONDS = 20.0
+_POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": WAIT_SECONDS}
 _WRITE = "headrace_write"
+_WRITERS = 0x6865616472616365  # PostgreSQL's advisory lock that a writer holds
+_SCHEMES = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+pg8000", "postgresql+psycopg")
+_ALLOWED = "sqlite:///path/to/file.db, postgresql://user:password@host:port/name"
 
 
 class Database:
     """Thread-safe. `with database.write() as conn:` is one transaction: it commits at the end, or leaves no trace."""
 
     def __init__(self, url: str) -> None:
-        parsed = make_url(url)
-        if parsed.drivername in ("postgresql", "postgres"):
-            parsed = parsed.set(drivername="postgresql+pg8000")
-        self.url = parsed
-        self.engine = (
-            _sqlite(parsed.render_as_string()) if self.is_sqlite else _postgres(parsed.render_as_string(False))
-        )
+        """Raises SettingsError when the URL is not for one of our databases; connects on first use."""
+        self.url = _parse(url)
+        self.engine = _sqlite(self.url) if self.is_sqlite else _postgres(self.url)
 
     @property
     def is_sqlite(self) -> bool:
         return self.url.get_backend_name() == "sqlite"
 
+    @property
+    def place(self) -> str:
+        """The URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
     @contextmanager
     def write(self) -> Iterator[Connection]:
+        """Alone among writers, of all processes. Never open a second one inside: it would wait for the first."""
         with self._transaction(write=True) as conn:
             yield conn
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A consistent view of one moment."""
+        """A consistent view of one moment; it cannot write."""
         with self._transaction(write=False) as conn:
             yield conn
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[Connection]:
         try:
-            with self.engine.connect() as plain:
-                conn = plain.execution_options(**{_WRITE: write})
-                with conn.begin():
-                    yield conn
-        except (OperationalError, InterfaceError) as error:
-            place = self.url.render_as_string(hide_password=True)
+            with self.engine.connect().execution_options(**{_WRITE: write}) as conn, conn.begin():
+                yield conn
+        except DBAPIError as error:
+            unavailable = explain(error, self.place)
+            if unavailable is None:
+                raise
+            raise unavailable from error
+        except PoolTimeout as error:
             raise Unavailable(
-                f"the database {place} does not answer: {error.orig}",
-                hint="check that it runs, that its disk has room, and database_url",
+                f"no connection to the database {self.place} became free within {WAIT_SECONDS:.0f} s",
+                hint="try again",
                 retry_after=1.0,
             ) from error
 
@@ -67,27 +79,64 @@ class Database:
         self.engine.dispose()
 
 
-def _postgres(url: str) -> Engine:
-    return create_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True, isolation_level="REPEATABLE READ")
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        scheme, separator, _ = url.partition("://")  # the rest may hold a password
+        what = f"of scheme {scheme!r} and cannot be read" if separator else "not a URL"
+        raise SettingsError(f"database_url is {what}; allowed: {_ALLOWED}") from None
+    if parsed.drivername == "postgres":
+        parsed = parsed.set(drivername="postgresql")
+    if parsed.drivername not in _SCHEMES:
+        raise SettingsError(f"database_url is of scheme {parsed.drivername!r}; allowed: {_ALLOWED}")
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+pg8000")
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise SettingsError(f"database_url is {url!r}, in memory, where other processes cannot see it; name a file")
+    return parsed
 
 
-def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": WAIT_SECONDS, "check_same_thread": False}, **_POOL)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we begin transactions ourselves, below
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={BUSY_SECONDS * 1000}",
-        ):
+        connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def begin(conn: Connection) -> None:
+        # IMMEDIATE, because a writer that starts as a reader fails at once, without waiting, when another was faster.
         write = conn.get_execution_options().get(_WRITE, True)
+        driver: Any = conn.connection.driver_connection  # past SQLAlchemy, which would double the cost of a poll
+        driver.execute(f"PRAGMA query_only={'OFF' if write else 'ON'}")
         conn.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _postgres(url: URL) -> Engine:
+    # A host that swallows packets must not hold a thread for ever. pg8000 knows one limit for each read and write.
+    limit = {"timeout": 3 * WAIT_SECONDS} if url.get_driver_name() == "pg8000" else {"connect_timeout": 10}
+    try:
+        engine = create_engine(url, connect_args=limit, pool_pre_ping=True, **_POOL)
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"database_url needs {error.name!r}, which is not installed: pip install 'headrace[postgres]'"
+        ) from error
+
+    @event.listens_for(engine, "begin")
+    def begin(conn: Connection) -> None:
+        if not conn.get_execution_options().get(_WRITE, True):
+            conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            return
+        # READ COMMITTED, because a snapshot would be older than the lock that was waited for.
+        conn.exec_driver_sql(
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;"
+            f"SET LOCAL lock_timeout = {int(WAIT_SECONDS * 1000)};"
+            f"SELECT pg_advisory_xact_lock({_WRITERS})"
+        )
 
     return engine

@@ -108,17 +108,22 @@ class Interval:
     failures_in_row: int  # of the candidate, at the end of the interval
     release: dict[str, Tally]  # by metric; a unit counts once in the whole release
     step_wise: dict[str, Tally]  # by metric; a unit counts once in the step
+    cuts: dict[str, float]  # by metric of kind SLOW, in milliseconds
     refused: str = ""  # why a data plane could not run the candidate, if so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricEvidence:
-    """The state of one metric's tests: natural logarithms of e-values, one per alternative of the mixture."""
+    """The state of one metric's tests: natural logarithms of e-values, one per alternative of the mixture.
 
-    release: tuple[float, ...] = ()  # harm, a unit once per release
-    steps: tuple[tuple[float, ...], ...] = ()  # harm, a unit once per step
-    not_worse: tuple[float, ...] = ()  # against "odds ratio ≥ margin"
-    tolerable: tuple[float, ...] = ()  # against "rate ≥ tolerance"
+    The counts are of the whole release; a unit's event counts once.
+    """
+
+    harm: tuple[float, ...] = ()  # in the whole release
+    harm_steps: tuple[tuple[float, ...], ...] = ()  # in each step anew
+    not_worse: tuple[float, ...] = ()  # against "odds ratio ≥ margin", in the whole release
+    not_worse_step: tuple[float, ...] = ()  # the same in this step
+    tolerable: tuple[float, ...] = ()  # against "rate ≥ tolerance", in this step
     baseline_units: int = 0
     candidate_units: int = 0
     baseline_events: int = 0

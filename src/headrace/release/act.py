@@ -1,0 +1,117 @@
+"""What a decision does to traffic, in the transaction that records it: the plan, the audit, the registry's promise.
+
+Called by turn.py (the evidence's decisions) and service.py (people's). State and plan never disagree, because both are
+written here or neither is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from headrace.release import change, moves, words
+from headrace.release.deploy import publish_change
+from headrace.release.parts import Parts
+from headrace.store import audit, releases
+from headrace.store.db import Connection
+from headrace.types.endpoint import Endpoint, Plan
+from headrace.types.errors import Conflict, NotFound
+from headrace.types.model import Stage
+from headrace.types.release import Event, Phase, Release
+from headrace.types.traffic import BUCKETS
+
+
+def apply(
+    conn: Connection, parts: Parts, release: Release, *, share: int | None, detail: str, actor: str
+) -> Plan | None:
+    """Store the release; when its share changes, publish the plan that makes it so."""
+    releases.put(conn, release)
+    if release.phase.ended:
+        releases.forget_counted(conn, release.id)
+    if share is None:
+        return None
+    action = release.history[-1].name if release.history else "step"
+    note(conn, parts, release, action=f"release.{action}", detail=detail, actor=actor)
+    if release.phase is Phase.PROMOTED:
+        _promise_production(conn, parts, release)
+    reason = f"{release.endpoint}: {release.id} {action}: {release.candidate} at {words.share(share)}"
+    return publish_change(conn, parts, release.endpoint, _changer(release, share), reason=reason)
+
+
+def _changer(release: Release, share: int) -> Callable[[Endpoint | None], Endpoint]:
+    def changed(endpoint: Endpoint | None) -> Endpoint:
+        if endpoint is None:
+            raise Conflict(f"endpoint {release.endpoint!r} of release {release.id} is gone", field="endpoint")
+        if release.phase is Phase.PROMOTED:
+            return change.promoted(endpoint)
+        if release.phase.ended:
+            return change.rolled_back(endpoint)
+        return change.with_share(endpoint, share)
+
+    return changed
+
+
+def _promise_production(conn: Connection, parts: Parts, release: Release) -> None:
+    model, _, version = release.candidate_uri.removeprefix("models:/").rpartition("/")
+    moves.promise(conn, model=model, version=int(version), stage=Stage.PRODUCTION, now=parts.clock.now())
+
+
+def note(conn: Connection, parts: Parts, release: Release, *, action: str, detail: str, actor: str) -> None:
+    now = parts.clock.now()
+    audit.append(conn, actor=actor, action=action, subject=f"release:{release.id}", detail=detail, now=now)
+
+
+# --- what a person decides
+
+
+def pause(conn: Connection, parts: Parts, release_id: str, *, actor: str, reason: str) -> Release:
+    release = _running(conn, release_id, Phase.PROGRESSING)
+    why = reason or f"by {actor}"
+    return _record(conn, parts, replace(release, phase=Phase.PAUSED, paused_reason=why), "paused", why, actor)
+
+
+def resume(conn: Connection, parts: Parts, release_id: str, *, actor: str, reason: str) -> Release:
+    """The step's clock begins anew, so that a release paused as inconclusive gets its full time again."""
+    release = _running(conn, release_id, Phase.PAUSED)
+    going = replace(release, phase=Phase.PROGRESSING, paused_reason="", step_started=parts.clock.now())
+    return _record(conn, parts, going, "resumed", reason or f"by {actor}", actor)
+
+
+def promote(conn: Connection, parts: Parts, release_id: str, *, actor: str, reason: str) -> Release:
+    """All traffic now, whatever the evidence says."""
+    release = _running(conn, release_id, Phase.PROGRESSING, Phase.PAUSED)
+    ended = replace(release, phase=Phase.PROMOTED, ended=parts.clock.now())
+    return _record(conn, parts, ended, "promoted", reason or f"by {actor}", actor, share=BUCKETS)
+
+
+def abort(conn: Connection, parts: Parts, release_id: str, *, actor: str, reason: str) -> Release:
+    release = _running(conn, release_id, Phase.PREPARING, Phase.PROGRESSING, Phase.PAUSED)
+    ended = replace(release, phase=Phase.ABORTED, ended=parts.clock.now())
+    return _record(conn, parts, ended, "aborted", reason or f"by {actor}", actor, share=0)
+
+
+def fail(conn: Connection, parts: Parts, release: Release, *, reason: str, actor: str) -> Release:
+    """It never had traffic."""
+    ended = replace(release, phase=Phase.FAILED, ended=parts.clock.now())
+    return _record(conn, parts, ended, "failed", reason, actor, share=0)
+
+
+def _running(conn: Connection, release_id: str, *phases: Phase) -> Release:
+    release = releases.get(conn, release_id)
+    if release is None:
+        raise NotFound(f"there is no release {release_id!r}", field="release", hint="headrace release list")
+    if release.phase not in phases:
+        allowed = " or ".join(p.value for p in phases)
+        raise Conflict(f"release {release_id} is {release.phase.value}, not {allowed}", field="release")
+    return release
+
+
+def _record(
+    conn: Connection, parts: Parts, release: Release, name: str, detail: str, actor: str, *, share: int | None = None
+) -> Release:
+    event = Event(time=parts.clock.now(), name=name, detail=detail, actor=actor, share=share or 0)
+    release = replace(release, history=(*release.history, event))
+    apply(conn, parts, release, share=share, detail=detail, actor=actor)
+    if share is None:
+        note(conn, parts, release, action=f"release.{name}", detail=detail, actor=actor)
+    return release

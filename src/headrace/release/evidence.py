@@ -1,0 +1,210 @@
+"""From journal records to the counts of an interval. Pure: it holds what it has seen, and reads nothing by itself.
+
+Called by turn.py, which feeds it and stores what it gives. Decides what is a bad event, and whom it counts for:
+
+* only calls that a bucket assigned (`counted`), to the baseline or the candidate;
+* a call that was rejected (the caller's fault) or shed (a full queue) is evidence of nothing;
+* a unit is of the arm in which it was first seen in the interval;
+* in a scope (the whole release; each step) a unit's event counts once, and from then on the unit is not at risk;
+* for feedback only units that gave some are at risk: a thumbs-down among those who rated.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.base.ids import issued
+from headrace.types.call import Call, CallStatus, Feedback, FeedbackName, PlaneEvent
+from headrace.types.release import Interval, MetricKind, MetricSpec, Release, Tally
+
+REMEMBERED = 50_000  # calls that feedback can be joined to without a look-up
+CUT_CALLS = 200  # baseline calls from which a latency cut is fixed
+UNITS = "units"  # the exposure log of a step is kept like a metric of this name
+
+Find = Callable[[str], Call | None]
+Counted = dict[str, set[str]]  # scope/metric → units
+
+
+@dataclass(slots=True)
+class _Seen:
+    """One metric in the interval under way: unit → is it the candidate's, and the units with the event."""
+
+    arms: dict[str, bool] = field(default_factory=dict)
+    events: set[str] = field(default_factory=set)
+
+    def add(self, unit: str, *, candidate: bool, event: bool) -> None:
+        if self.arms.setdefault(unit, candidate) == candidate and event:
+            self.events.add(unit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """An interval, and the units that it counted for the first time."""
+
+    interval: Interval
+    fresh: Counted
+
+
+class Accumulator:
+    def __init__(
+        self, release: Release, *, counted: Mapping[str, set[str]], cuts: Mapping[str, float], find: Find
+    ) -> None:
+        self.endpoint, self.baseline, self.candidate = release.endpoint, release.baseline, release.candidate
+        self.metrics = release.plan.metrics
+        self.since = next((event.time for event in release.history if event.name == "started"), release.created)
+        self.counted: Counted = {name: set(units) for name, units in counted.items()}
+        self.cuts = dict(cuts)
+        self.failures_in_row = release.failures_in_row
+        self._find = find
+        self._calls: OrderedDict[str, tuple[bool, str, Any]] = OrderedDict()
+        self._latencies: list[float] = []
+        self._refused = ""
+        self._exposed: set[str] = set()
+        self._seen = {m.name: _Seen() for m in self.metrics}
+
+    def observe(self, records: Iterable[Call | Feedback | PlaneEvent]) -> None:
+        for record in records:
+            if isinstance(record, Call):
+                self._call(record)
+            elif isinstance(record, Feedback):
+                self._feedback(record)
+            elif record.name == "plan.refused" and (record.endpoint, record.variant) == (self.endpoint, self.candidate):
+                self._refused = record.detail
+
+    def close(self, *, start: float, end: float, step: int) -> Closed:
+        """Ends the interval and begins the next."""
+        fresh: Counted = {}
+        whole = {m.name: self._tally("release", m.name, fresh) for m in self.metrics}
+        scope = f"step-{step}"
+        anew = {m.name: self._tally(scope, m.name, fresh) for m in self.metrics}
+        self._count(f"{scope}/{UNITS}", self._exposed, fresh)
+        interval = Interval(
+            start=start,
+            end=end,
+            step=step,
+            candidate_units=len(self.counted.get(f"{scope}/{UNITS}", ())),
+            failures_in_row=self.failures_in_row,
+            release=whole,
+            step_wise=anew,
+            cuts=dict(self.cuts),
+            refused=self._refused,
+        )
+        self._seen = {m.name: _Seen() for m in self.metrics}
+        self._exposed = set()
+        return Closed(interval=interval, fresh=fresh)
+
+    # --- what a record means
+
+    def _call(self, call: Call) -> None:
+        if call.endpoint != self.endpoint or call.variant not in (self.baseline, self.candidate):
+            return
+        if not call.counted or call.status in (CallStatus.REJECTED, CallStatus.SHED):
+            return
+        candidate, failed = call.variant == self.candidate, call.status is not CallStatus.OK
+        if candidate:
+            self.failures_in_row = self.failures_in_row + 1 if failed else 0
+            self._exposed.add(call.unit)
+        elif not failed:
+            self._learn_cuts(call.latency_ms)
+        self._remember(call, candidate)
+        for metric in self.metrics:
+            if metric.kind is MetricKind.ERRORS:
+                self._seen[metric.name].add(call.unit, candidate=candidate, event=failed)
+            elif metric.kind is MetricKind.SLOW and not failed and (cut := self.cuts.get(metric.name)):
+                self._seen[metric.name].add(call.unit, candidate=candidate, event=call.latency_ms > cut)
+
+    def _feedback(self, feedback: Feedback) -> None:
+        if issued(feedback.trace_id) < self.since:
+            return  # about a call from before the release, when everybody had the baseline
+        known = self._calls.get(feedback.trace_id) or self._look_up(feedback.trace_id)
+        if known is None:
+            return
+        candidate, unit, output = known
+        bad = is_bad(feedback, output)
+        if bad is None:
+            return
+        for metric in self.metrics:
+            if metric.kind is MetricKind.FEEDBACK:
+                self._seen[metric.name].add(unit, candidate=candidate, event=bad)
+
+    def _look_up(self, trace_id: str) -> tuple[bool, str, Any] | None:
+        call = self._find(trace_id)
+        if call is None or call.endpoint != self.endpoint or not call.counted:
+            return None
+        if call.variant not in (self.baseline, self.candidate):
+            return None
+        return call.variant == self.candidate, call.unit, call.output
+
+    def _remember(self, call: Call, candidate: bool) -> None:
+        self._calls[call.trace_id] = (candidate, call.unit, call.output)
+        if len(self._calls) > REMEMBERED:
+            self._calls.popitem(last=False)
+
+    def _learn_cuts(self, latency_ms: float) -> None:
+        """Only while a cut is missing: the first calls of the release fix it, those after them are judged by it."""
+        if all(m.name in self.cuts for m in self.metrics if m.kind is MetricKind.SLOW):
+            return
+        self._latencies.append(latency_ms)
+        if len(self._latencies) >= CUT_CALLS:
+            self.cuts = cuts_of(self.metrics, self._latencies) | self.cuts
+
+    # --- counting
+
+    def _tally(self, scope: str, metric: str, fresh: Counted) -> Tally:
+        name, seen = f"{scope}/{metric}", self._seen[metric]
+        before = self.counted.get(name, set())
+        at_risk = {unit: candidate for unit, candidate in seen.arms.items() if unit not in before}
+        events = [unit for unit in seen.events if unit in at_risk]
+        self._count(name, events, fresh)
+        candidates, hit = sum(at_risk.values()), sum(at_risk[unit] for unit in events)
+        return Tally(
+            baseline_units=len(at_risk) - candidates,
+            candidate_units=candidates,
+            baseline_events=len(events) - hit,
+            candidate_events=hit,
+        )
+
+    def _count(self, name: str, units: Iterable[str], fresh: Counted) -> None:
+        have = self.counted.setdefault(name, set())
+        new = set(units) - have
+        if new:
+            fresh[name] = new
+            have |= new
+
+
+def is_empty(interval: Interval) -> bool:
+    """Nobody was at risk: the tests have not moved."""
+    tallies = (*interval.release.values(), *interval.step_wise.values())
+    return not any(tally.baseline_units + tally.candidate_units for tally in tallies)
+
+
+def is_bad(feedback: Feedback, output: Any) -> bool | None:
+    """Thumbs down, or a correction that differs from the answer. None: it does not say whether the answer was good."""
+    if feedback.name == FeedbackName.RATING:
+        return feedback.value is False
+    if feedback.name == FeedbackName.CORRECTION:
+        return not _same(feedback.value, output)
+    return None
+
+
+def _same(correction: Any, output: Any) -> bool:
+    """7, "7" and [7] all correct the answer [7] to itself."""
+    while isinstance(output, list) and len(output) == 1 and not isinstance(correction, list):
+        output = output[0]
+    return bool(correction == output) or str(correction).strip() == str(output).strip()
+
+
+def cuts_of(metrics: Iterable[MetricSpec], latencies: Iterable[float]) -> dict[str, float]:
+    """By SLOW metric: the baseline's quantile, and the slack that keeps harmless microseconds from counting."""
+    ordered = sorted(latencies)
+    if len(ordered) < CUT_CALLS:
+        return {}
+    found = {}
+    for metric in metrics:
+        if metric.kind is MetricKind.SLOW:
+            quantile = ordered[min(len(ordered) - 1, int(metric.quantile * len(ordered)))]
+            found[metric.name] = quantile + max(metric.slack * quantile, metric.slack_ms)
+    return found

@@ -1,0 +1,121 @@
+"""Everything that changes an endpoint's traffic, in one object: what the admin API, the console and the clock call.
+
+Thread-safe. Long work (deploy, start, stage moves) is one at a time for an endpoint; the clock does not wait for it,
+since every change reads what it changes in its own transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from headrace.base.ids import new_id
+from headrace.release import act
+from headrace.release.deploy import deploy
+from headrace.release.parts import Parts, Progress
+from headrace.release.plans import default_plan
+from headrace.release.stage import move_stage
+from headrace.release.start import prepare, register
+from headrace.release.sync import sync
+from headrace.release.turn import Turn
+from headrace.types.endpoint import Endpoint
+from headrace.types.errors import Conflict
+from headrace.types.model import ModelVersion, Stage
+from headrace.types.release import Release, ReleasePlan
+
+log = logging.getLogger("headrace.release")
+
+
+class Releases:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._turn = Turn(parts)
+        self._ticking = threading.Lock()
+        self._syncing = threading.Lock()
+        self._busy: set[str] = set()
+        self._starting: set[str] = set()
+        self._guard = threading.Lock()
+
+    def deploy(self, endpoint: str, uri: str, *, actor: str, progress: Progress = log.debug) -> Endpoint:
+        """A version live at once, with all traffic."""
+        with self._alone(endpoint):
+            return deploy(self._parts, endpoint=endpoint, uri=uri, actor=actor, progress=progress)
+
+    def start(
+        self,
+        endpoint: str,
+        candidate_uri: str,
+        *,
+        actor: str,
+        plan: ReleasePlan | None = None,
+        progress: Progress = log.debug,
+    ) -> Release:
+        """Returns when the candidate has its first share."""
+        with self._alone(endpoint):
+            release_id = new_id("rel")
+            self._starting.add(release_id)  # known as ours before it is on record, or the clock would take it for lost
+            try:
+                release = register(
+                    self._parts,
+                    release_id,
+                    endpoint=endpoint,
+                    uri=candidate_uri,
+                    plan=plan or default_plan(),
+                    actor=actor,
+                )
+                return prepare(self._parts, release, progress=progress)
+            finally:
+                self._starting.discard(release_id)
+
+    def pause(self, release_id: str, *, actor: str, reason: str = "") -> Release:
+        """Shares stay as they are; evidence of harm still rolls back."""
+        return self._decide(act.pause, release_id, actor, reason)
+
+    def resume(self, release_id: str, *, actor: str, reason: str = "") -> Release:
+        return self._decide(act.resume, release_id, actor, reason)
+
+    def promote(self, release_id: str, *, actor: str, reason: str = "") -> Release:
+        """All traffic to the candidate now, whatever the evidence says."""
+        return self._decide(act.promote, release_id, actor, reason)
+
+    def abort(self, release_id: str, *, actor: str, reason: str = "") -> Release:
+        """All traffic back to the baseline now."""
+        return self._decide(act.abort, release_id, actor, reason)
+
+    def move_stage(
+        self, model: str, version: int, stage: Stage, *, actor: str, progress: Progress = log.debug
+    ) -> ModelVersion:
+        with self._alone(f"model:{model}"):
+            moved = move_stage(self._parts, model=model, version=version, stage=stage, actor=actor, progress=progress)
+        self.sync()
+        return moved
+
+    def sync(self) -> None:
+        """Follow the registry now."""
+        with self._syncing:
+            sync(self._parts)
+
+    def tick(self) -> None:
+        """One turn of the release clock."""
+        with self._ticking:
+            self._turn(starting=self._starting)
+
+    def _decide(self, deed: Callable[..., Release], release_id: str, actor: str, reason: str) -> Release:
+        with self._parts.database.write() as conn:
+            return deed(conn, self._parts, release_id, actor=actor, reason=reason)
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        with self._guard:
+            if name in self._busy:
+                raise Conflict(
+                    f"{name} is being changed at this moment", field="endpoint", hint="try again when that is done"
+                )
+            self._busy.add(name)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._busy.discard(name)

@@ -1,0 +1,146 @@
+"""The beginning of a release: the candidate is made ready, loaded and warmed everywhere before it gets a share.
+
+Called by the service, in a thread. The release is on record from the first moment, so that a second one is refused
+while this one prepares; when the candidate cannot be had, it ends as failed and says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from headrace.release import act, change, evalue
+from headrace.release.advance import share_of
+from headrace.release.deploy import check_free, publish_change
+from headrace.release.evidence import CUT_CALLS, cuts_of
+from headrace.release.parts import PLAN_SECONDS, Parts, Progress
+from headrace.release.ready import make_ready
+from headrace.release.watch import cursor_name
+from headrace.store import cursors, endpoints, releases
+from headrace.store.db import Connection
+from headrace.store.journal.reader import start_position
+from headrace.types.call import CallStatus
+from headrace.types.endpoint import Endpoint, Plan, Variant
+from headrace.types.errors import BadInput, Conflict, HeadraceError, ModelRefused, NotFound, Unavailable
+from headrace.types.model import ModelVersion
+from headrace.types.release import Event, MetricEvidence, Phase, Release, ReleasePlan
+
+CUT_HISTORY = 5 * CUT_CALLS  # of the baseline's latest calls, to fix the latency cuts
+
+
+def register(parts: Parts, release_id: str, *, endpoint: str, uri: str, plan: ReleasePlan, actor: str) -> Release:
+    """On record, in phase preparing. Raises NotFound, BadInput, and Conflict when another release runs."""
+    version = parts.registry.resolve(uri)
+    with parts.database.write() as conn:
+        live = _live(conn, endpoint)
+        _check_candidate(live, version)
+        check_free(conn, endpoint)
+        release = Release(
+            id=release_id,
+            endpoint=endpoint,
+            baseline=live.policy.baseline,
+            candidate=change.variant_name(version),
+            candidate_uri=version.uri,
+            plan=plan,
+            phase=Phase.PREPARING,
+            created=parts.clock.now(),
+            actor=actor,
+        )
+        releases.put(conn, release)
+        detail = f"{release.baseline} → {release.candidate} on {endpoint}"
+        act.note(conn, parts, release, action="release.start", detail=detail, actor=actor)
+    return release
+
+
+def prepare(parts: Parts, release: Release, *, progress: Progress) -> Release:
+    """Until the first share. Raises what went wrong, after the release has ended as failed."""
+    try:
+        version = parts.registry.resolve(release.candidate_uri)
+        variant = make_ready(parts, version, endpoint=release.endpoint, progress=progress)
+        plan = _load(parts, release, variant)
+        progress(f"plan {plan.revision}: data planes load {release.candidate} beside {release.baseline}")
+        _confirm(parts, plan)
+        return _begin(parts, release)
+    except HeadraceError as error:
+        with parts.database.write() as conn:
+            current = releases.get(conn, release.id)
+            if current is not None and current.phase is Phase.PREPARING:
+                act.fail(conn, parts, current, reason=error.sentence(), actor=release.actor)
+        raise
+
+
+def _live(conn: Connection, name: str) -> Endpoint:
+    found = endpoints.get(conn, name)
+    if found is None:
+        there = ", ".join(e.name for e in endpoints.all(conn)) or "none yet"
+        raise NotFound(
+            f"there is no endpoint {name!r}; there are: {there}", field="endpoint", hint="headrace deploy makes one"
+        )
+    return found
+
+
+def _check_candidate(live: Endpoint, version: ModelVersion) -> None:
+    if version.name != live.model:
+        raise BadInput(
+            f"{version.uri} is a version of {version.name!r}; endpoint {live.name!r} serves {live.model!r}",
+            field="candidate",
+        )
+    if change.variant_name(version) == live.policy.baseline:
+        raise Conflict(f"{version.uri} is live on endpoint {live.name!r} already", field="candidate")
+
+
+def _load(parts: Parts, release: Release, variant: Variant) -> Plan:
+    def changed(endpoint: Endpoint | None) -> Endpoint:
+        if endpoint is None:
+            raise Conflict(f"endpoint {release.endpoint!r} is gone", field="endpoint")
+        change.check_fits(endpoint, variant)
+        return change.with_candidate(endpoint, variant, salt=release.id)
+
+    reason = f"{release.endpoint}: {release.id} loads {release.candidate} without traffic"
+    with parts.database.write() as conn:
+        _still(conn, release)
+        return publish_change(conn, parts, release.endpoint, changed, reason=reason)
+
+
+def _confirm(parts: Parts, plan: Plan) -> None:
+    report = parts.await_plan(plan.revision, PLAN_SECONDS)
+    if report.refused:
+        raise ModelRefused(f"the data plane refused it, traffic has not changed: {report.refused}", field="model")
+    if not report.live:
+        raise Unavailable(
+            f"no data plane has confirmed plan {plan.revision} within {PLAN_SECONDS:.0f} s",
+            hint="see headrace status and headrace logs data",
+        )
+
+
+def _begin(parts: Parts, release: Release) -> Release:
+    """The first share; from here on the evidence decides."""
+    evidence = _evidence(parts, release)
+    now = parts.clock.now()
+    with parts.database.write() as conn:
+        _still(conn, release)
+        begun = replace(release, phase=Phase.PROGRESSING, step_started=now, evidence=evidence)
+        share = share_of(begun)
+        detail = f"{release.baseline} → {release.candidate} on {release.endpoint}"
+        event = Event(time=now, name="started", detail=detail, actor=release.actor, share=share)
+        begun = replace(begun, history=(*release.history, event))
+        cursors.put(conn, cursor_name(release.id), start_position(parts.settings.journal))
+        act.apply(conn, parts, begun, share=share, detail=detail, actor=release.actor)
+    return begun
+
+
+def _evidence(parts: Parts, release: Release) -> dict[str, MetricEvidence]:
+    """Nothing seen yet; latency cuts fixed from the baseline's latest calls, if there are enough."""
+    calls = parts.query.calls(
+        endpoint=release.endpoint, variant=release.baseline, status=CallStatus.OK, limit=CUT_HISTORY
+    )
+    cuts = cuts_of(release.plan.metrics, [call.latency_ms for call in calls])
+    empty = evalue.begin(len(release.plan.steps))
+    return {m.name: replace(empty, cut_ms=cuts.get(m.name, 0.0)) for m in release.plan.metrics}
+
+
+def _still(conn: Connection, release: Release) -> None:
+    """A person may have aborted it meanwhile."""
+    current = releases.get(conn, release.id)
+    if current is None or current.phase is not Phase.PREPARING:
+        phase = "gone" if current is None else current.phase.value
+        raise Conflict(f"release {release.id} is {phase}: it was ended while the candidate was prepared")

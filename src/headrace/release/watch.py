@@ -1,0 +1,65 @@
+"""One release being watched: its own reader of the journal, and the counts since the last look.
+
+Called by turn.py. It lives in memory only: what it needs after a restart (the cursor, the counted units, the
+evidence) was stored in the transaction of the last interval, so a new watch continues where that one stood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from headrace.release.evidence import Accumulator, Closed
+from headrace.release.parts import Parts
+from headrace.store import cursors, releases
+from headrace.store.journal.reader import Reader
+from headrace.types.call import Call, Feedback, PlaneEvent
+from headrace.types.journal import Position
+from headrace.types.release import Release
+
+BATCH = 5_000  # records of one look; a backlog is worked off in several
+
+
+def cursor_name(release_id: str) -> str:
+    return f"release:{release_id}"
+
+
+class Watch:
+    def __init__(self, parts: Parts, release: Release) -> None:
+        with parts.database.read() as conn:
+            position = cursors.get(conn, cursor_name(release.id))
+            counted = releases.counted(conn, release.id)
+        cuts = {name: found.cut_ms for name, found in (release.evidence or {}).items() if found.cut_ms}
+        self._reader = Reader(parts.settings.journal, position)
+        self._clock = parts.clock
+        self._since = parts.clock.now()
+        self._revision = 0
+        self._counts = Accumulator(release, counted=counted, cuts=cuts, find=parts.query.call)
+
+    @property
+    def position(self) -> Position:
+        return self._reader.position
+
+    def look(self, step: int) -> list[Closed]:
+        """What has come in: an interval for each plan that calls ran under, so that within one shares do not change."""
+        found = []
+        for revision, group in groupby(self._plans(self._reader.read(BATCH)), key=lambda pair: pair[0]):
+            if self._revision and revision != self._revision:
+                found.append(self._close(step))
+            self._revision = revision
+            self._counts.observe(record for _, record in group)
+        return [*found, self._close(step)]
+
+    def _plans(self, records: list[Call | Feedback | PlaneEvent]) -> Iterator[tuple[int, Call | Feedback | PlaneEvent]]:
+        """Each record with the highest plan seen so far: a late call of an older plan does not go back."""
+        revision = self._revision
+        for record in records:
+            if isinstance(record, Call):
+                revision = max(revision, record.revision)
+            yield revision, record
+
+    def _close(self, step: int) -> Closed:
+        now = self._clock.now()
+        closed = self._counts.close(start=self._since, end=now, step=step)
+        self._since = now
+        return closed
