@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, insert, select
 
-from headrace.store.tables import audit
+from headrace.store.tables import audit, plain
 from headrace.types.actor import AuditEntry
 
 
 def append(conn: Connection, *, actor: str, action: str, subject: str, detail: str, now: float) -> None:
-    conn.execute(insert(audit).values(time=now, actor=actor, action=action, subject=subject, detail=detail))
+    words = {"actor": actor, "action": action, "subject": subject, "detail": detail}
+    conn.execute(insert(audit).values(time=now, **{name: plain(text) for name, text in words.items()}))
 
 
 def entries(conn: Connection, *, limit: int = 100, subject: str | None = None) -> tuple[AuditEntry, ...]:

@@ -6,34 +6,45 @@ Called by the collector (writes, from the journal), the mirror to MLflow (`unsen
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection, insert, select, update
 
 from headrace.store.tables import feedback, pack, unpack
 from headrace.types.call import Feedback
 
-_CHUNK = 500  # ids in one query; SQLite allows 32,766 variables, PostgreSQL 65,535
+_CHUNK = 500  # rows in one statement; SQLite allows 32,766 variables, PostgreSQL 65,535
 
 
 def put(conn: Connection, items: Iterable[Feedback]) -> int:
-    """How many rows are new or changed. The same word twice changes nothing; an older one replaces nothing."""
+    """How many rows are new or say something new; these become unsent.
+
+    The same word again only moves its time, so that a word in between that arrives late does not win. The result does
+    not depend on the order of arrival, as long as one person's words have different times.
+    """
     newest: dict[str, Feedback] = {}
     for item in items:
         if item.id not in newest or item.time >= newest[item.id].time:
             newest[item.id] = item
     known = {f.id: f for f in _by_ids(conn, list(newest))}
     fresh = [f for f in newest.values() if f.id not in known]
-    changed = [f for f in newest.values() if f.id in known and _replaces(f, known[f.id])]
-    if fresh:
-        conn.execute(insert(feedback), [_row(f) for f in fresh])
-    for item in changed:
-        conn.execute(update(feedback).where(feedback.c.id == item.id).values(**_row(item)))
-    return len(fresh) + len(changed)
+    later = [f for f in newest.values() if f.id in known and f.time >= known[f.id].time]
+    changed = 0
+    for start in range(0, len(fresh), _CHUNK):
+        conn.execute(insert(feedback).values([_row(f) for f in fresh[start : start + _CHUNK]]))
+    for item in later:
+        here = update(feedback).where(feedback.c.id == item.id)
+        if not _same_word(item, known[item.id]):
+            conn.execute(here.values(_row(item)))
+            changed += 1
+        elif item.time > known[item.id].time:
+            conn.execute(here.values(time=item.time, body=pack(item)))
+    return len(fresh) + changed
 
 
-def _replaces(new: Feedback, old: Feedback) -> bool:
-    same = (new.value, new.comment, new.source) == (old.value, old.comment, old.source)
-    return new.time >= old.time and not same
+def _same_word(new: Feedback, old: Feedback) -> bool:
+    """Compared as JSON: to Python 1, 1.0 and True are equal, to the person who corrected a label they are not."""
+    return pack(replace(new, time=0.0)) == pack(replace(old, time=0.0))
 
 
 def _row(item: Feedback) -> dict[str, object]:
@@ -49,8 +60,9 @@ def _by_ids(conn: Connection, ids: Sequence[str]) -> Iterator[Feedback]:
 def for_traces(conn: Connection, trace_ids: Sequence[str]) -> dict[str, tuple[Feedback, ...]]:
     """By trace id, each in order of time; a trace without feedback is absent."""
     found: dict[str, list[Feedback]] = {}
-    for start in range(0, len(trace_ids), _CHUNK):
-        some = list(trace_ids[start : start + _CHUNK])
+    wanted = list(dict.fromkeys(trace_ids))
+    for start in range(0, len(wanted), _CHUNK):
+        some = wanted[start : start + _CHUNK]
         query = select(feedback.c.body).where(feedback.c.trace_id.in_(some)).order_by(feedback.c.time, feedback.c.id)
         for body in conn.scalars(query):
             item = unpack(body, Feedback)
@@ -60,7 +72,7 @@ def for_traces(conn: Connection, trace_ids: Sequence[str]) -> dict[str, tuple[Fe
 
 def recent(conn: Connection, *, limit: int = 100) -> tuple[Feedback, ...]:
     """Newest first."""
-    query = select(feedback.c.body).order_by(feedback.c.time.desc()).limit(limit)
+    query = select(feedback.c.body).order_by(feedback.c.time.desc(), feedback.c.id).limit(limit)
     return tuple(unpack(body, Feedback) for body in conn.scalars(query))
 
 
@@ -71,18 +83,21 @@ def between(conn: Connection, since: float, until: float) -> Iterator[Feedback]:
         .where(feedback.c.time >= since, feedback.c.time < until)
         .order_by(feedback.c.time, feedback.c.id)
     )
-    for body in conn.execution_options(yield_per=1000).scalars(query):
+    for body in conn.scalars(query, execution_options={"yield_per": 1000}):
         yield unpack(body, Feedback)
 
 
 def unsent(conn: Connection, *, limit: int = 500) -> tuple[Feedback, ...]:
     """What MLflow has not been told yet, oldest first."""
-    query = select(feedback.c.body).where(feedback.c.sent.is_(None)).order_by(feedback.c.time).limit(limit)
+    query = (
+        select(feedback.c.body).where(feedback.c.sent.is_(None)).order_by(feedback.c.time, feedback.c.id).limit(limit)
+    )
     return tuple(unpack(body, Feedback) for body in conn.scalars(query))
 
 
 def mark_sent(conn: Connection, items: Iterable[Feedback], now: float) -> None:
-    """One that was changed since it was read stays unsent."""
-    for item in items:
-        unchanged = (feedback.c.id == item.id) & (feedback.c.time == item.time)
-        conn.execute(update(feedback).where(unchanged).values(sent=now))
+    """One that says something else since it was read stays unsent."""
+    read = {f.id: f for f in items}
+    ids = [f.id for f in _by_ids(conn, list(read)) if _same_word(f, read[f.id])]
+    for start in range(0, len(ids), _CHUNK):
+        conn.execute(update(feedback).where(feedback.c.id.in_(ids[start : start + _CHUNK])).values(sent=now))

@@ -1,6 +1,7 @@
 """Brings a database to this version's tables; safe when several processes start at once.
 
 Called by the control plane at its start. Alembic is imported here and nowhere else: a data plane does not need it.
+All of it is one transaction, so that a process killed in the middle leaves the tables as they were.
 """
 
 from __future__ import annotations
@@ -12,20 +13,25 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, text
+from alembic.util import CommandError
+from sqlalchemy import Connection
 
 from headrace.store.db import Database
+from headrace.types.errors import Unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_LOCK = 0x6865616472  # PostgreSQL advisory lock
 
 
 def migrate(database: Database) -> None:
-    """Raises Unavailable when the database cannot be reached."""
+    """Raises Unavailable when the database cannot be reached, or was made by a newer Headrace."""
     with _alone(database), database.write() as conn:
-        if not database.is_sqlite:
-            conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        command.upgrade(_config(conn), "head")
+        try:
+            command.upgrade(_config(conn), "head")
+        except CommandError as error:
+            raise Unavailable(
+                f"the tables of the database {database.place} are not of this version: {error}",
+                hint="a newer Headrace made them: install that one, or name another database in database_url",
+            ) from error
 
 
 def _config(conn: Connection) -> Config:
@@ -37,12 +43,19 @@ def _config(conn: Connection) -> Config:
 
 @contextmanager
 def _alone(database: Database) -> Iterator[None]:
-    """Between processes; SQLite would let the second one fail on a table that the first has just made."""
+    """A lock beside SQLite's file: its change to WAL waits for nobody. On PostgreSQL every writer is alone anyway."""
     path = database.url.database
-    if not database.is_sqlite or not path or path == ":memory:":
+    if not database.is_sqlite or not path:
         yield
         return
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with Path(f"{path}.migrate").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        lock = Path(f"{path}.migrate").open("w")  # noqa: SIM115 - closed below; what fails inside is not ours to catch
+    except OSError as error:
+        raise Unavailable(
+            f"the folder of the database {database.place} cannot be written: {error.strerror}",
+            hint="check its rights, its disk, and database_url",
+        ) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from headrace.store.tables import outbox
+from headrace.store.tables import outbox, plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,4 +40,4 @@ def done(conn: Connection, parcel_id: int) -> None:
 
 def failed(conn: Connection, parcel_id: int, error: str) -> None:
     here = outbox.c.id == parcel_id
-    conn.execute(update(outbox).where(here).values(attempts=outbox.c.attempts + 1, error=error[:1000]))
+    conn.execute(update(outbox).where(here).values(attempts=outbox.c.attempts + 1, error=plain(error[:1000])))

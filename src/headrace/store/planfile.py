@@ -1,6 +1,7 @@
 """The last known good plan on disk: what a data plane serves on when the database is not there.
 
 Called by the data plane. The first line is the SHA-256 of the rest, so that a torn or edited file is not believed.
+Ignores who reads it: each data plane has a file of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class PlanFile:
         write_atomic(self.path, sha256(body).hexdigest().encode() + b"\n" + body)
 
     def load(self) -> Plan | None:
-        """None when there is no file or it cannot be believed; the latter is logged."""
+        """None when there is no file or it cannot be believed; the latter is logged. What it says never raises."""
         try:
             digest, _, body = self.path.read_bytes().partition(b"\n")
         except FileNotFoundError:
@@ -36,4 +37,11 @@ class PlanFile:
         if sha256(body).hexdigest().encode() != digest:
             log.warning("the saved plan does not match its checksum and is ignored", extra=fields(file=str(self.path)))
             return None
-        return msgspec.json.decode(body, type=Plan)
+        try:
+            return msgspec.json.decode(body, type=Plan)
+        except msgspec.DecodeError as error:  # whole, but written by a version that had other nouns
+            log.warning(
+                "the saved plan is not of this version and is ignored",
+                extra=fields(file=str(self.path), reason=str(error)),
+            )
+            return None

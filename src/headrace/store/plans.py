@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, delete, func, insert, select, text
+from sqlalchemy import Connection, delete, func, insert, select
 
 from headrace.store import endpoints as endpoint_rows
-from headrace.store.tables import pack, plan, unpack
+from headrace.store.tables import pack, plain, plan, unpack
 from headrace.types.endpoint import Endpoint, Plan
 
 KEEP = 500  # plans kept for the history; a data plane only ever needs the newest
@@ -21,22 +21,16 @@ KEEP = 500  # plans kept for the history; a data plane only ever needs the newes
 def publish(
     conn: Connection, endpoints: Sequence[Endpoint], *, reason: str, now: float, keys: tuple[str, ...] = ()
 ) -> Plan:
-    """`endpoints` is the whole set: one that is missing is gone. Revisions have no gaps, also with many publishers."""
-    _queue(conn)
+    """`endpoints` is the whole set: one that is missing is gone. Revisions have no gaps, because writers run alone."""
     number = revision(conn) + 1
     known = {e.name: e for e in endpoint_rows.all(conn)}
     stamped = tuple(_stamp(e, known.get(e.name), number) for e in endpoints)
+    reason = plain(reason)
     made = Plan(revision=number, created=now, endpoints=stamped, keys=keys, reason=reason)
     conn.execute(insert(plan).values(revision=number, created=now, reason=reason, body=pack(made)))
     conn.execute(delete(plan).where(plan.c.revision <= number - KEEP))
     endpoint_rows.replace_all(conn, stamped)
     return made
-
-
-def _queue(conn: Connection) -> None:
-    """One publisher at a time. On SQLite a write transaction is alone already."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(text("LOCK TABLE plan IN EXCLUSIVE MODE"))
 
 
 def _stamp(new: Endpoint, old: Endpoint | None, number: int) -> Endpoint:

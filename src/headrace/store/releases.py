@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from headrace.store.tables import pack, release, release_counted, release_interval, unpack
@@ -33,11 +34,15 @@ def put(conn: Connection, item: Release) -> None:
         raise _conflict(running)
     values = {"endpoint": item.endpoint, "active": not item.phase.ended, "created": item.created, "body": pack(item)}
     try:
-        changed = conn.execute(update(release).where(release.c.id == item.id).values(**values)).rowcount
-        if not changed:
-            conn.execute(insert(release).values(id=item.id, **values))
-    except IntegrityError as error:  # another control plane was faster
-        raise Conflict(f"a release is running on endpoint {item.endpoint!r} already", field="endpoint") from error
+        with conn.begin_nested():  # so that PostgreSQL still answers who it is
+            changed = conn.execute(update(release).where(release.c.id == item.id).values(**values)).rowcount
+            if not changed:
+                conn.execute(insert(release).values(id=item.id, **values))
+    except IntegrityError as error:  # someone wrote without waiting for its turn as Database.write does
+        running = active_for(conn, item.endpoint)
+        if running is None:
+            raise
+        raise _conflict(running) from error
 
 
 def _conflict(running: Release) -> Conflict:
@@ -81,14 +86,15 @@ def add_interval(
     conn.execute(insert(release_interval).values(release=release_id, number=number + 1, body=pack(stored)))
 
 
-def intervals(conn: Connection, release_id: str) -> tuple[StoredInterval, ...]:
-    """In order of time."""
+def intervals(conn: Connection, release_id: str, *, limit: int | None = None) -> tuple[StoredInterval, ...]:
+    """In order of time; with a limit, the newest ones (a release of one day has 172,800 at two ticks a second)."""
     query = (
         select(release_interval.c.body)
         .where(release_interval.c.release == release_id)
-        .order_by(release_interval.c.number)
+        .order_by(release_interval.c.number.desc())
+        .limit(limit)
     )
-    return tuple(unpack(body, StoredInterval) for body in conn.scalars(query))
+    return tuple(unpack(body, StoredInterval) for body in reversed(conn.scalars(query).all()))
 
 
 def counted(conn: Connection, release_id: str) -> dict[str, set[str]]:
@@ -101,11 +107,23 @@ def counted(conn: Connection, release_id: str) -> dict[str, set[str]]:
 
 
 def count(conn: Connection, release_id: str, *, scope: str, metric: str, units: Iterable[str]) -> None:
-    """Units that were not counted before in this scope and metric."""
-    name = f"{scope}/{metric}"
-    rows = [{"release": release_id, "scope": name, "unit": unit} for unit in units]
-    if rows:
-        conn.execute(insert(release_counted), rows)
+    """Remember that their event has been counted in this scope and metric; again is no harm."""
+    many = msgspec.json.encode(sorted(set(units))).decode()
+    conn.execute(_COUNT[conn.dialect.name], {"release": release_id, "scope": f"{scope}/{metric}", "units": many})
+
+
+# One statement for all units: a tick may count thousands, and a driver would send them to PostgreSQL one by one.
+_COUNT = {
+    "sqlite": text(
+        "INSERT OR IGNORE INTO release_counted (release, scope, unit)"
+        " SELECT :release, :scope, value FROM json_each(:units)"
+    ),
+    "postgresql": text(
+        "INSERT INTO release_counted (release, scope, unit)"
+        " SELECT :release, :scope, value FROM json_array_elements_text(CAST(:units AS json))"
+        " ON CONFLICT DO NOTHING"
+    ),
+}
 
 
 def forget_counted(conn: Connection, release_id: str) -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from alembic import context
 
-from headrace.store.tables import metadata
+from headrace.store.indexes import metadata
+from headrace.store.tables import REVISION_TABLE
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table=REVISION_TABLE,
+    render_as_batch=True,
+)
 context.run_migrations()

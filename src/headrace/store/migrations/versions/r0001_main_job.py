@@ -14,29 +14,29 @@ def upgrade() -> None:
         "audit",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("time", sa.Double(), nullable=False),
-        sa.Column("actor", sa.String(length=200), nullable=False),
-        sa.Column("action", sa.String(length=100), nullable=False),
-        sa.Column("subject", sa.String(length=300), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("audit_by_subject", "audit", ["subject", "id"], unique=False)
     op.create_table(
         "cursor",
-        sa.Column("consumer", sa.String(length=100), nullable=False),
+        sa.Column("consumer", sa.Text(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("consumer"),
     )
     op.create_table(
         "endpoint",
-        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
         "feedback",
-        sa.Column("id", sa.String(length=64), nullable=False),
-        sa.Column("trace_id", sa.String(length=50), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("trace_id", sa.Text(), nullable=False),
         sa.Column("time", sa.Double(), nullable=False),
         sa.Column("sent", sa.Double(), nullable=True),
         sa.Column("body", sa.Text(), nullable=False),
@@ -54,7 +54,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "model_version",
-        sa.Column("name", sa.String(length=256), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name", "version"),
@@ -62,7 +62,7 @@ def upgrade() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
-        sa.Column("kind", sa.String(length=100), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("created", sa.Double(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("error", sa.Text(), nullable=False),
@@ -71,8 +71,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "package",
-        sa.Column("id", sa.String(length=64), nullable=False),
-        sa.Column("model", sa.String(length=256), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created", sa.Double(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
@@ -91,8 +91,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "release",
-        sa.Column("id", sa.String(length=40), nullable=False),
-        sa.Column("endpoint", sa.String(length=200), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("created", sa.Double(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
@@ -109,14 +109,14 @@ def upgrade() -> None:
     )
     op.create_table(
         "release_counted",
-        sa.Column("release", sa.String(length=40), nullable=False),
-        sa.Column("scope", sa.String(length=120), nullable=False),
-        sa.Column("unit", sa.String(length=64), nullable=False),
+        sa.Column("release", sa.Text(), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("release", "scope", "unit"),
     )
     op.create_table(
         "release_interval",
-        sa.Column("release", sa.String(length=40), nullable=False),
+        sa.Column("release", sa.Text(), nullable=False),
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("release", "number"),

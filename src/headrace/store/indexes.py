@@ -1,0 +1,31 @@
+"""The indexes, and with them the rule that an endpoint has at most one active release.
+
+Called by migrations and their test alone; processes that only read and write rows do not need them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, text
+
+from headrace.store.tables import audit, feedback, metadata, package, release
+
+__all__ = ["metadata"]  # complete once this module is loaded
+
+Index("release_by_endpoint", release.c.endpoint, release.c.created)
+Index(
+    "release_one_active",
+    release.c.endpoint,
+    unique=True,
+    sqlite_where=text("active"),
+    postgresql_where=text("active"),
+)
+Index("audit_by_subject", audit.c.subject, audit.c.id)
+Index("feedback_by_trace", feedback.c.trace_id)
+Index("feedback_by_time", feedback.c.time)
+Index(
+    "feedback_unsent",
+    feedback.c.time,
+    sqlite_where=feedback.c.sent.is_(None),
+    postgresql_where=feedback.c.sent.is_(None),
+)
+Index("package_by_version", package.c.model, package.c.version)
