@@ -49,6 +49,7 @@ from headrace.store.flavor import (
     load_native,
     load_pyfunc,
     predict_method,
+    raw_model,
     read_signature,
 )
 from headrace.store.mlmodel import load_mlmodel
@@ -225,7 +226,7 @@ def _as_it_is(
         model = load_pyfunc(folder)
         rows = rows_of(real)
         answers = answers_of(model.predict(feed_pyfunc(model, real)), rows) if rows else {}
-        labels = gives_labels(model.get_raw_model(), predict_method(folder))
+        labels = flavor_name(folder) == "sklearn" and gives_labels(raw_model(model), predict_method(folder))
     except CANNOT as error:
         raise ModelRefused(f"the model does not run: {_words(error)}", field="model") from error
     outputs = specs_of(answers) if answers else signature.outputs

@@ -94,6 +94,11 @@ def load_pyfunc(folder: Path) -> PyFuncModel:
     return model
 
 
+def raw_model(model: PyFuncModel) -> Any:
+    """What is inside: the estimator of a scikit-learn model, the author's own object of a custom one."""
+    return model.get_raw_model()  # type: ignore[no-untyped-call]
+
+
 def feed_pyfunc(model: PyFuncModel, table: Mapping[str, Array]) -> Any:
     """What `model.predict` takes: a data frame, a bare array, or arrays by name, as its own signature says."""
     schema: Schema = model.metadata.signature.inputs
