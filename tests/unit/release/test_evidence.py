@@ -1,0 +1,190 @@
+"""What counts, for whom, and how often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headrace.release import evidence
+from headrace.release.evidence import UNITS, Accumulator, Closed, cuts_of, is_bad, is_empty
+from headrace.types.call import Call, CallStatus, Feedback, PlaneEvent
+from headrace.types.release import Tally
+from tests.unit.release.made import PLAN, START, call, feedback, release
+
+
+def accumulator(**changes: Any) -> Accumulator:
+    given: dict[str, Any] = {"counted": {}, "cuts": {"slow_p99": 10.0}, "find": lambda trace_id: None}
+    return Accumulator(release(), **(given | changes))
+
+
+def close(counts: Accumulator, step: int = 0) -> Closed:
+    return counts.close(start=START, end=START + 1, step=step)
+
+
+def test_a_unit_counts_once_in_an_interval() -> None:
+    counts = accumulator()
+    counts.observe([call("ann"), call("ann"), call("bob", candidate=True), call("bob", candidate=True)])
+    closed = close(counts)
+    assert closed.interval.release["errors"] == Tally(baseline_units=1, candidate_units=1)
+    assert closed.interval.candidate_units == 1
+    assert closed.fresh == {f"step-0/{UNITS}": {"bob"}}
+
+
+def test_an_event_counts_once_in_the_release_and_once_in_each_step() -> None:
+    counts = accumulator()
+    failed = [call("bob", candidate=True, status=CallStatus.FAILED), call("ann", status=CallStatus.TIMEOUT)]
+    counts.observe(failed)
+    first = close(counts)
+    hit = Tally(baseline_units=1, candidate_units=1, baseline_events=1, candidate_events=1)
+    assert first.interval.release["errors"] == first.interval.step_wise["errors"] == hit
+    assert first.fresh["release/errors"] == first.fresh["step-0/errors"] == {"ann", "bob"}
+    counts.observe(failed)
+    again = close(counts)
+    assert again.interval.release["errors"] == again.interval.step_wise["errors"] == Tally(), "not at risk any more"
+    assert again.fresh == {}
+    counts.observe(failed)
+    next_step = close(counts, step=1)
+    assert next_step.interval.release["errors"] == Tally()
+    assert next_step.interval.step_wise["errors"] == hit
+
+
+def test_what_was_counted_before_a_restart_stays_counted() -> None:
+    counts = accumulator(counted={"release/errors": {"bob"}, f"step-0/{UNITS}": {"bob", "eve"}})
+    counts.observe([call("bob", candidate=True, status=CallStatus.FAILED)])
+    closed = close(counts)
+    assert closed.interval.release["errors"] == Tally()
+    assert closed.interval.step_wise["errors"] == Tally(candidate_units=1, candidate_events=1)
+    assert closed.interval.candidate_units == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        call("x", endpoint="other"),
+        call("x", variant="v9"),
+        call("x", counted=False),
+        call("x", status=CallStatus.REJECTED),
+        call("x", status=CallStatus.SHED),
+    ],
+    ids=["endpoint", "variant", "not counted", "caller's fault", "full queue"],
+)
+def test_what_is_no_evidence(other: Call) -> None:
+    counts = accumulator()
+    counts.observe([other])
+    closed = close(counts)
+    assert is_empty(closed.interval)
+    assert closed.fresh == {}
+
+
+def test_a_unit_belongs_to_the_arm_it_was_first_seen_in() -> None:
+    counts = accumulator()
+    counts.observe([call("ann"), call("ann", candidate=True, status=CallStatus.FAILED)])
+    assert close(counts).interval.release["errors"] == Tally(baseline_units=1)
+
+
+def test_failures_in_a_row_are_the_candidates() -> None:
+    counts = accumulator()
+    bad = call("x", candidate=True, status=CallStatus.FAILED)
+    counts.observe([bad, call("y", status=CallStatus.OK), bad])
+    assert close(counts).interval.failures_in_row == 2
+    counts.observe([bad])
+    assert close(counts).interval.failures_in_row == 3
+    counts.observe([call("z", candidate=True)])
+    assert close(counts).interval.failures_in_row == 0
+
+
+def test_slow_is_over_the_cut_and_only_for_answers() -> None:
+    counts = accumulator()
+    counts.observe([call("a", latency_ms=10.0), call("b", candidate=True, latency_ms=10.1)])
+    counts.observe([call("c", latency_ms=99.0, status=CallStatus.FAILED)])
+    seen = close(counts).interval.release
+    assert seen["slow_p99"] == Tally(baseline_units=1, candidate_units=1, candidate_events=1)
+    assert seen["slow_p90"] == Tally(), "its cut is not known yet"
+
+
+def test_the_first_baseline_calls_fix_missing_cuts() -> None:
+    counts = accumulator(cuts={})
+    counts.observe([call("c", candidate=True, latency_ms=999.0)] * 300)
+    assert close(counts).interval.cuts == {}
+    counts.observe([call(f"u{n}", latency_ms=float(n)) for n in range(evidence.CUT_CALLS)])
+    cuts = close(counts).interval.cuts
+    assert cuts == {"slow_p99": 198 * 1.25, "slow_p90": 180 * 1.25, "slow_p50": 100 * 1.25}
+    counts.observe([call("z", latency_ms=5000.0)] * 300)
+    assert close(counts).interval.cuts == cuts
+
+
+def test_cuts_have_a_slack_of_at_least_two_milliseconds() -> None:
+    assert cuts_of(PLAN.metrics, [1.0] * 199) == {}
+    assert cuts_of(PLAN.metrics, [1.0] * 200)["slow_p99"] == 3.0
+
+
+def test_feedback_counts_among_those_who_gave_some() -> None:
+    counts = accumulator()
+    good, bad, silent = call("a"), call("b", candidate=True), call("c", candidate=True)
+    counts.observe([good, bad, silent, feedback(good, "user_rating", True), feedback(bad, "user_rating", False)])
+    assert close(counts).interval.release["feedback"] == Tally(baseline_units=1, candidate_units=1, candidate_events=1)
+
+
+def test_feedback_on_an_earlier_call_is_looked_up() -> None:
+    earlier = call("a", candidate=True)
+    counts = accumulator(find=lambda trace_id: earlier if trace_id == earlier.trace_id else None)
+    counts.observe([feedback(earlier, "corrected_output", 3), feedback(call("b"), "user_rating", False)])
+    assert close(counts).interval.release["feedback"] == Tally(candidate_units=1, candidate_events=1)
+
+
+@pytest.mark.parametrize("changes", [{"endpoint": "other"}, {"counted": False}, {"variant": "v9"}])
+def test_feedback_on_a_call_that_is_no_evidence(changes: dict[str, Any]) -> None:
+    earlier = call("a", **changes)
+    counts = accumulator(find=lambda trace_id: earlier)
+    counts.observe([feedback(earlier, "user_rating", False)])
+    assert is_empty(close(counts).interval)
+
+
+def test_feedback_on_a_call_before_the_release_is_not_looked_up() -> None:
+    def find(trace_id: str) -> Call | None:
+        raise AssertionError(trace_id)
+
+    counts = accumulator(find=find)
+    counts.observe([feedback(call("a", at=-5.0), "user_rating", False)])
+    assert is_empty(close(counts).interval)
+
+
+def test_only_so_many_calls_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "REMEMBERED", 1)
+    counts = accumulator()
+    first, second = call("a"), call("b")
+    counts.observe([first, second, feedback(first, "user_rating", False), feedback(second, "user_rating", False)])
+    assert close(counts).interval.release["feedback"] == Tally(baseline_units=1, baseline_events=1)
+
+
+def test_a_data_plane_that_cannot_run_the_candidate() -> None:
+    counts = accumulator()
+
+    def refusal(variant: str) -> PlaneEvent:
+        return PlaneEvent(
+            time=START, plane="data", name="plan.refused", endpoint="digits", variant=variant, detail="bad file"
+        )
+
+    counts.observe([refusal("v1"), PlaneEvent(time=START, plane="data", name="plan.live")])
+    assert close(counts).interval.refused == ""
+    counts.observe([refusal("v2")])
+    assert close(counts).interval.refused == "bad file"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "output", "bad"),
+    [
+        ("user_rating", True, [7], False),
+        ("user_rating", False, [7], True),
+        ("corrected_output", 7, [7], False),
+        ("corrected_output", "7", [7], False),
+        ("corrected_output", [7], [7], False),
+        ("corrected_output", 3, [7], True),
+        ("corrected_output", [3, 7], [7, 7], True),
+        ("comment", "nice", [7], None),
+    ],
+)
+def test_what_is_bad_feedback(name: str, value: Any, output: Any, bad: bool | None) -> None:
+    given = Feedback(id="f", trace_id="t", name=name, value=value, rater="r", time=1.0)
+    assert is_bad(given, output) is bad
