@@ -2,14 +2,15 @@
 
 The store, the journal, the live figures and the data are real (scikit-learn's digits, answered by a model trained on
 them). What is played: the release service only moves phases, and `predict` answers from the model in this process.
-`python -m tests.browser.stage` serves it until it is stopped.
+`python -m tests.browser.stage FOLDER [--empty] [--still]` serves it until its standard input ends.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import fastapi
-import httpx
 import uvicorn
+from nicegui import Client
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
@@ -29,6 +30,9 @@ from headrace.base.ids import TraceIds, keyed_hash
 from headrace.base.settings import Settings
 from headrace.console.mount import mount
 from headrace.monitor.live import LiveStats
+from headrace.release import evalue
+from headrace.release.advance import advance
+from headrace.release.plans import plan_from
 from headrace.store import audit, feedbacks, plans, releases, versions
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
@@ -49,24 +53,12 @@ from headrace.types.model import (
     Stage,
     TensorSpec,
 )
-from headrace.types.release import (
-    Event,
-    Interval,
-    Judgement,
-    MetricEvidence,
-    MetricKind,
-    MetricSpec,
-    Phase,
-    Release,
-    ReleasePlan,
-    Step,
-    Strategy,
-    Verdict,
-)
+from headrace.types.release import Event, Interval, Judgement, Phase, Release, Tally
 from headrace.types.traffic import Reason, TrafficPolicy
 
+ROOT = Path(__file__).parents[2]
 KEY = b"stage" * 4
-PAST_SECONDS = 300
+PAST_SECONDS = 330
 RATE = 24  # calls a second of digits
 USERS = [f"user-{n}" for n in range(400)]
 
@@ -99,11 +91,12 @@ class Shop:
         self.ids = TraceIds(KEY)
         digits = load_digits()
         self.rows, self.labels = digits.data.astype(int).tolist(), digits.target.tolist()
-        self.model = LogisticRegression(max_iter=60, C=0.002).fit(digits.data[:1000], digits.target[:1000])
-        self.share = 2500
+        self.model = LogisticRegression(max_iter=500, C=0.002).fit(digits.data[:1000], digits.target[:1000])
+        self.shares: list[tuple[float, int]] = [(0.0, 0)]  # of v2 of digits, and since when
 
     def predict(self, endpoint: str, inputs: Any, user: str) -> dict[str, Any]:
-        variant = "v2" if endpoint == "digits" and _bucket(user) < self.share else {"churn": "v4"}.get(endpoint, "v1")
+        share = self.share_at(self.clock.now())
+        variant = "v4" if endpoint == "churn" else "v2" if _bucket(user) < share else "v1"
         call = self.call(endpoint, variant, user, inputs, now=self.clock.now())
         self.keep(call)
         return {
@@ -147,8 +140,12 @@ class Shop:
             index = self.random.randrange(len(self.rows))
             made.append(self.call("digits", variant, user, [self.rows[index]], now=at + n / (wave + 1)))
         for n in range(self.random.randint(1, 4)):
-            row = {"tenure": self.random.randint(1, 72), "plan": self.random.choice(["flat", "pay as you go", "business"]),
-                   "tickets": self.random.randint(0, 6), "monthly": round(self.random.uniform(8, 90), 2)}  # fmt: skip
+            row = {
+                "tenure": self.random.randint(1, 72),
+                "plan": self.random.choice(["flat", "pay as you go", "business"]),
+                "tickets": self.random.randint(0, 6),
+                "monthly": round(self.random.uniform(8, 90), 2),
+            }
             made.append(self.call("churn", "v4", self.random.choice(USERS), [row], now=at + n / 5))
         if self.random.random() < 0.06:
             made.append(replace(made[0], trace_id=self.ids.mint(at), status=CallStatus.REJECTED, output=None,
@@ -156,8 +153,7 @@ class Shop:
         return made
 
     def share_at(self, at: float) -> int:
-        past = self.clock.now() - at
-        return 0 if past > 200 else 100 if past > 140 else 500 if past > 80 else self.share
+        return [share for since, share in self.shares if since <= at][-1]
 
 
 def _bucket(user: str) -> int:
@@ -198,9 +194,8 @@ class PlayedReleases:
                 history=(*release.history, Event(time=now, name=name, detail=reason, actor=actor)),
             )
             releases.put(conn, moved)
-            audit.append(
-                conn, actor=actor, action=f"release.{name}", subject=f"release:{release_id}", detail=reason, now=now
-            )
+            subject = f"release:{release_id}"
+            audit.append(conn, actor=actor, action=f"release.{name}", subject=subject, detail=reason, now=now)
         return moved
 
 
@@ -224,27 +219,30 @@ def build(folder: Path, *, empty: bool = False) -> StageServices:
 
 def _furnish(services: StageServices) -> None:
     now, shop = services.clock.now(), services.shop
+    played = list(_releases(now))
+    going = played[0][0]
+    shop.shares += [(event.time, event.share) for event in going.history]
     calls = [call for second in range(PAST_SECONDS, 0, -1) for call in shop.second(now - second)]
     for call in calls:
         shop.keep(call)
     with services.database.write() as conn:
         for version in _models(now):
             versions.put(conn, version)
-        plans.publish(conn, _endpoints(now), reason="candidate v2 of digits gets 25 %", now=now - 78)
-        for release, looks in _releases(now):
+        plans.publish(conn, _endpoints(now, shop.share_at(now)), reason="digits: v2 gets more", now=now - 50)
+        for release, looks in played:
             releases.put(conn, release)
             for interval, evalues, judgement in looks:
                 releases.add_interval(conn, release.id, interval=interval, evalues=evalues, judgement=judgement)
+            for event in release.history:
+                audit.append(
+                    conn,
+                    actor=event.actor,
+                    action=f"release.{event.name}",
+                    subject=f"release:{release.id}",
+                    detail=event.detail,
+                    now=event.time,
+                )
         feedbacks.put(conn, _feedback(shop, calls))
-        for back, actor, action, subject, detail in (
-            (5400, "ada", "endpoint.deploy", "endpoint:churn", "churn serves churn 4"),
-            (4000, "ada", "endpoint.deploy", "endpoint:digits", "digits serves digits 1"),
-            (2400, "ada", "release.start", "release:rel_3m8x0k2v7q5c9d1f", "digits 3 as canary"),
-            (2359, "system:release", "release.rolled_back", "release:rel_3m8x0k2v7q5c9d1f", "errors: e-value 71 ≥ 60"),
-            (200, "ada", "release.start", "release:rel_7k2v9q5c1d8f3m0x", "digits 2 as canary"),
-            (80, "system:release", "release.step", "release:rel_7k2v9q5c1d8f3m0x", "25 %"),
-        ):
-            audit.append(conn, actor=actor, action=action, subject=subject, detail=detail, now=now - back)
 
 
 def _models(now: float) -> list[ModelVersion]:
@@ -265,7 +263,7 @@ def _models(now: float) -> list[ModelVersion]:
     ]
 
 
-def _endpoints(now: float) -> list[Endpoint]:
+def _endpoints(now: float, share: int) -> list[Endpoint]:
     digits_in = Signature(
         inputs=(TensorSpec(name="image", datatype=Datatype.FP64, shape=(-1, 64)),),
         outputs=(
@@ -302,7 +300,7 @@ def _endpoints(now: float) -> list[Endpoint]:
         Endpoint(
             name="digits", model="digits",
             variants=(variant(one, digits_in, RuntimeKind.ONNX, 1797), variant(two, digits_in, RuntimeKind.ONNX, 1797)),
-            policy=TrafficPolicy(baseline="v1", candidate="v2", share=2500, salt="digits"),
+            policy=TrafficPolicy(baseline="v1", candidate="v2", share=share, salt="digits"),
             selectors={"1": "v1", "2": "v2", "@champion": "v1"},
         ),
         Endpoint(
@@ -312,109 +310,69 @@ def _endpoints(now: float) -> list[Endpoint]:
     ]  # fmt: skip
 
 
-METRICS = (
-    MetricSpec(name="errors", kind=MetricKind.ERRORS, required=True, tolerance=0.01),
-    MetricSpec(name="slow_p50", kind=MetricKind.SLOW, quantile=0.5, critical=False),
-    MetricSpec(name="slow_p99", kind=MetricKind.SLOW, quantile=0.99),
-    MetricSpec(name="feedback", kind=MetricKind.FEEDBACK, required=True),
-)
 Look = tuple[Interval, dict[str, float], Judgement]
-
-
-def _plan() -> ReleasePlan:
-    steps = tuple(Step(share=share, min_seconds=90, min_units=60) for share in (100, 500, 2500, 5000, 10_000))
-    return ReleasePlan(strategy=Strategy.CANARY, steps=steps, metrics=METRICS)
+Rates = dict[str, tuple[float, float]]  # by metric: how often baseline's and candidate's users have the bad event
+FAIR: Rates = {
+    "errors": (0.002, 0.002),
+    "feedback": (0.03, 0.02),
+    "slow_p99": (0.01, 0.01),
+    "slow_p90": (0.1, 0.09),
+    "slow_p50": (0.12, 0.1),
+}
+WORSE: Rates = {
+    "errors": (0.002, 0.02),
+    "feedback": (0.03, 0.5),
+    "slow_p99": (0.01, 0.03),
+    "slow_p90": (0.1, 0.2),
+    "slow_p50": (0.12, 0.2),
+}
+GOING, BACK, DONE = "rel_7k2v9q5c1d8f3m0x", "rel_3m8x0k2v7q5c9d1f", "rel_1d8f3m0x7k2v9q5c"
 
 
 def _releases(now: float) -> Iterator[tuple[Release, list[Look]]]:
-    yield (
-        _going(now),
-        _looks(now - 200, now, {"errors": -0.004, "slow_p50": -0.01, "slow_p99": 0.004, "feedback": -0.012}),
-    )
-    yield (
-        _rolled_back(now),
-        _looks(now - 2400, now - 2359, {"errors": 0.104, "slow_p50": 0.05, "slow_p99": 0.03, "feedback": 0.02}),
-    )
-    yield (
-        _promoted(now),
-        _looks(now - 90_000, now - 89_000, {"errors": -0.002, "slow_p50": 0.0, "slow_p99": -0.002, "feedback": -0.003}),
-    )
+    """Judged by the real judge on played tallies: one going on, one rolled back, one promoted."""
+    yield _judge(_new(GOING, "digits", "v1", "v2", at=now - 290), FAIR, until=now, seed=5)
+    yield _judge(_new(BACK, "digits", "v1", "v3", at=now - 2400), WORSE, until=now - 1800, seed=3)
+    yield _judge(_new(DONE, "churn", "v3", "v4", at=now - 90_000), FAIR, until=now - 80_000, seed=2)
 
 
-def _evidence(scale: float, bad: float) -> dict[str, MetricEvidence]:
-    def seen(base: float, cand: float) -> MetricEvidence:
-        units = int(380 * scale), int(96 * scale)
-        return MetricEvidence(
-            baseline_units=units[0], candidate_units=units[1],
-            baseline_events=round(units[0] * base), candidate_events=round(units[1] * cand),
+def _new(release_id: str, endpoint: str, baseline: str, candidate: str, *, at: float) -> Release:
+    plan = plan_from({"min_seconds": 120, "min_units": 40})
+    started = Event(time=at, name="started", detail="canary 1 → 5 → 25 → 50 → 100 %", actor="ada", share=100)
+    return Release(
+        id=release_id, endpoint=endpoint, baseline=baseline, candidate=candidate, plan=plan, phase=Phase.PROGRESSING,
+        candidate_uri=f"models:/{endpoint}/{candidate[1:]}", created=at, step_started=at, actor="ada",
+        history=(started,),
+    )  # fmt: skip
+
+
+def _judge(release: Release, rates: Rates, *, until: float, seed: int) -> tuple[Release, list[Look]]:
+    """Intervals of two seconds until the release ends or the time is over."""
+    rng, looks, at, units = random.Random(seed), [], release.created, 0
+    while at + 2 <= until and not release.phase.ended:
+        at, step = at + 2, release.step
+        part = max(release.plan.steps[step].share / 10_000, 0.05)
+        units = units + 2 + round(part * 30) if looks and looks[-1][0].step == step else 2
+        tallies = {name: _tally(rng, part, *rate) for name, rate in rates.items()}
+        interval = Interval(
+            start=at - 2, end=at, step=step, candidate_units=units, failures_in_row=0, release=tallies,
+            step_wise=tallies, cuts={"slow_p99": 6.4, "slow_p90": 4.1, "slow_p50": 3.8},
         )  # fmt: skip
-
-    return {
-        "errors": seen(0.004, bad),
-        "slow_p50": seen(0.31, 0.29),
-        "slow_p99": seen(0.012, 0.018),
-        "feedback": seen(0.06, 0.035),
-    }
+        decision = advance(release, interval, at)
+        release = decision.release
+        evalues = {name: evalue.harm(found) for name, found in (release.evidence or {}).items()}
+        looks.append((interval, evalues, decision.judgement))
+    return release, looks
 
 
-def _going(now: float) -> Release:
-    return Release(
-        id="rel_7k2v9q5c1d8f3m0x", endpoint="digits", baseline="v1", candidate="v2", candidate_uri="models:/digits/2",
-        plan=_plan(), phase=Phase.PROGRESSING, created=now - 200, actor="ada", step=2, step_started=now - 78, step_units=96,
-        evidence=_evidence(1, 0.0),
-        judgement=Judgement(
-            verdict=Verdict.HOLD, time=now - 1, metric="feedback",
-            reason="no harm seen; 25 % needs 12 s more before the next step",
-        ),
-        history=(
-            Event(time=now - 200, name="started", detail="canary 1 → 5 → 25 → 50 → 100 %", actor="ada"),
-            Event(time=now - 199, name="step", detail="first users", actor="system:release", share=100),
-            Event(time=now - 140, name="step", detail="61 users, nothing speaks against v2", actor="system:release", share=500),
-            Event(time=now - 80, name="step", detail="74 users, nothing speaks against v2", actor="system:release", share=2500),
-        ),
+def _tally(rng: random.Random, part: float, base: float, cand: float) -> Tally:
+    candidate = max(round(part * 12), 1)
+    baseline = 12 - candidate
+    return Tally(
+        baseline_units=baseline, candidate_units=candidate,
+        baseline_events=sum(rng.random() < base for _ in range(baseline)),
+        candidate_events=sum(rng.random() < cand for _ in range(candidate)),
     )  # fmt: skip
-
-
-def _rolled_back(now: float) -> Release:
-    reason = "errors fell on v3 far more often than its share of users explains: 9 of 41 failed, v1 1 of 212; e-value 71 ≥ 60"
-    return Release(
-        id="rel_3m8x0k2v7q5c9d1f", endpoint="digits", baseline="v1", candidate="v3", candidate_uri="models:/digits/3",
-        plan=_plan(), phase=Phase.ROLLED_BACK, created=now - 2400, ended=now - 2359, actor="ada", step=1, step_started=now - 2380,
-        step_units=41, failures_in_row=2, evidence=_evidence(0.55, 0.17),
-        judgement=Judgement(verdict=Verdict.ROLL_BACK, time=now - 2359, metric="errors", reason=reason),
-        history=(
-            Event(time=now - 2400, name="started", detail="canary 1 → 5 → 25 → 50 → 100 %", actor="ada"),
-            Event(time=now - 2399, name="step", detail="first users", actor="system:release", share=100),
-            Event(time=now - 2380, name="step", detail="20 users, nothing speaks against v3", actor="system:release", share=500),
-            Event(time=now - 2359, name="rolled_back", detail=reason, actor="system:release"),
-        ),
-    )  # fmt: skip
-
-
-def _promoted(now: float) -> Release:
-    return Release(
-        id="rel_1d8f3m0x7k2v9q5c", endpoint="churn", baseline="v3", candidate="v4", candidate_uri="models:/churn/4",
-        plan=_plan(), phase=Phase.PROMOTED, created=now - 90_000, ended=now - 89_000, actor="grace", step=4,
-        step_started=now - 89_100, step_units=310, evidence=_evidence(4, 0.004),
-        judgement=Judgement(verdict=Verdict.ADVANCE, time=now - 89_000, reason="no harm in any metric, errors and feedback proven"),
-        history=(
-            Event(time=now - 90_000, name="started", detail="canary", actor="grace"),
-            Event(time=now - 89_000, name="promoted", detail="v3 archived", actor="system:release", share=10_000),
-        ),
-    )  # fmt: skip
-
-
-def _looks(start: float, end: float, drift: dict[str, float]) -> list[Look]:
-    walk, rng, looks = dict.fromkeys(drift, 0.0), random.Random(3), []
-    count = 120
-    for n in range(count):
-        for name, push in drift.items():
-            walk[name] += push * 41 / count * 3.1 * (1 + n / count) / 3 + rng.gauss(0, 0.035)
-        at = start + (end - start) * (n + 1) / count
-        interval = Interval(start=at - (end - start) / count, end=at, step=min(n // 40, 2), candidate_units=n, failures_in_row=0,
-                            release={}, step_wise={})  # fmt: skip
-        looks.append((interval, dict(walk), Judgement(verdict=Verdict.HOLD, reason="no harm seen", time=at)))
-    return looks
 
 
 def _feedback(shop: Shop, calls: list[Call]) -> list[Feedback]:
@@ -437,19 +395,20 @@ def _feedback(shop: Shop, calls: list[Call]) -> list[Feedback]:
 
 @contextmanager
 def running(services: StageServices, *, live: bool = True) -> Iterator[str]:
-    """The console of `services` on a free port of this machine; with `live`, users go on calling."""
+    """The console of `services` on a free port of this machine; with `live`, users go on calling. Once a process."""
     app = fastapi.FastAPI()
 
     @app.get("/health")
-    def health() -> dict[str, str]:
-        return {"status": "ready"}
+    def health() -> dict[str, int]:
+        """How many page loads the console still holds."""
+        return {"clients": len(Client.instances)}
 
     mount(app, services)  # type: ignore[arg-type]
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     stop = threading.Event()
     threads = [
         threading.Thread(target=server.run, name="console"),
-        threading.Thread(target=_go_on, args=(services.shop, stop, live)),
+        threading.Thread(target=_go_on, args=(services.shop, stop, live), name="users"),
     ]
     for thread in threads:
         thread.start()
@@ -463,28 +422,47 @@ def running(services: StageServices, *, live: bool = True) -> Iterator[str]:
 
 
 def _address(server: uvicorn.Server) -> str:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if server.started:
             port = server.servers[0].sockets[0].getsockname()[1]
-            url = f"http://127.0.0.1:{port}"
-            if httpx.get(f"{url}/health", trust_env=False).status_code == 200:
-                return url
+            return f"http://127.0.0.1:{port}"
         time.sleep(0.02)
     raise TimeoutError("the console did not start")
 
 
 def _go_on(shop: Shop, stop: threading.Event, live: bool) -> None:
-    while live and not stop.wait(1.0):
-        for call in shop.second(shop.clock.now() - 1):
-            shop.keep(call)
+    """Second by second, also those that were missed while the machine was busy."""
+    told = int(shop.clock.now()) - 1
+    while live and not stop.wait(0.25):
+        while told < int(shop.clock.now()) - 1:
+            told += 1
+            for call in shop.second(told):
+                shop.keep(call)
+
+
+@contextmanager
+def spawned(home: Path, *flags: str) -> Iterator[str]:
+    """The stage in a process of its own, as it would be served. Its address."""
+    argv = [sys.executable, "-m", "tests.browser.stage", str(home), *flags]
+    with (home.parent / f"{home.name}.log").open("wb") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=ROOT)
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline().decode().strip()
+            assert line.startswith("http"), (home.parent / f"{home.name}.log").read_text()
+            yield line
+        finally:
+            process.communicate(timeout=30)  # it ends with its standard input
+
+
+def main() -> None:
+    home, flags = Path(sys.argv[1]), sys.argv[2:]
+    with running(build(home, empty="--empty" in flags), live="--still" not in flags) as url:
+        sys.stdout.write(f"{url}\n")
+        sys.stdout.flush()
+        sys.stdin.read()
 
 
 if __name__ == "__main__":
-    import sys
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as home, running(build(Path(home))) as url:
-        sys.stdout.write(f"{json.dumps({'url': url})}\n")
-        sys.stdout.flush()
-        threading.Event().wait()
+    main()

@@ -120,7 +120,8 @@ def _say_progress(visit: Visit, release: Release, now: float, values: dict[str, 
     if waited < step.min_seconds:
         left = numbers.duration(step.min_seconds - waited)
         return Said(text=visit.say("release.young", units=numbers.count(release.step_units), left=left, **values))
-    return Said(text=visit.say("release.judged" if values["reason"] else "release.going", **values))
+    said = values | {"reason": values["reason"].removeprefix(f"at {values['share']}: ")}  # the share is said already
+    return Said(text=visit.say("release.judged" if values["reason"] else "release.going", **said))
 
 
 def reason_of(release: Release) -> str:

@@ -61,7 +61,7 @@ DARK: dict[str, str] = {
     "bad-text": "#FCA5A5",
     "unknown-text": "#A9B8CE",
     "brand-text": "#5EEAD4",
-    "primary": "#2DD4BF",
+    "primary": "#14B8A6",
     "primary-ink": "#042F2E",
     "danger": "#F87171",
     "danger-ink": "#2A0A0A",

@@ -17,7 +17,7 @@ from headrace.console.parts.figures import markers_of, sum_of, total_lines, traf
 from headrace.console.parts.frame import Stat, page_head, panel
 from headrace.console.parts.icon import icon
 from headrace.console.parts.live import first_look, keep_fresh
-from headrace.console.parts.progress import step_views
+from headrace.console.parts.progress import step_views, stops
 from headrace.console.parts.states import phase_cell
 from headrace.console.parts.table import Row, Table, bar_cell, cell, column, time_cell, variant_cell
 from headrace.console.parts.tag import link, tag, text
@@ -149,7 +149,7 @@ class _Page:
                 for release in data.active:
                     title = visit.say("release.title", endpoint=release.endpoint, candidate=release.candidate)
                     with panel(title) as box:
-                        self._going[release.id] = Stepper(len(release.plan.steps))
+                        self._going[release.id] = Stepper(stops(release))
                         with box.head, link(f"/releases/{release.id}", "btn ghost small push"):
                             text("span", "", visit.say("overview.evidence"))
                             icon("right")

@@ -14,11 +14,11 @@ from headrace.console.pages.acting import Actions
 from headrace.console.parts import numbers
 from headrace.console.parts.chart import Axis, Chart
 from headrace.console.parts.empty import empty
-from headrace.console.parts.evidence import MetricView, evidence_lines, metric_views, roll_back_lines
+from headrace.console.parts.evidence import MetricView, evidence_lines, metric_views, thresholds
 from headrace.console.parts.frame import page_head, panel
 from headrace.console.parts.icon import icon
 from headrace.console.parts.live import first_look, keep_fresh
-from headrace.console.parts.progress import step_views
+from headrace.console.parts.progress import step_views, stops
 from headrace.console.parts.states import VERDICTS, PhaseBadge
 from headrace.console.parts.table import Cell, Row, Table, bar_cell, cell, column
 from headrace.console.parts.tag import tag, text
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from headrace.control.services import Services
     from headrace.store.releases import StoredInterval
 
-EVENT_ROLES = {"promoted": "baseline", "rolled_back": "none", "step": "candidate", "started": "candidate"}
+EVENT_ROLES = {"promoted": "good", "rolled_back": "bad", "failed": "bad", "step": "candidate", "started": "candidate"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ class _Page:
         self._timer: ui.timer | None = None
         with tag("div", "stack"):
             with panel(say("release.steps")):
-                self._steps = Stepper(len(release.plan.steps))
+                self._steps = Stepper(stops(release))
             with tag("div", "grid-side"):
                 with panel(say("release.evidence")) as box:
                     self._chart = Chart(visit, say("release.evidence"), box, tall=True)
@@ -100,7 +100,7 @@ class _Page:
 
     def _draw_tallies(self, release: Release) -> None:
         say = self._visit.say
-        with panel(say("release.tallies"), flush=True):
+        with panel(say("release.tallies"), flush=True, classes="tallies"):
             columns = [
                 column("metric", say("column.metric")),
                 column("baseline", say("release.of_baseline", name=release.baseline), end=True),
@@ -123,8 +123,7 @@ class _Page:
         self._phase.show(release.phase)
         self._actions.show(release, data.policy_share)
         self._steps.show(step_views(self._visit, release, data.now))
-        limits = sorted(set(roll_back_lines(release).values()))
-        drawn = tuple((limit, self._visit.say("release.line", line=f"{limit:.3g}")) for limit in limits)
+        drawn = thresholds(self._visit, release)
         self._chart.show(evidence_lines(release, data.intervals), axis=Axis(log=True, thresholds=drawn))
         self._verdict.show(release)
         self._tallies.show(
@@ -196,7 +195,8 @@ class _VerdictBox:
 def _tally_row(visit: Visit, view: MetricView) -> Row:
     e, line = view.log_evalue, view.log_line
     tone = "bad" if e >= line else "unknown"
-    needs = visit.say("metric.required") if view.required else ""
+    proof = {"have": numbers.evidence(view.log_proof), "need": numbers.evidence(view.log_proven)}
+    needs = visit.say("metric.proof", **proof) if view.required else ""
     limit = f"/ {numbers.evidence(line)}" if view.critical else ""
     return {
         "id": view.name,

@@ -25,6 +25,7 @@ from headrace.console.visit import Visit
 
 Point = tuple[float, float | None]  # seconds since the epoch, value; None is a gap
 SMALLEST = 1e-3  # what a log axis shows at least
+POWERS = 'v => Math.log10(v) % 1 ? "" : v >= 1e6 ? v.toExponential(0) : v >= 1000 ? v / 1000 + " k" : v'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +62,10 @@ class Chart:
     def __init__(self, visit: Visit, title: str, box: Panel, *, tall: bool = False, note: str = "") -> None:
         self._visit, self._title, self._note = visit, title, note
         self._lines: Sequence[Line] = ()
-        with box.head:
-            self._legend = tag("div", "legend push wide-only")
+        with box.head, tag("div", "row-flex push").style("gap: 0"):
             icon_button(visit.say("chart.table"), self._open_table, icon_name="rows", kind="ghost small")
             icon_button(visit.say("chart.csv"), self._download, icon_name="download", kind="ghost small")
+        self._legend = tag("div", "legend")
         self._chart = ui.echart(options((), (), Axis())).classes(replace=f"chart {'tall' if tall else ''}")
         self._chart.props["role"], self._chart.props["aria-label"] = "img", title
         self._share_cursor()
@@ -101,7 +102,7 @@ class Chart:
         with ui.dialog() as dialog, tag("div", "dialog wide"):
             text("h2", "", self._title)
             names = [
-                column("time", say("chart.time")),
+                column("time", say("column.time")),
                 *(column(line.name, line.name, end=True) for line in self._lines),
             ]
             shown = Table(names, label=self._title)
@@ -205,9 +206,10 @@ def _value_axis(lines: Sequence[Line], axis: Axis) -> dict[str, Any]:
     }
     if axis.log:
         values = [v for line in lines for _, v in line.points if v is not None and v > 0]
-        low, high = min([*values, 0.1]), max([*values, *(value * 1.5 for value, _ in axis.thresholds)], default=1.0)
-        made |= {"min": 10 ** _floor_log(max(low, SMALLEST)), "max": 10 ** (_floor_log(min(high, 1e6) * 0.999) + 1)}
-        made["axisLabel"] |= {":formatter": 'v => v >= 1000 ? v / 1000 + " k" : String(Number(v.toPrecision(1)))'}
+        low = min([*values, 0.1])
+        high = max([*values, *(value * 2 for value, _ in axis.thresholds)], default=1.0)
+        made |= {"min": 10 ** _floor_log(max(low, SMALLEST)), "max": min(high * 1.5, 1e7)}
+        made["axisLabel"] |= {":formatter": POWERS}
     else:
         made |= {"min": 0, ":max": "(r) => r.max > 0 ? undefined : 1"} | ({"minInterval": 1} if axis.whole else {})
     return made
@@ -233,8 +235,9 @@ def _marks(markers: Sequence[Marker], axis: Axis) -> dict[str, Any]:
         }
         for m in markers
     ]
-    for value, label in axis.thresholds:
-        words = {"formatter": label, "position": "insideStartTop", "fontSize": 12, "fontWeight": "bold"}
+    for rank, (value, label) in enumerate(sorted(axis.thresholds, reverse=True)):
+        position = "insideStartBottom" if rank else "insideStartTop"  # so that two lines close together can be read
+        words = {"formatter": label, "position": position, "fontSize": 12, "fontWeight": "bold"}
         lines.append(
             {
                 "yAxis": value,

@@ -1,7 +1,7 @@
 """The evidence of a release, as it is drawn and tabled. Pure; called by the release page.
 
-Decides where the line is at which a metric rolls back: at 1/α, where α is the part of the plan's that the metric may
-spend. Metrics of equal weight share one line. A metric past its line is drawn in the colour of bad.
+Decides how it is drawn: a metric past its line in the colour of bad, the others as undecided. Where the line is, 1/α of
+the metric's part of α, and what an e-value is, release/evalue.py says; metrics of one weight share a line.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from headrace.console.parts.chart import Line, Point
 from headrace.console.visit import Visit
+from headrace.release import evalue
 from headrace.types.release import MetricEvidence, MetricSpec, Release
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ LARGEST = 1e6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricView:
-    """One row of the tallies. `log_line` is where it rolls the release back, as a natural logarithm."""
+    """One row of the tallies. As natural logarithms: e-value of harm, where it rolls back; of proof, what is enough."""
 
     name: str
     title: str
@@ -37,6 +38,8 @@ class MetricView:
     candidate_events: int
     log_evalue: float
     log_line: float
+    log_proof: float
+    log_proven: float
 
 
 def evidence_lines(release: Release, intervals: Sequence[StoredInterval]) -> list[Line]:
@@ -63,15 +66,25 @@ def evidence_lines(release: Release, intervals: Sequence[StoredInterval]) -> lis
 
 
 def roll_back_lines(release: Release) -> dict[str, float]:
-    """The e-value at which each critical metric rolls back: weighted Bonferroni over the critical ones."""
-    critical = [metric for metric in release.plan.metrics if metric.critical]
-    total = sum(metric.weight for metric in critical)
-    return {metric.name: total / (metric.weight * release.plan.alpha) for metric in critical}
+    """The e-value at which each critical metric rolls back."""
+    return {m.name: math.exp(evalue.roll_back_at(m, release.plan)) for m in release.plan.metrics if m.critical}
+
+
+def thresholds(visit: Visit, release: Release) -> tuple[tuple[float, str], ...]:
+    """The lines to draw: one for all metrics of one weight, which it names when there are several lines."""
+    lines: dict[float, list[str]] = {}
+    for metric in release.plan.metrics:
+        if metric.critical:
+            limit = math.exp(evalue.roll_back_at(metric, release.plan))
+            lines.setdefault(round(limit, 6), []).append(short_name(metric))
+    return tuple(
+        (limit, visit.say("release.line", line=f"{limit:.3g}") + (f" · {', '.join(names)}" if len(lines) > 1 else ""))
+        for limit, names in lines.items()
+    )
 
 
 def metric_views(visit: Visit, release: Release, intervals: Sequence[StoredInterval]) -> list[MetricView]:
     latest = intervals[-1].evalues if intervals else {}
-    limits = roll_back_lines(release)
     views = []
     for metric in release.plan.metrics:
         seen = (release.evidence or {}).get(metric.name, MetricEvidence())
@@ -86,7 +99,9 @@ def metric_views(visit: Visit, release: Release, intervals: Sequence[StoredInter
                 candidate_units=seen.candidate_units,
                 candidate_events=seen.candidate_events,
                 log_evalue=latest.get(metric.name, 0.0),
-                log_line=math.log(limits.get(metric.name, math.inf)),
+                log_line=evalue.roll_back_at(metric, release.plan),
+                log_proof=max(evalue.not_worse(seen), evalue.tolerable(seen)),
+                log_proven=evalue.proven_at(release.plan),
             )
         )
     return views

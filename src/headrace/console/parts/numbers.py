@@ -89,9 +89,10 @@ def change(now: float, before: float) -> str:
 
 
 def evidence(log_e: float) -> str:
-    """An e-value from its natural logarithm: 0.42, 13, 2.5 k, > 1 M."""
-    if log_e > math.log(1e6):
-        return "> 1 M"
+    """An e-value from its natural logarithm: 0.42, 13, 2.5 k, 3·10^12."""
+    power = log_e / math.log(10)
+    if power >= 6:
+        return f"{10 ** (power % 1):.0f}·10^{int(power)}"
     value = math.exp(log_e)
     if value >= 1000:
         return f"{value / 1000:.3g} k"

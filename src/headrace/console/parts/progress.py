@@ -9,14 +9,21 @@ from headrace.console.parts import numbers
 from headrace.console.parts.traffic import StepView
 from headrace.console.visit import Visit
 from headrace.types.release import Phase, Release, Step
+from headrace.types.traffic import BUCKETS
+
+
+def stops(release: Release) -> int:
+    """The steps of the plan, and all traffic: that is the promotion, not a step of the plan."""
+    return len(release.plan.steps) + 1
 
 
 def step_views(visit: Visit, release: Release, now: float) -> list[StepView]:
     """Each step's state; the current one says what it waits for."""
     views = []
+    promoted = release.phase is Phase.PROMOTED
     for index, step in enumerate(release.plan.steps):
         state, words, part = "next", visit.say("step.next"), 0.0
-        if release.phase is Phase.PROMOTED or index < release.step:
+        if promoted or index < release.step:
             state, words = "done", visit.say("step.done")
         elif index == release.step and release.phase.ended:
             state, words = "failed", visit.name("phase", release.phase)
@@ -24,7 +31,8 @@ def step_views(visit: Visit, release: Release, now: float) -> list[StepView]:
             state = "now"
             words, part = _waits_for(visit, step, release.step_units, now - release.step_started)
         views.append(StepView(share=step.share, state=state, words=words, part=part))
-    return views
+    words = visit.say("step.done" if promoted else "step.next" if release.phase.ended else "step.last")
+    return [*views, StepView(share=BUCKETS, state="done" if promoted else "next", words=words)]
 
 
 def _waits_for(visit: Visit, step: Step, units: int, waited: float) -> tuple[str, float]:

@@ -60,10 +60,12 @@ class Stepper:
     def __init__(self, count: int) -> None:
         with tag("ol", "steps"):
             self._steps = [_Step() for _ in range(count)]
+        self._now = text("div", "steps-now", "")
 
     def show(self, steps: Sequence[StepView]) -> None:
         for shown, step in zip(self._steps, steps, strict=True):
             shown.show(step)
+        self._now.set_text(next((step.words for step in steps if step.state in ("now", "failed")), ""))
 
 
 class _Step:

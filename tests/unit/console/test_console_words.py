@@ -1,0 +1,131 @@
+"""The catalogue has every message that is said, and says every message that it has, in both languages alike."""
+
+from __future__ import annotations
+
+import ast
+import string
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headrace.console import messages, shell
+from headrace.console.messages import CATALOGUE, KINDS, Language, choose_language, translate
+from headrace.console.pages import acting, teach
+from headrace.console.pages.traces import PERIODS
+from headrace.types.call import CallStatus
+from headrace.types.model import RuntimeKind, Stage
+from headrace.types.release import MetricKind, Phase, Verdict
+from headrace.types.traffic import Reason
+
+SOURCE = Path(messages.__file__).parent
+# Families that are said with name(family, member), with all members that can be asked for.
+FAMILIES: dict[str, list[str]] = {
+    "station": [station for station, _ in shell.MAP if station],
+    "place": [place.name for place in shell.PLACES],
+    "teach": [
+        f"{place.name}.{line}" for place in shell.PLACES if place.later for line in (*teach.LINES, "sentence", "today")
+    ],
+    "phase": list(Phase),
+    "verdict": ["none", *Verdict],
+    "verdict_fact": ["users", "row", "risk", "took"],
+    "metric": list(MetricKind),
+    "event": ["started", "step", "paused", "resumed", "promoted", "rolled_back", "aborted", "failed"],
+    "status": list(CallStatus),
+    "stage": list(Stage),
+    "runtime": list(RuntimeKind),
+    "reason": list(Reason),
+    "role": ["baseline", "candidate", "none"],
+    "period": list(PERIODS),
+    "action": list(acting.ICONS),
+    "ask": [f"{action}{end}" for action in acting.ICONS for end in ("", "_means")],
+    "did": list(acting.ICONS),
+}
+
+
+def calls() -> Iterator[tuple[Path, ast.Call, str]]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                function = node.func
+                name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+                if name in ("say", "count", "name"):
+                    yield path, node, name
+
+
+def literals() -> set[str]:
+    return {
+        node.value
+        for path in SOURCE.rglob("*.py")
+        if path.parent.name != "words"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def test_every_message_that_is_said_is_there() -> None:
+    missing = []
+    for path, node, name in calls():
+        for said in _keys(node, name):
+            forms = {"say": [said], "count": [f"{said}.one", f"{said}.many"]}.get(name)
+            if forms is None:
+                assert said in FAMILIES, f"{path.name} names the family {said!r}, which this test does not know"
+                forms = [f"{said}.{member}" for member in FAMILIES[said]]
+            missing += [f"{path.name}: {key}" for key in forms if key not in CATALOGUE]
+    assert not missing
+
+
+def _keys(node: ast.Call, name: str) -> list[str]:
+    """The literal keys of a call; both sides of `a if x else b`."""
+    if not node.args or (name == "count" and len(node.args) < 2):
+        return []
+    first = node.args[0]
+    sides = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
+    return [side.value for side in sides if isinstance(side, ast.Constant) and isinstance(side.value, str)]
+
+
+def test_every_message_that_is_there_is_said() -> None:
+    said = literals()
+    members = {f"{family}.{member}" for family, known in FAMILIES.items() for member in known}
+    unused = [
+        key
+        for key in CATALOGUE
+        if key not in said and key not in members and key.removesuffix(".one").removesuffix(".many") not in said
+    ]
+    assert not unused
+
+
+def test_no_key_stands_in_two_files() -> None:
+    assert sum(len(kind.WORDS) for kind in KINDS) == len(CATALOGUE)
+
+
+@pytest.mark.parametrize("key", CATALOGUE)
+def test_both_languages_say_the_same_values(key: str) -> None:
+    english, chinese = CATALOGUE[key]
+    assert _fields(english) == _fields(chinese)
+    assert english.strip() or key == "sentence.joint"
+    assert chinese.strip() or key == "sentence.joint"
+    assert "!" not in english
+    assert "！" not in chinese
+
+
+def _fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_a_sentence_in_chinese_is_chinese() -> None:
+    """Only names and units stay as they are."""
+    same = {key for key, (english, chinese) in CATALOGUE.items() if english == chinese}
+    assert same <= {"figure.p50", "figure.p99", "chart.dashes", "runtime.onnx"}
+
+
+def test_language_is_what_was_chosen_then_what_the_browser_asks_for() -> None:
+    assert choose_language("zh-CN", "en-US") is Language.CHINESE
+    assert choose_language(None, "zh-TW,zh;q=0.9") is Language.CHINESE
+    assert choose_language("tlh", "de-DE,zh;q=0.5") is Language.ENGLISH
+    assert choose_language(None, "") is Language.ENGLISH
+
+
+def test_an_unknown_key_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        translate(Language.ENGLISH, "overview.nonsense")
