@@ -18,6 +18,7 @@ from headrace.serving.runtimes.base import Array, Outputs
 from headrace.types.errors import ModelFailed
 from headrace.types.model import Signature, TensorSpec
 
+_FEW = 64  # values; from there on numpy is faster
 _encoder = msgspec.json.Encoder()
 
 
@@ -61,10 +62,11 @@ def _same_but_free(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 
 
 def finite(array: Array) -> bool:
-    """The sum of squares is finite only if every value is; one call, four times cheaper than isfinite().all() on a row.
-    Large values can overflow it, so it only clears: the exact test decides."""
-    flat = array.ravel()
-    return math.isfinite(flat.dot(flat)) or bool(np.isfinite(array).all())
+    """A sum is finite only if every value is: for a few values Python's sum costs a tenth of isfinite().all(). Large
+    values can overflow it, so it only clears; the exact test decides."""
+    if array.size <= _FEW and math.isfinite(sum(array.ravel().tolist())):
+        return True
+    return bool(np.isfinite(array).all())
 
 
 def _fits(got: np.dtype[Any], declared: np.dtype[Any]) -> bool:

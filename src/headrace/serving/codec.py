@@ -209,10 +209,10 @@ def to_array(values: Sequence[Any], dtype: np.dtype[Any], field: str) -> Array:
     except OverflowError:
         low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
         where, value = _find(values, lambda v: not low <= v <= high)
-        shown = f"a number of {len(str(abs(value)))} digits" if abs(value) > 10**40 else repr(value)
+        shown = f"a number of {value.bit_length()} bits" if abs(value) > 10**40 else repr(value)
         raise BadInput(f"{shown} does not fit {dtype.name}: {low} to {high}", field=field + where) from None
     except ValueError:
-        raise BadInput(*_ragged(values, field)) from None
+        raise BadInput(_ragged(values, field), field=field) from None
 
 
 def describe(shape: Sequence[int]) -> str:
@@ -275,16 +275,16 @@ def _objects(values: Sequence[Any], field: str) -> Array:
     try:
         array[...] = np.array(values, dtype=object).reshape(shape)
     except ValueError:
-        raise BadInput(*_ragged(values, field)) from None
+        raise BadInput(_ragged(values, field), field=field) from None
     return array
 
 
-def _ragged(values: Sequence[Any], field: str) -> tuple[str]:
+def _ragged(values: Sequence[Any], field: str) -> str:
     lengths = [len(v) for v in values if isinstance(v, (list, tuple))]
     for index, length in enumerate(lengths):
         if length != lengths[0]:
-            return (f"{field}[{index}] has {length} values, {field}[0] has {lengths[0]}",)
-    return (f"{field} is ragged: its inner lists differ in length",)
+            return f"{field}[{index}] has {length} values, {field}[0] has {lengths[0]}"
+    return f"{field} is ragged: its inner lists differ in length"
 
 
 def _find(values: Any, bad: Any, where: str = "") -> tuple[str, Any]:
