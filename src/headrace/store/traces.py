@@ -30,6 +30,7 @@ from headrace.types.errors import NotFound, UpstreamError
 BATCH = 250  # calls in one request: cheap per call from 100 on, and small enough to be refused cheaply
 EXPERIMENT_HEADER = "x-mlflow-experiment-id"
 ID_KEY = "headrace.feedback_id"
+ABSENT = "RESOURCE_DOES_NOT_EXIST"  # MLflow's word; any other 404 is not about the trace
 # What no later attempt will change: the request itself is refused.
 POISON = frozenset({400, 413, 422})
 log = logging.getLogger("headrace.store.traces")
@@ -124,7 +125,7 @@ class TraceSink:
 
     def _ask(self, method: str, path: str, **content: Any) -> dict[str, Any]:
         response = self._request(method, path, **content)
-        if response.status_code == httpx.codes.NOT_FOUND:
+        if response.status_code == httpx.codes.NOT_FOUND and ABSENT in response.text:
             raise NotFound(f"MLflow has no such trace: {_reason(response)}", field="trace_id")
         return self._check(response, f"answer {method} {path}")
 
