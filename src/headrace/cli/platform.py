@@ -97,7 +97,8 @@ async def _supervise(children: tuple[Child, ...], settings: Settings, report: Re
             stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, asked)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup headrace up
+            asyncio.get_running_loop().add_signal_handler(number, asked)
     announce = asyncio.create_task(_announce(supervisor, lambda: report.ready(time.monotonic() - began)))
     try:
         await supervisor.run(stop)

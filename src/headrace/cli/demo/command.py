@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 
 from headrace.base.settings import Settings
-from headrace.cli.demo.play import play
+from headrace.cli.demo.play import AFTERWARDS, play, users
 from headrace.cli.demo.story import Facts, problems, tell
 from headrace.cli.options import Home, Json, running, settings_for
 from headrace.cli.show import emit, fail, progress, say
@@ -118,10 +118,12 @@ def _document(facts: Facts, wrong: list[str]) -> dict[str, Any]:
 
 def _stay(facts: Facts) -> None:
     say(f"\nThe console is open at [bold]{facts.urls['control']}[/]. Ctrl-C ends the demo.")
-    say(f"[dim]from another terminal: headrace status --home {escape(facts.home)}[/]")
+    look = f"headrace status --home {escape(facts.home)}"
+    say(f"[dim]{AFTERWARDS:.0f} requests a second go on; in another terminal: {look}[/]")
     try:
-        while True:
-            time.sleep(3600)
+        with users(facts.urls, rate=AFTERWARDS):
+            while True:
+                time.sleep(3600)
     except KeyboardInterrupt:
         say("")
 

@@ -37,6 +37,7 @@ USERS, RATE = 1000, 200.0
 PLAN = {"min_seconds": 4.0, "min_units": 3}
 WARM = 800  # requests that version 1 answers before anything changes
 CALM = 400  # and version 2 after version 3 was taken back
+AFTERWARDS = 5.0  # requests a second while a person looks around
 _MLFLOW_PATIENCE = 30.0
 
 
@@ -50,8 +51,7 @@ def play(settings: Settings, urls: dict[str, str], tell: Progress, *, start_seco
         live = control.deploy(MODEL, f"models:/{MODEL}/1", on_progress=tell)
 
         tell.heading(f"{USERS:,} users send held-out rows, {RATE:.0f} a second, and say later what they think")
-        address = urlsplit(urls[DATA])
-        replay = Replay(str(address.hostname), int(address.port or 80), production(), users=USERS, rate=RATE)
+        replay = users(urls, rate=RATE)
         began = time.time()
         with replay:
             answered(replay, WARM, tell)
@@ -107,10 +107,11 @@ def train(tracking_uri: str, tell: Progress) -> tuple[Trained, ...]:
     return tuple(trained)
 
 
-def production() -> Rows:
-    """Rows that no version has seen."""
+def users(urls: dict[str, str], *, rate: float) -> Replay:
+    """They send rows that no version has seen."""
+    address = urlsplit(urls[DATA])
     printed = subprocess.check_output([sys.executable, "-m", "headrace.cli.demo.digits"])
-    return Rows(**json.loads(printed))
+    return Replay(str(address.hostname), int(address.port or 80), Rows(**json.loads(printed)), users=USERS, rate=rate)
 
 
 def release(control: Admin, version: int, replay: Replay, tell: Progress) -> dict[str, Any]:
@@ -119,7 +120,6 @@ def release(control: Admin, version: int, replay: Replay, tell: Progress) -> dic
     tell.heading(f"headrace release {MODEL} --candidate {candidate} --canary")
     started = control.release(MODEL, candidate, plan=PLAN, on_progress=tell)
     ended = watch(lambda: control.find_release(started["id"]), tell, beside=lambda: f" · {_so_far(replay)}")
-    tell(f"{ended['phase'].replace('_', ' ')}: {(ended.get('judgement') or {}).get('reason', '')}")
     tell(_so_far(replay))
     return ended
 

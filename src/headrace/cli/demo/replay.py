@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PATIENCE = 30.0  # seconds until an unanswered request counts as failed
+PLEASED, UNHAPPY = 0.05, 0.8  # share of right and of wrong answers that somebody says something about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +116,10 @@ class Replay:
             self._judge(answer, self.rows.labels[row], user)
 
     def _judge(self, answer: dict[str, Any], truth: int, user: str) -> None:
-        """Most whose digit was misread say so, half of them with the right one; a third of the others is pleased."""
+        """Most whose digit was misread say so, half of them with the right one; a few of the others are pleased."""
         right = answer["result"][0] == truth
         self.seen.wrong += not right
-        if self._random.random() > (0.35 if right else 0.8):
+        if self._random.random() > (PLEASED if right else UNHAPPY):
             return
         opinion: dict[str, Any] = {"trace_id": answer["trace_id"], "rater": user, "user_rating": right}
         if not right and self._random.random() < 0.5:
