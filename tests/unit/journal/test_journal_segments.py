@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from journal_samples import names
 
 from headrace.store.journal.segments import (
-    PlaneLock,
     floor,
     next_number,
     numbers,
     open_segment,
     plane_folder,
+    plane_lock,
     planes,
     raise_floor,
     read_lines,
@@ -98,7 +98,16 @@ def test_numbers_and_planes_ignore_what_is_something_else(tmp_path: Path) -> Non
     for folder in ("p0", "p1", "calls", "feedback", "events", ".hidden"):
         (tmp_path / folder).mkdir()
     (tmp_path / "manifest.json").write_text("{}")
-    for name in ("00000002.jsonl", "00000003.open.jsonl", "spare", "large", "lock", "floor", "x.jsonl", "123456789.jsonl"):
+    for name in (
+        "00000002.jsonl",
+        "00000003.open.jsonl",
+        "spare",
+        "large",
+        "lock",
+        "floor",
+        "x.jsonl",
+        "123456789.jsonl",
+    ):
         (tmp_path / "p0" / name).touch()
     assert planes(tmp_path) == ["p0", "p1"]
     assert numbers(tmp_path / "p0") == [2, 3, 123456789]
@@ -123,16 +132,23 @@ def test_the_floor_only_rises(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_held_once_and_let_go(tmp_path: Path) -> None:
-    first, second = PlaneLock(tmp_path), PlaneLock(tmp_path)
+    first, second = plane_lock(tmp_path), plane_lock(tmp_path)
     assert first.take()
     assert not second.take()
     first.drop()
     assert second.take()
     second.drop()
     second.drop()
+    assert first.take(shared=True)
+    assert second.take(shared=True)
+    assert not plane_lock(tmp_path).take()
+    first.drop()
+    second.drop()
 
 
-@pytest.mark.parametrize("plane", ["", "calls", "events", "feedback", "../up", "a/b", ".hidden", "_merged", "x" * 65, "a b"])
+@pytest.mark.parametrize(
+    "plane", ["", "calls", "events", "feedback", "../up", "a/b", ".hidden", "_merged", "x" * 65, "a b"]
+)
 def test_a_plane_name_must_be_a_plain_folder_name(tmp_path: Path, plane: str) -> None:
     with pytest.raises(BadInput, match="plane is"):
         plane_folder(tmp_path, plane)

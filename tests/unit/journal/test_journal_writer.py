@@ -137,7 +137,9 @@ def test_an_append_after_close_is_counted(tmp_path: Path) -> None:
 def test_a_dead_process_is_sealed_by_the_next_and_its_torn_tail_counted(tmp_path: Path) -> None:
     folder = tmp_path / "p0"
     folder.mkdir()
-    (folder / "00000001.open.jsonl").write_bytes(encode_call(make_call(0)) + encode_call(make_call(1))[:50] + bytes(4096))
+    (folder / "00000001.open.jsonl").write_bytes(
+        encode_call(make_call(0)) + encode_call(make_call(1))[:50] + bytes(4096)
+    )
     (folder / "spare").write_bytes(b"left over")
     journal = open_journal(tmp_path)
     assert journal.torn == 1

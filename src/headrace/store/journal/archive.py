@@ -8,7 +8,6 @@ garbage for the next turn, never a lost or doubled row. See manifest.py.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import math
 import os
@@ -36,13 +35,15 @@ from headrace.store.journal.manifest import (
 from headrace.store.journal.records import BadLine, decode_row
 from headrace.store.journal.segments import (
     ARCHIVES,
+    FileLock,
     Kind,
-    PlaneLock,
+    delete_lock,
     floor,
     next_number,
     numbers,
     open_path,
     open_segment,
+    plane_lock,
     planes,
     raise_floor,
     read_lines,
@@ -112,8 +113,13 @@ class Archive:
             for kind in ARCHIVES:
                 manifest = self._merge(kind, manifest, done)
                 manifest = self._retire(kind, manifest, done)
-            for plane in planes(self._folder):
-                self._delete(plane, manifest, keep, done)
+            lock = delete_lock(self._folder)
+            if lock.take():  # else a query is opening segments just now: the next turn will do
+                try:
+                    for plane in planes(self._folder):
+                        self._delete(plane, manifest, keep, done)
+                finally:
+                    lock.drop()
         return done
 
     @contextmanager
@@ -122,15 +128,11 @@ class Archive:
         self._folder.mkdir(parents=True, exist_ok=True)
         for kind in ARCHIVES:
             (self._folder / kind).mkdir(exist_ok=True)
-        descriptor = os.open(self._folder / ".archive.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock = FileLock(self._folder / ".archive.lock")
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+            yield lock.take()
         finally:
-            os.close(descriptor)
+            lock.drop()
 
     def _clean(self, manifest: Manifest) -> Manifest:
         """Delete what a crash left, and what was replaced long ago (or was so by a clock that has jumped since)."""
@@ -274,7 +276,7 @@ def _seal_dead(folder: Path) -> None:
     """Seal what a process left open that is not there any more: the lock of a living one cannot be taken."""
     if not any(open_path(folder, number).exists() for number in numbers(folder)):
         return
-    lock = PlaneLock(folder)
+    lock = plane_lock(folder)
     if lock.take():
         try:
             seal_leftovers(folder)

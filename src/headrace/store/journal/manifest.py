@@ -74,12 +74,3 @@ def save_manifest(journal: Path, manifest: Manifest) -> Manifest:
     following = msgspec.structs.replace(manifest, generation=manifest.generation + 1)
     write_atomic(manifest_path(journal), msgspec.json.encode(following))
     return following
-
-
-def manifest_stamp(journal: Path) -> tuple[int, int, int] | None:
-    """Differs whenever the manifest was written in between."""
-    try:
-        status = manifest_path(journal).stat()
-    except FileNotFoundError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -1,13 +1,14 @@
 """Calls by time, endpoint, variant, status, unit or trace id, from the archive and what is not in it yet.
 
 Called by the control plane (traces, export) in threads. Decides which files a question needs: the manifest knows each
-file's times and trace ids. Each row comes once, also while the archive turns: a question holds open the segments that
-its manifest does not cover, and starts over when the manifest was written meanwhile. Order is (time, trace id).
+file's times and trace ids. Each row comes once, also while the archive turns: a question reads one manifest, and holds
+open the segments that it does not cover before the archive may delete them. Order is (time, trace id).
 """
 
 from __future__ import annotations
 
 import heapq
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -19,11 +20,12 @@ from typing import Any, TypedDict, Unpack
 import duckdb
 import msgspec
 
-from headrace.store.journal.manifest import Manifest, ParquetFile, load_manifest, manifest_stamp
+from headrace.store.journal.manifest import Manifest, ParquetFile, load_manifest
 from headrace.store.journal.records import BadLine, CallRow, decode_row, parse, text_of
 from headrace.store.journal.segments import (
     BLOCK,
     SegmentView,
+    delete_lock,
     floor,
     next_number,
     open_segment,
@@ -35,7 +37,7 @@ from headrace.types.errors import Unavailable
 
 BATCH = 1000
 GROUP = 32  # files in one statement at most
-TRIES = 100
+LOCK_SECONDS = 5.0  # the archive holds it for as long as some files take to delete
 
 Row = dict[str, Any]
 Key = tuple[float, str]
@@ -205,16 +207,19 @@ class JournalQuery:
         return [file for file in manifest.calls if where.touches(file)], rows
 
     def _hold(self, stack: ExitStack) -> tuple[Manifest, list[SegmentView]]:
-        """A manifest and, held open, all segments that it does not cover. See the module's first lines."""
-        for _ in range(TRIES):
-            stamp = manifest_stamp(self._folder)
+        """A manifest and, held open, all segments that it does not cover: none is deleted in between."""
+        if not self._folder.exists():
+            return Manifest(), []
+        lock, deadline = delete_lock(self._folder), time.monotonic() + LOCK_SECONDS
+        while not lock.take(shared=True):
+            if time.monotonic() > deadline:
+                raise Unavailable("the journal's archive does not let go of the segments", retry_after=1.0)
+            time.sleep(0.002)
+        try:
             manifest = load_manifest(self._folder)
-            with ExitStack() as attempt:
-                views = [v for plane in planes(self._folder) for v in self._uncovered(plane, manifest, attempt)]
-                if manifest_stamp(self._folder) == stamp:
-                    stack.push(attempt.pop_all())
-                    return manifest, views
-        raise Unavailable("the journal's manifest did not stand still", retry_after=1.0)
+            return manifest, [v for plane in planes(self._folder) for v in self._uncovered(plane, manifest, stack)]
+        finally:
+            lock.drop()
 
     def _uncovered(self, plane: str, manifest: Manifest, stack: ExitStack) -> Iterator[SegmentView]:
         folder = self._folder / plane

@@ -164,17 +164,17 @@ def _cut(data: bytes, limit: int) -> Chunk:
     return Chunk(lines=lines, size=len(data) - len(rest), torn=0)
 
 
-class PlaneLock:
-    """One living writer for a plane folder. flock belongs to the open file, so it ends with the process, however."""
+class FileLock:
+    """flock belongs to the open file, so it ends with the process, however that ends."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "lock"
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._descriptor = -1
 
-    def take(self) -> bool:
+    def take(self, *, shared: bool = False) -> bool:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             return False
@@ -185,6 +185,18 @@ class PlaneLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def plane_lock(folder: Path) -> FileLock:
+    """One living writer for a plane folder."""
+    return FileLock(folder / "lock")
+
+
+def delete_lock(journal: Path) -> FileLock:
+    """Whoever reads the manifest and then opens the segments that it does not cover shares this lock meanwhile;
+    the archive deletes segments only while nobody does.
+    """
+    return FileLock(journal / ".delete.lock")
 
 
 def seal_leftovers(folder: Path) -> int:

@@ -25,11 +25,12 @@ from headrace.base.clock import Clock
 from headrace.base.files import sync_folder
 from headrace.base.log import fields
 from headrace.store.journal.segments import (
-    PlaneLock,
+    FileLock,
     floor,
     numbers,
     open_path,
     plane_folder,
+    plane_lock,
     seal_leftovers,
     sealed_path,
 )
@@ -276,8 +277,8 @@ class Journal:
             self._spare, self._full = spare, False
 
 
-def _take_lock(folder: Path, plane: str) -> PlaneLock:
-    lock = PlaneLock(folder)
+def _take_lock(folder: Path, plane: str) -> FileLock:
+    lock = plane_lock(folder)
     deadline = time.monotonic() + LOCK_SECONDS
     while not lock.take():
         if time.monotonic() > deadline:
