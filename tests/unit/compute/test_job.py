@@ -41,6 +41,12 @@ def test_payload_and_result_may_be_large() -> None:
     assert run_job(program("report.result(data)"), payload, timeout=30, memory_mb=1024) == payload
 
 
+def test_nobody_waits_for_a_child_that_has_answered() -> None:
+    start = time.monotonic()
+    assert run_job(program("report.result(b'x'); import time; time.sleep(60)"), b"", timeout=50, memory_mb=1024) == b"x"
+    assert time.monotonic() - start < 25
+
+
 def test_child_sees_no_secret_and_has_an_empty_home(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HEADRACE_ADMIN_TOKEN", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_TOKEN", "OPENAI_API_KEY"):
         monkeypatch.setenv(name, "s3cret")
