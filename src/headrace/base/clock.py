@@ -15,6 +15,10 @@ class Clock(Protocol):
         """Seconds from an arbitrary start; never goes back. For durations."""
         ...
 
+    def sleep(self, seconds: float) -> None:
+        """Blocks this thread."""
+        ...
+
 
 class SystemClock:
     def now(self) -> float:
@@ -22,6 +26,9 @@ class SystemClock:
 
     def steady(self) -> float:
         return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
 
 class ManualClock:
@@ -35,6 +42,9 @@ class ManualClock:
 
     def steady(self) -> float:
         return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.move(seconds)
 
     def move(self, seconds: float) -> None:
         self.time += seconds

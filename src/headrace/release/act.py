@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from headrace.release import change, moves, words
 from headrace.release.deploy import publish_change
-from headrace.release.parts import Parts
-from headrace.store import audit, releases
+from headrace.release.parts import Parts, cursor_name
+from headrace.store import audit, cursors, releases
 from headrace.store.db import Connection
 from headrace.types.endpoint import Endpoint, Plan
 from headrace.types.errors import Conflict, NotFound
@@ -28,6 +28,7 @@ def apply(
     releases.put(conn, release)
     if release.phase.ended:
         releases.forget_counted(conn, release.id)
+        cursors.remove(conn, cursor_name(release.id))
     if share is None:
         return None
     action = release.history[-1].name if release.history else "step"

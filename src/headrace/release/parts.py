@@ -34,3 +34,8 @@ class Parts:
     def work(self) -> Path:
         """Scratch on the same file system as the artifacts."""
         return self.settings.home / "work"
+
+
+def cursor_name(release_id: str) -> str:
+    """Of a release's reader of the journal."""
+    return f"release:{release_id}"

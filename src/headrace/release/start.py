@@ -12,9 +12,8 @@ from headrace.release import act, change, evalue
 from headrace.release.advance import share_of
 from headrace.release.deploy import check_free, publish_change
 from headrace.release.evidence import CUT_CALLS, cuts_of
-from headrace.release.parts import PLAN_SECONDS, Parts, Progress
+from headrace.release.parts import PLAN_SECONDS, Parts, Progress, cursor_name
 from headrace.release.ready import make_ready
-from headrace.release.watch import cursor_name
 from headrace.store import cursors, endpoints, releases
 from headrace.store.db import Connection
 from headrace.store.journal.reader import start_position

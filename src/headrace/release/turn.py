@@ -14,8 +14,8 @@ from headrace.base.log import fields
 from headrace.release import act, evalue
 from headrace.release.advance import ACTOR, Decision, advance, blind
 from headrace.release.evidence import Closed, is_empty
-from headrace.release.parts import Parts
-from headrace.release.watch import Watch, cursor_name
+from headrace.release.parts import Parts, cursor_name
+from headrace.release.watch import Watch
 from headrace.store import cursors, releases
 from headrace.store.db import Connection
 from headrace.types.errors import HeadraceError, Unavailable
@@ -79,7 +79,8 @@ class Turn:
         for name, units in closed.fresh.items():
             scope, _, metric = name.partition("/")
             releases.count(conn, release.id, scope=scope, metric=metric, units=units)
-        cursors.put(conn, cursor_name(release.id), watch.position)
+        if not release.phase.ended:
+            cursors.put(conn, cursor_name(release.id), watch.position)
         act.apply(conn, self._parts, release, share=decision.share, detail=judgement.reason, actor=ACTOR)
 
     def _say_blind(self, release_id: str, reason: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from headrace.release.evidence import Accumulator, Closed
-from headrace.release.parts import Parts
+from headrace.release.parts import Parts, cursor_name
 from headrace.store import cursors, releases
 from headrace.store.journal.reader import Reader
 from headrace.types.call import Call, Feedback, PlaneEvent
@@ -18,10 +18,6 @@ from headrace.types.journal import Position
 from headrace.types.release import Release
 
 BATCH = 5_000  # records of one look; a backlog is worked off in several
-
-
-def cursor_name(release_id: str) -> str:
-    return f"release:{release_id}"
 
 
 class Watch:

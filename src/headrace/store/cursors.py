@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from headrace.store.tables import cursor, pack, unpack
 from headrace.types.journal import Position
@@ -22,3 +22,8 @@ def put(conn: Connection, consumer: str, position: Position) -> None:
     body = pack(position)
     if not conn.execute(update(cursor).where(cursor.c.consumer == consumer).values(body=body)).rowcount:
         conn.execute(insert(cursor).values(consumer=consumer, body=body))
+
+
+def remove(conn: Connection, consumer: str) -> None:
+    """It will never read again, so nothing is kept for it."""
+    conn.execute(delete(cursor).where(cursor.c.consumer == consumer))

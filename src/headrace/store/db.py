@@ -21,6 +21,8 @@ from headrace.base.settings import SettingsError
 from headrace.store.failures import explain
 from headrace.types.errors import Unavailable
 
+__all__ = ["Connection", "Database"]  # rooms above name the type of what a repository takes from here
+
 WAIT_SECONDS = 20.0
 _POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": WAIT_SECONDS}
 _WRITE = "headrace_write"

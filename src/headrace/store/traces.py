@@ -75,6 +75,10 @@ class TraceSink:
             return False
         return True
 
+    def page(self, trace_id: str) -> str:
+        """Where MLflow's UI shows it, below MLflow's root."""
+        return f"/#/experiments/{self._experiment()}/traces?selectedEvaluationId={trace_id}"
+
     def close(self) -> None:
         self._client.close()
 

@@ -1,0 +1,78 @@
+"""The registry as applications see it: /models, and stage moves. The data plane passes these paths on to us."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Body, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+
+from headrace.api.admin.endpoints import actor_of
+from headrace.api.admin.reply import answer
+from headrace.control.services import Services
+from headrace.store import endpoints, plans, versions
+from headrace.types.errors import BadInput, NotFound
+from headrace.types.model import ModelVersion, Stage
+
+_STAGES = {stage.value.lower(): stage for stage in Stage}
+
+
+def router(services: Services) -> APIRouter:
+    routes = APIRouter(prefix="/models", tags=["models"])
+
+    @routes.get("")
+    def list_models() -> Response:
+        """As last read from MLflow, so that it works while MLflow is away."""
+        with services.database.read() as conn:
+            known, serving = versions.all(conn), endpoints.all(conn)
+        names = sorted({v.name for v in known})
+        return answer(
+            {
+                "models": [
+                    {
+                        "name": name,
+                        "versions": [v.version for v in known if v.name == name],
+                        "production": next(
+                            (v.version for v in known if v.name == name and v.stage is Stage.PRODUCTION), None
+                        ),
+                        "endpoints": [e.name for e in serving if e.model == name],
+                    }
+                    for name in names
+                ]
+            }
+        )
+
+    @routes.get("/{name}/versions")
+    def list_versions(name: str) -> Response:
+        with services.database.read() as conn:
+            found: tuple[ModelVersion, ...] = versions.all(conn, name)
+            there = ", ".join(versions.names(conn)) or "none yet"
+        if not found:
+            raise NotFound(f"there is no model {name!r}; there are: {there}", field="name")
+        return answer({"model": name, "versions": found})
+
+    @routes.post("/{name}/stage")
+    async def move_stage(name: str, request: Request, body: dict[str, Any] = Body()) -> Response:  # noqa: B008
+        """`{"version": 2, "stage": "Production"}`. In force for the next request when this has answered."""
+        version, stage = _version(body.get("version")), _stage(body.get("stage"))
+        moved = await run_in_threadpool(services.releases.move_stage, name, version, stage, actor=actor_of(request))
+        with services.database.read() as conn:
+            revision = plans.revision(conn)
+        return answer(moved, headers={"x-headrace-revision": str(revision)})
+
+    return routes
+
+
+def _version(value: Any) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not text.isdigit() or not int(text):
+        raise BadInput(f"version is {value!r}; allowed: a version number such as 2", field="version")
+    return int(text)
+
+
+def _stage(value: Any) -> Stage:
+    stage = _STAGES.get(str(value).lower())
+    if stage is None:
+        raise BadInput(f"stage is {value!r}; allowed: {', '.join(Stage)}", field="stage")
+    return stage

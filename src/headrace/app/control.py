@@ -1,0 +1,172 @@
+"""A control plane: `python -m headrace.app.control [--fd N]`. Started and restarted by the supervisor.
+
+The composition root: reads the settings, brings the database up to date, builds every service, starts the loops, and
+serves the admin API, MLflow's door and the console on one port.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from headrace.api.admin.build import build
+from headrace.api.admin.mlflow import Passage
+from headrace.base.clock import SystemClock
+from headrace.base.log import fields, setup_log
+from headrace.base.settings import Settings, SettingsError, load_settings
+from headrace.compute.ports import listen, url_of
+from headrace.console.mount import mount
+from headrace.control.loops import Loop, Loops
+from headrace.control.planes import Planes
+from headrace.control.services import Services
+from headrace.flywheel.collect import Collector
+from headrace.flywheel.export import Exporter
+from headrace.monitor.feed import LiveFeed
+from headrace.monitor.live import LiveStats
+from headrace.monitor.mirror import Mirror
+from headrace.release.parts import Parts
+from headrace.release.service import Releases
+from headrace.store import cursors
+from headrace.store.artifacts import Artifacts
+from headrace.store.db import Database
+from headrace.store.journal.archive import Archive
+from headrace.store.journal.query import JournalQuery
+from headrace.store.journal.reader import earliest
+from headrace.store.migrate import migrate
+from headrace.store.registry import Registry
+from headrace.store.traces import TraceSink
+from headrace.types.errors import HeadraceError
+
+EXPERIMENT = "headrace"  # of MLflow, in which the traces of production are
+STOP_SECONDS = 3  # for open pages and streams; what is under way elsewhere is safe to break off
+
+log = logging.getLogger("headrace.control")
+
+
+def services_of(settings: Settings) -> Services:
+    clock = SystemClock()
+    database = Database(settings.database)
+    migrate(database)
+    query = JournalQuery(settings.journal)
+    registry = Registry(settings.mlflow_uri)
+    sink = TraceSink(settings.mlflow_uri, EXPERIMENT)
+    planes = Planes(url_of(settings.host, settings.port), clock=clock, user_header=settings.user_header)
+    parts = Parts(
+        settings=settings,
+        clock=clock,
+        database=database,
+        registry=registry,
+        artifacts=Artifacts(settings.artifacts),
+        query=query,
+        await_plan=planes.await_plan,
+    )
+    releases = Releases(parts)
+    live = LiveStats(clock)
+    collector = Collector(database=database, folder=settings.journal, clock=clock)
+    mirror = Mirror(
+        sink=sink,
+        database=database,
+        folder=settings.journal,
+        calls=query,
+        clock=clock,
+        sample=settings.mlflow_sample,
+    )
+    archive = Archive(settings.journal, retention_seconds=settings.retention_days * 86_400, clock=clock)
+    feed = LiveFeed(live, settings.journal, query, clock)
+
+    def turn_archive() -> None:
+        with database.read() as conn:
+            positions = cursors.all(conn)
+        archive.turn(earliest(positions.values()) if positions else None)
+
+    loops = Loops(
+        [
+            Loop("release", releases.tick, seconds=settings.tick_ms / 1000, clock=clock),
+            Loop("registry", releases.sync, seconds=2.0, clock=clock),
+            Loop("live", feed.turn, seconds=0.25, clock=clock),
+            Loop("feedback", collector.turn, seconds=0.25, clock=clock),
+            Loop("mirror", mirror.turn, seconds=1.0, clock=clock, patience=5.0),
+            Loop("archive", turn_archive, seconds=10.0, clock=clock),
+        ]
+    )
+    return Services(
+        settings=settings,
+        clock=clock,
+        database=database,
+        query=query,
+        registry=registry,
+        releases=releases,
+        live=live,
+        exporter=Exporter(database=database, query=query, clock=clock),
+        collector=collector,
+        mirror=mirror,
+        sink=sink,
+        planes=planes,
+        loops=loops,
+    )
+
+
+def application(services: Services) -> FastAPI:
+    passage = Passage(services)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        services.loops.start()
+        yield
+        late = await services.loops.stop()
+        if late:
+            log.warning("loops did not end in time", extra=fields(loops=late))
+        await passage.close()
+
+    app = build(services, passage, lifespan=lifespan)
+    mount(app, services)
+    return app
+
+
+async def serve(services: Services, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        application(services),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    try:
+        await uvicorn.Server(config).serve(sockets=[listener])
+    finally:
+        services.planes.close()
+        services.sink.close()
+        services.query.close()
+        services.database.close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m headrace.app.control", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--fd", type=int, default=-1, help="listening socket inherited from the supervisor")
+    arguments = parser.parse_args()
+    try:
+        settings = load_settings()
+        setup_log("control", settings.log_level)
+        for noisy in ("httpx", "uvicorn.error", "alembic"):
+            logging.getLogger(noisy).setLevel("WARNING")
+        listener = (
+            socket.socket(fileno=arguments.fd) if arguments.fd >= 0 else listen(settings.host, settings.control_port)
+        )
+        asyncio.run(serve(services_of(settings), listener))
+    except (SettingsError, HeadraceError, OSError) as error:
+        told = error.sentence() if isinstance(error, HeadraceError) else str(error)
+        sys.stderr.write(f"headrace control plane: {told}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
