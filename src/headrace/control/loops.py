@@ -1,8 +1,8 @@
 """The clock of the control plane: each loop calls its step in a thread, again and again, never twice at once.
 
-Called by app/control.py: start, stop; the admin API and the console read `states`. Decides when a step comes again: after
-its own seconds; at once when it says that there is more; later and later, up to LONGEST_WAIT, while it fails. A failure is
-counted, shown and logged (the first, then at each doubling): it is never swallowed, and never ends the loop.
+Called by app/control.py: start, stop; the admin API and the console read `states`. Decides when a step comes again:
+after its own seconds; at once when it says that there is more; later and later, up to `patience`, while it fails. A
+failure is counted, shown and logged (the first, then at each doubling): it is never swallowed, and never ends the loop.
 """
 
 from __future__ import annotations
@@ -39,19 +39,27 @@ class LoopState:
 
 
 class Loop:
-    """`step` answers True when it wants to be called again at once. `patience`: the longest wait while it fails."""
+    """`step` answers True when it wants to be called again at once."""
 
     def __init__(
-        self, name: str, step: Callable[[], object], *, seconds: float, clock: Clock, patience: float = LONGEST_WAIT
+        self,
+        name: str,
+        step: Callable[[], object],
+        *,
+        seconds: float,
+        clock: Clock,
+        patience: float = LONGEST_WAIT,
+        rest: float = 0.0,
     ) -> None:
+        """`patience`: the longest wait while it fails. `rest`: it waits at least so many times as long as it took."""
         self.state = LoopState(name=name, seconds=seconds)
-        self._step, self._clock, self._patience = step, clock, patience
+        self._step, self._clock, self._patience, self._rest = step, clock, patience, rest
 
     async def run(self, executor: ThreadPoolExecutor, pause: Callable[[float], Awaitable[bool]]) -> None:
         """Until `pause`, which waits so many seconds, says that it is time to stop."""
         while True:
             more = await self.turn(executor)
-            if await pause(0.0 if more else wait_before(self.state, self._patience)):
+            if await pause(0.0 if more else wait_before(self.state, self._patience, self._rest)):
                 return
 
     async def turn(self, executor: ThreadPoolExecutor) -> bool:
@@ -94,9 +102,10 @@ class Loop:
             )
 
 
-def wait_before(state: LoopState, patience: float) -> float:
+def wait_before(state: LoopState, patience: float, rest: float) -> float:
     """Seconds until the next turn."""
-    return max(state.seconds, min(patience, state.seconds * 2.0 ** min(state.failing, 20)))
+    usual = max(state.seconds, rest * state.last_seconds)
+    return max(usual, min(patience, state.seconds * 2.0 ** min(state.failing, 20)))
 
 
 class Loops:
