@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from headrace.client.wire import Wire
+from headrace.client.wire import TRIES, Wire
 
 _API = "/api/v1"
 
@@ -26,11 +26,13 @@ def _ignore(_: str) -> None:
 
 
 class Admin:
-    def __init__(self, url: str, *, token: str = "", actor: str = "", timeout: float = 30.0) -> None:
+    def __init__(
+        self, url: str, *, token: str = "", actor: str = "", timeout: float = 30.0, tries: int = TRIES
+    ) -> None:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         if actor:
             headers["x-headrace-actor"] = actor
-        self._wire = Wire(url, headers=headers, timeout=timeout)
+        self._wire = Wire(url, headers=headers, timeout=timeout, tries=tries)
         self.url = self._wire.url
 
     def __enter__(self) -> Admin:

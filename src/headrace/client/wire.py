@@ -22,17 +22,18 @@ _SILENCE = 900.0  # seconds without a line, after which a stream is given up
 
 
 class Wire:
-    def __init__(self, url: str, *, headers: dict[str, str], timeout: float) -> None:
+    def __init__(self, url: str, *, headers: dict[str, str], timeout: float, tries: int = TRIES) -> None:
         self.url = url.rstrip("/")
+        self.tries = tries
         self.http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
 
     def get(self, path: str, **parameters: Any) -> Any:
         wanted = {name: value for name, value in parameters.items() if value is not None}
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, self.tries + 1):
             try:
                 return read_json(self._send("GET", path, params=wanted))
             except HeadraceError as error:
-                if not error.retryable or attempt == TRIES:
+                if not error.retryable or attempt == self.tries:
                     raise
                 time.sleep(min(_LONGEST_WAIT, error.retry_after or _FIRST_WAIT * 2 ** (attempt - 1)))
         raise AssertionError("unreachable: the last attempt returns or raises")
