@@ -87,6 +87,7 @@ def _learn(release: Release, interval: Interval) -> dict[str, MetricEvidence]:
 def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval) -> MetricEvidence:
     whole = interval.release.get(spec.name, Tally())
     step = interval.step_wise.get(spec.name, Tally())
+    baseline, candidate = interval.rated if spec.kind is MetricKind.FEEDBACK else interval.called
     steps = list(had.harm_steps)
     steps[interval.step] = evalue.add_harm(steps[interval.step], step)
     return replace(
@@ -96,8 +97,8 @@ def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval) -> MetricEvi
         not_worse=evalue.add_not_worse(had.not_worse, whole, spec.margin),
         not_worse_step=evalue.add_not_worse(had.not_worse_step, step, spec.margin),
         tolerable=evalue.add_tolerable(had.tolerable, step, spec.tolerance),
-        baseline_units=had.baseline_units + whole.baseline_units,
-        candidate_units=had.candidate_units + whole.candidate_units,
+        baseline_units=max(had.baseline_units, baseline),
+        candidate_units=max(had.candidate_units, candidate),
         baseline_events=had.baseline_events + whole.baseline_events,
         candidate_events=had.candidate_events + whole.candidate_events,
         cut_ms=interval.cuts.get(spec.name, had.cut_ms),

@@ -22,7 +22,8 @@ from headrace.types.release import Interval, MetricKind, MetricSpec, Release, Ta
 
 REMEMBERED = 50_000  # calls that feedback can be joined to without a look-up
 CUT_CALLS = 200  # baseline calls from which a latency cut is fixed
-UNITS = "units"  # the exposure log of a step is kept like a metric of this name
+UNITS = "units"  # the exposure logs are kept like metrics of these names
+CALLED, RATED = "called", "rated"
 
 Find = Callable[[str], Call | None]
 Counted = dict[str, set[str]]  # scope/metric → units
@@ -63,6 +64,7 @@ class Accumulator:
         self._latencies: list[float] = []
         self._refused = ""
         self._exposed: set[str] = set()
+        self._arms: dict[str, dict[str, bool]] = {CALLED: {}, RATED: {}}
         self._seen = {m.name: _Seen() for m in self.metrics}
 
     def observe(self, records: Iterable[Call | Feedback | PlaneEvent]) -> None:
@@ -90,8 +92,11 @@ class Accumulator:
             release=whole,
             step_wise=anew,
             cuts=dict(self.cuts),
+            called=self._distinct(CALLED, fresh),
+            rated=self._distinct(RATED, fresh),
             refused=self._refused,
         )
+        self._arms = {CALLED: {}, RATED: {}}
         self._seen = {m.name: _Seen() for m in self.metrics}
         self._exposed = set()
         return Closed(interval=interval, fresh=fresh)
@@ -110,6 +115,7 @@ class Accumulator:
         elif not failed:
             self._learn_cuts(call.latency_ms)
         self._remember(call, candidate)
+        self._arms[CALLED].setdefault(call.unit, candidate)
         for metric in self.metrics:
             if metric.kind is MetricKind.ERRORS:
                 self._seen[metric.name].add(call.unit, candidate=candidate, event=failed)
@@ -126,6 +132,7 @@ class Accumulator:
         bad = is_bad(feedback, output)
         if bad is None:
             return
+        self._arms[RATED].setdefault(unit, candidate)
         for metric in self.metrics:
             if metric.kind is MetricKind.FEEDBACK:
                 self._seen[metric.name].add(unit, candidate=candidate, event=bad)
@@ -166,6 +173,15 @@ class Accumulator:
             baseline_events=len(events) - hit,
             candidate_events=hit,
         )
+
+    def _distinct(self, what: str, fresh: Counted) -> tuple[int, int]:
+        """Units of (baseline, candidate) in the release so far; one that was moved to the candidate is in both."""
+        found = []
+        for arm in (False, True):
+            name = f"release/{what}-{'candidate' if arm else 'baseline'}"
+            self._count(name, (unit for unit, candidate in self._arms[what].items() if candidate is arm), fresh)
+            found.append(len(self.counted[name]))
+        return found[0], found[1]
 
     def _count(self, name: str, units: Iterable[str], fresh: Counted) -> None:
         have = self.counted.setdefault(name, set())

@@ -6,7 +6,7 @@ Called by the service. Decides what is watched when nobody says otherwise.
 |---|---|---|---|
 | errors | the call failed or timed out | yes, weight 2 | yes: not worse by 25 % odds, or below 1 % |
 | feedback | thumbs down, or a correction that differs | yes, weight 2 | yes, if anyone gave any |
-| slow_p99, slow_p90 | slower than the baseline's quantile, plus 25 % and at least 2 ms | yes | no |
+| slow_p99, slow_p90 | slower than the baseline's quantile, plus 25 % and at least 5 ms | yes | no |
 | slow_p50 | the same for the median | no, shown | no |
 """
 

@@ -65,7 +65,7 @@ class MetricSpec:
     tolerance: float = 0.0  # rate of units per interval; 0: no absolute tolerance
     quantile: float = 0.0
     slack: float = 0.25
-    slack_ms: float = 2.0
+    slack_ms: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +109,8 @@ class Interval:
     release: dict[str, Tally]  # by metric; a unit counts once in the whole release
     step_wise: dict[str, Tally]  # by metric; a unit counts once in the step
     cuts: dict[str, float]  # by metric of kind SLOW, in milliseconds
+    called: tuple[int, int] = (0, 0)  # distinct units of (baseline, candidate) in the release so far
+    rated: tuple[int, int] = (0, 0)  # of these, who gave feedback
     refused: str = ""  # why a data plane could not run the candidate, if so
 
 
@@ -116,7 +118,7 @@ class Interval:
 class MetricEvidence:
     """The state of one metric's tests: natural logarithms of e-values, one per alternative of the mixture.
 
-    The counts are of the whole release; a unit's event counts once.
+    The counts are of the whole release: distinct units that were seen, and those of them that had the event.
     """
 
     harm: tuple[float, ...] = ()  # in the whole release

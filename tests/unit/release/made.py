@@ -86,8 +86,15 @@ def interval(at: float, *, step: int = 0, units: int = 100, **changes: Any) -> I
         release=tallies,
         step_wise=tallies,
         cuts={},
+        called=_seen(tallies, "errors"),
+        rated=_seen(tallies, "feedback"),
     )
     return replace(made, **changes)
+
+
+def _seen(tallies: dict[str, Tally], metric: str) -> tuple[int, int]:
+    tally = tallies.get(metric, Tally())
+    return tally.baseline_units, tally.candidate_units
 
 
 def call(unit: str, *, candidate: bool = False, at: float = 1.0, **changes: Any) -> Call:
