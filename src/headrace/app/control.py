@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
+import httpx
 import uvicorn
 from fastapi import FastAPI
 
@@ -26,7 +28,7 @@ from headrace.compute.ports import listen, url_of
 from headrace.console.mount import mount
 from headrace.control.loops import Loop, Loops
 from headrace.control.planes import Planes
-from headrace.control.services import Services
+from headrace.control.services import Services, keep_until
 from headrace.flywheel.collect import Collector
 from headrace.flywheel.export import Exporter
 from headrace.monitor.feed import LiveFeed
@@ -34,12 +36,10 @@ from headrace.monitor.live import LiveStats
 from headrace.monitor.mirror import Mirror
 from headrace.release.parts import Parts
 from headrace.release.service import Releases
-from headrace.store import cursors
 from headrace.store.artifacts import Artifacts
 from headrace.store.db import Database
 from headrace.store.journal.archive import Archive
 from headrace.store.journal.query import JournalQuery
-from headrace.store.journal.reader import earliest
 from headrace.store.migrate import migrate
 from headrace.store.registry import Registry
 from headrace.store.traces import TraceSink
@@ -47,18 +47,27 @@ from headrace.types.errors import HeadraceError
 
 EXPERIMENT = "headrace"  # of MLflow, in which the traces of production are
 STOP_SECONDS = 3  # for open pages and streams; what is under way elsewhere is safe to break off
+KEEP_ALIVE_SECONDS = 75  # longer than client pools keep an idle connection: a POST on a closed one is not repeated
+PAGE_SECONDS = 2.0  # that a page waits for MLflow
 
 log = logging.getLogger("headrace.control")
 
 
 def services_of(settings: Settings) -> Services:
+    if not settings.mlflow_uri:
+        raise SettingsError("mlflow_uri is empty: `headrace up` starts an MLflow server and says where it is")
     clock = SystemClock()
     database = Database(settings.database)
     migrate(database)
     query = JournalQuery(settings.journal)
     registry = Registry(settings.mlflow_uri)
     sink = TraceSink(settings.mlflow_uri, EXPERIMENT)
-    planes = Planes(url_of(settings.host, settings.port), clock=clock, user_header=settings.user_header)
+    planes = Planes(
+        url_of(settings.host, settings.port),
+        clock=clock,
+        user_header=settings.user_header,
+        key=settings.api_keys.partition(",")[0].strip(),
+    )
     parts = Parts(
         settings=settings,
         clock=clock,
@@ -83,16 +92,15 @@ def services_of(settings: Settings) -> Services:
     feed = LiveFeed(live, settings.journal, query, clock)
 
     def turn_archive() -> None:
-        with database.read() as conn:
-            positions = cursors.all(conn)
-        archive.turn(earliest(positions.values()) if positions else None)
+        archive.turn(keep_until(database))
 
     loops = Loops(
         [
-            Loop("release", releases.tick, seconds=settings.tick_ms / 1000, clock=clock),
-            Loop("registry", releases.sync, seconds=2.0, clock=clock),
-            Loop("live", feed.turn, seconds=0.25, clock=clock),
-            Loop("feedback", collector.turn, seconds=0.25, clock=clock),
+            Loop("release", releases.tick, seconds=settings.tick_ms / 1000, clock=clock, patience=2.0),
+            # Calls through our door are followed at once: this is for the others, and may use a fifth of MLflow's time.
+            Loop("registry", releases.sync, seconds=2.0, clock=clock, patience=5.0, rest=4.0),
+            Loop("live", feed.turn, seconds=0.25, clock=clock, patience=5.0),
+            Loop("feedback", collector.turn, seconds=0.25, clock=clock, patience=5.0),
             Loop("mirror", mirror.turn, seconds=1.0, clock=clock, patience=5.0),
             Loop("archive", turn_archive, seconds=10.0, clock=clock),
         ]
@@ -108,14 +116,15 @@ def services_of(settings: Settings) -> Services:
         exporter=Exporter(database=database, query=query, clock=clock),
         collector=collector,
         mirror=mirror,
-        sink=sink,
+        links=TraceSink(settings.mlflow_uri, EXPERIMENT, client=httpx.Client(timeout=PAGE_SECONDS)),
         planes=planes,
         loops=loops,
+        started=clock.now(),
     )
 
 
 def application(services: Services) -> FastAPI:
-    passage = Passage(services)
+    passage = Passage(services.settings.mlflow_uri, services.releases.sync)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -131,19 +140,35 @@ def application(services: Services) -> FastAPI:
     return app
 
 
+class Server(uvicorn.Server):
+    """uvicorn, except for signals: its own handler ends the process with the signal before our parts are closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        yield
+
+    def _end(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
 async def serve(services: Services, listener: socket.socket) -> None:
     config = uvicorn.Config(
         application(services),
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     try:
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await Server(config).serve(sockets=[listener])
     finally:
         services.planes.close()
-        services.sink.close()
+        services.links.close()
         services.query.close()
         services.database.close()
 
@@ -157,6 +182,7 @@ def main() -> int:
         setup_log("control", settings.log_level)
         for noisy in ("httpx", "uvicorn.error", "alembic"):
             logging.getLogger(noisy).setLevel("WARNING")
+        logging.getLogger("urllib3.connectionpool").setLevel("ERROR")  # MLflow away: the loops tell that once
         listener = (
             socket.socket(fileno=arguments.fd) if arguments.fd >= 0 else listen(settings.host, settings.control_port)
         )

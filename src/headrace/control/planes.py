@@ -1,7 +1,8 @@
 """What the data planes say: their health, and whether they run a plan.
 
-Called by the release engine (await_plan), the status page and the console's try-it form. One data plane today, at the
-address of the settings.
+Called by the release engine (await_plan), the status page and the console's try-it form. Decides how long to wait for a
+plan. Ignores what a plan says: planes follow the database themselves, this only asks how far they are. One data plane
+today, at the address of the settings.
 """
 
 from __future__ import annotations
@@ -9,28 +10,35 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import msgspec
 
 from headrace.base.clock import Clock
+from headrace.client.answers import read_json, unreachable
 from headrace.types.endpoint import PlaneReport
-from headrace.types.errors import BadInput, HeadraceError, ModelFailed, NotFound, Unavailable
+from headrace.types.errors import HeadraceError, Unavailable
 
 POLL_SECONDS = 0.02
-_ERRORS: dict[int, type[HeadraceError]] = {400: BadInput, 404: NotFound, 503: Unavailable}
+HEALTH_SECONDS = 1.0
+PREDICT_SECONDS = 35.0  # a little more than the time limit that a call has by default
 
 
 class Planes:
-    def __init__(self, url: str, *, clock: Clock, user_header: str) -> None:
+    """`key`: an API key that the planes accept, when they ask for one."""
+
+    def __init__(
+        self, url: str, *, clock: Clock, user_header: str, key: str = "", http: httpx.BaseTransport | None = None
+    ) -> None:
         self.url = url
         self._clock, self._user_header = clock, user_header
-        self._client = httpx.Client(base_url=url, timeout=10.0)
+        headers = {"authorization": f"Bearer {key}"} if key else None
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=HEALTH_SECONDS, transport=http)
 
     def health(self) -> dict[str, Any]:
-        """As GET /health says it. Raises Unavailable when nothing answers."""
+        """As GET /health says it, ready or not. Raises Unavailable when nothing answers."""
         try:
-            found = self._client.get("/health").json()
-        except (httpx.HTTPError, ValueError) as error:
+            return dict(msgspec.json.decode(self._client.get("/health").content))
+        except (httpx.HTTPError, msgspec.DecodeError, TypeError, ValueError) as error:
             raise Unavailable(f"the data plane at {self.url} does not answer", hint="headrace status") from error
-        return dict(found)
 
     def await_plan(self, revision: int, seconds: float) -> PlaneReport:
         """Returns as soon as the plan is live or refused, or when the time is up."""
@@ -42,19 +50,14 @@ class Planes:
             self._clock.sleep(POLL_SECONDS)
 
     def predict(self, endpoint: str, inputs: Any, user: str) -> dict[str, Any]:
-        """A call like any application's; raises what the data plane answers."""
+        """A call like any application's, and the variant that answered; raises what the data plane says."""
+        body = {"model": endpoint, "inputs": inputs}
+        headers = {self._user_header: user} if user else {}
         try:
-            answer = self._client.post(
-                "/predict", json={"model": endpoint, "inputs": inputs}, headers={self._user_header: user}
-            )
-            content = answer.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise Unavailable(f"the data plane at {self.url} does not answer", hint="headrace status") from error
-        if answer.status_code == httpx.codes.OK:
-            return {**content, "variant": answer.headers.get("x-headrace-variant", "")}
-        said = content.get("error", {})
-        kind = _ERRORS.get(answer.status_code, ModelFailed)
-        raise kind(said.get("message", answer.text[:200]), field=said.get("field"), hint=said.get("hint"))
+            answer = self._client.post("/predict", json=body, headers=headers, timeout=PREDICT_SECONDS)
+        except httpx.TransportError as error:
+            raise unreachable(self.url, error) from error
+        return dict(read_json(answer)) | {"variant": answer.headers.get("x-headrace-variant", "")}
 
     def close(self) -> None:
         self._client.close()
@@ -62,12 +65,12 @@ class Planes:
     def _report(self, revision: int) -> PlaneReport:
         try:
             health = self.health()
-        except Unavailable:
+        except HeadraceError:
             return PlaneReport(revision=revision, live=False)
+        live = int(health.get("revision") or 0) >= revision
         plan = health.get("plan") or {}
-        refused = plan.get("refused_revision") or 0
+        # It tells of its last refusal alone, so one of a later plan, which holds this one, counts too.
+        refused = not live and int(plan.get("refused_revision") or 0) >= revision
         return PlaneReport(
-            revision=revision,
-            live=int(health.get("revision") or 0) >= revision,
-            refused=str(plan.get("error") or "refused") if refused >= revision else "",
+            revision=revision, live=live, refused=str(plan.get("error") or "it does not say why") if refused else ""
         )

@@ -18,12 +18,17 @@ from headrace.flywheel.export import Exporter
 from headrace.monitor.live import LiveStats
 from headrace.monitor.mirror import Mirror
 from headrace.release.service import Releases
-from headrace.store import plans
+from headrace.store import cursors, plans
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
+from headrace.store.journal.reader import earliest
 from headrace.store.registry import Registry
 from headrace.store.traces import TraceSink
-from headrace.types.errors import Unavailable, UpstreamError
+from headrace.types.errors import HeadraceError, Unavailable
+from headrace.types.journal import Position
+
+# Who must have read a journal segment before it goes. A release's own cursor joins them while it runs.
+CONSUMERS = ("mirror", "collect")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +43,10 @@ class Services:
     exporter: Exporter
     collector: Collector
     mirror: Mirror
-    sink: TraceSink
+    links: TraceSink  # impatient: for pages that a person waits for
     planes: Planes
     loops: Loops
+    started: float
 
     def predict(self, endpoint: str, inputs: Any, user: str) -> dict[str, Any]:
         """A call through the data plane, as any application makes it."""
@@ -49,26 +55,48 @@ class Services:
     def mlflow_link(self, trace_id: str) -> str | None:
         """Where MLflow shows this trace; None when it has not got it (it keeps a sample), or does not answer."""
         try:
-            return f"/mlflow{self.sink.page(trace_id)}" if self.sink.has(trace_id) else None
-        except UpstreamError:
+            return f"/mlflow{self.links.page(trace_id)}" if self.links.has(trace_id) else None
+        except HeadraceError:
             return None
 
     def status(self) -> dict[str, Any]:
+        """Answers within a second or so whatever is down: what the loops met last is as good as asking again."""
         with self.database.read() as conn:
             revision = plans.revision(conn)
+        loops = {state.name: state for state in self.loops.states()}
+        registry = loops.get("registry")
         return {
             "version": __version__,
+            "started": self.started,
+            "uptime_seconds": round(self.clock.now() - self.started, 1),
             "revision": revision,
             "planes": [{"url": self.planes.url, **self._plane()}],
-            "mlflow": {"url": "/mlflow/", "ok": self.registry.alive()},
+            "mlflow": {
+                "url": "/mlflow/",
+                "ok": registry is not None and registry.turns > 0 and not registry.failing,
+                "error": registry.error if registry else "",
+            },
             "mirror": self.mirror.state,
-            "loops": self.loops.states(),
+            "feedback": {"collected": self.collector.collected},
+            "loops": list(loops.values()),
+            "failing": [state.name for state in loops.values() if state.failing],
         }
 
     def _plane(self) -> dict[str, Any]:
         try:
             health = self.planes.health()
         except Unavailable as error:
-            return {"ready": False, "revision": 0, "error": error.sentence()}
-        refused = (health.get("plan") or {}).get("error") or ""
-        return {"ready": health.get("status") == "ready", "revision": health.get("revision", 0), "error": refused}
+            return {"ready": False, "revision": 0, "error": error.sentence(), "lost": 0}
+        return {
+            "ready": health.get("status") == "ready",
+            "revision": health.get("revision", 0),
+            "error": (health.get("plan") or {}).get("error") or "",
+            "lost": (health.get("journal") or {}).get("lost", 0),
+        }
+
+
+def keep_until(database: Database) -> Position:
+    """Up to where the archive may delete: one of CONSUMERS that has kept no cursor yet has read nothing."""
+    with database.read() as conn:
+        kept = cursors.all(conn)
+    return earliest([*kept.values(), *(Position() for name in CONSUMERS if name not in kept)])

@@ -14,13 +14,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
 from headrace import __version__
-from headrace.api.admin import endpoints, export, mlflow, models, releases, traces
+from headrace.api.admin import endpoints, export, mlflow, models, releases, status, traces
 from headrace.api.admin.guard import Guard
-from headrace.api.admin.reply import problem
+from headrace.api.admin.reply import problem, unexpected
+from headrace.api.errors import WrongMethod
 from headrace.control.services import Services
-from headrace.types.errors import BadInput, HeadraceError
+from headrace.types.errors import BadInput, CallerError, HeadraceError, NotFound
+
+_HTTP: dict[int, type[CallerError]] = {404: NotFound, 405: WrongMethod}
 
 
 def build(services: Services, passage: mlflow.Passage, **options: Any) -> FastAPI:
@@ -33,12 +37,14 @@ def build(services: Services, passage: mlflow.Passage, **options: Any) -> FastAP
         openapi_url="/api/openapi.json",
         **options,
     )
-    for part in (endpoints, releases, traces, models, export):
+    for part in (status, endpoints, releases, traces, models, export):
         app.include_router(part.router(services))
     app.include_router(mlflow.router(passage))
     _documents(app)
     app.exception_handler(HeadraceError)(_known)
     app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(HTTPException)(_plain)
+    app.exception_handler(Exception)(_unknown)
     app.add_middleware(Guard, settings=services.settings)
     return app
 
@@ -49,8 +55,22 @@ async def _known(_: Request, error: HeadraceError) -> Response:
 
 async def _invalid(_: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return problem(BadInput("the body is not JSON", field="body"))
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
-    return problem(BadInput(f"{where or 'body'}: {first['msg']}", field=where or None))
+    given = "" if first["type"] == "missing" else f" is {first['input']!r}"
+    return problem(BadInput(f"{where or 'body'}{given}: {first['msg']}", field=where or "body"))
+
+
+async def _plain(request: Request, error: HTTPException) -> Response:
+    kind = _HTTP.get(error.status_code, CallerError)
+    response = problem(kind(f"{request.method} {request.url.path}: {error.detail}"))
+    response.status_code = error.status_code
+    return response
+
+
+async def _unknown(_: Request, error: Exception) -> Response:
+    return problem(unexpected(error))
 
 
 def _documents(app: FastAPI) -> None:

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from headrace.api.admin.reply import answer, long_work
 from headrace.control.services import Services
 from headrace.release.plans import plan_from
 from headrace.store import endpoints
-from headrace.types.errors import BadInput, NotFound
+from headrace.types.errors import NotFound
 
-Json = dict[str, Any]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deploy:
+    model: str  # models:/digits/1, models:/digits@champion, models:/digits/Staging
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """`plan` overrides parts of the default plan: shares (per cent), min_seconds, min_units, max_seconds, alpha, …"""
+
+    candidate: str
+    plan: dict[str, Any] | None = None
 
 
 def actor_of(request: Request) -> str:
+    """For the audit log. A name, not a proof: who holds the admin token may act."""
     return request.headers.get("x-headrace-actor", "").strip()[:100] or "operator"
-
-
-def wanted(body: Json, name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or not value:
-        raise BadInput(f"{name} is {value!r}; allowed: a text such as models:/digits/2", field=name)
-    return value
 
 
 def router(services: Services) -> APIRouter:
@@ -45,17 +51,19 @@ def router(services: Services) -> APIRouter:
         return answer(found)
 
     @routes.post("/endpoints/{name}/deploy")
-    async def deploy(name: str, request: Request, body: Json = Body()) -> Response:  # noqa: B008
-        """`{"model": "models:/digits/1"}`: live at once, with all traffic. NDJSON shows progress."""
-        uri, actor = wanted(body, "model"), actor_of(request)
-        return await long_work(request, lambda tell: services.releases.deploy(name, uri, actor=actor, progress=tell))
+    async def deploy(name: str, request: Request, body: Deploy) -> Response:
+        """Live at once, with all traffic. `accept: application/x-ndjson` shows progress."""
+        actor = actor_of(request)
+        return await long_work(
+            request, lambda tell: services.releases.deploy(name, body.model, actor=actor, progress=tell)
+        )
 
     @routes.post("/endpoints/{name}/releases")
-    async def start(name: str, request: Request, body: Json = Body()) -> Response:  # noqa: B008
-        """`{"candidate": "models:/digits/2", "plan": {…}}`: a canary that advances on evidence."""
-        uri, actor, plan = wanted(body, "candidate"), actor_of(request), plan_from(body.get("plan"))
+    async def start(name: str, request: Request, body: Start) -> Response:
+        """A canary that advances on evidence. Answers when the candidate has its first share."""
+        actor, plan = actor_of(request), plan_from(body.plan)
         return await long_work(
-            request, lambda tell: services.releases.start(name, uri, plan=plan, actor=actor, progress=tell)
+            request, lambda tell: services.releases.start(name, body.candidate, plan=plan, actor=actor, progress=tell)
         )
 
     return routes

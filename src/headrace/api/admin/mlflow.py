@@ -10,91 +10,146 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from posixpath import normpath
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
-from starlette.background import BackgroundTask
 from yarl import URL
 
 from headrace.base.log import fields
-from headrace.control.services import Services
-from headrace.types.errors import Forbidden, HeadraceError, UpstreamError
+from headrace.types.errors import BadInput, Forbidden, HeadraceError, Unavailable
 
 log = logging.getLogger("headrace.api")
 
+PREFIX = "/mlflow"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-CLOSED = re.compile(r"/(gateway|(ajax-)?api/[\d.]+/mlflow/(assistant|gateway)|(ajax-)?api/[\d.]+/(mlflow/)?jobs)(/|$)")
-REGISTRY = re.compile(r"/(ajax-)?api/[\d.]+/mlflow/(model-versions|registered-models)/(?!search|get|list)")
+CLOSED = re.compile(
+    r"/(gateway|(ajax-)?api/[^/]+/mlflow/(assistant|gateway|gateway-proxy)|(ajax-)?api/[^/]+/(mlflow/)?jobs)(/|$)"
+)
+REGISTRY = re.compile(
+    r"/(ajax-)?api/[^/]+/mlflow/"
+    r"(model-versions/(create|delete|update|transition-stage)|registered-models/(alias|delete|rename|update))$"
+)
+SAFE = ("GET", "HEAD", "OPTIONS")
+# Between two neighbours only (RFC 9110 §7.6.1), and what was meant for us.
 HOP = {
-    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"),
-    *("upgrade", "host", "origin", "referer", "authorization", "cookie"),  # these were for us
+    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"),
+    *("transfer-encoding", "upgrade", "expect", "host", "origin", "referer", "authorization", "cookie"),
 }
+OWN = {"date", "server", "set-cookie"}  # of an answer
+AUTOMATIC = ("accept", "accept-encoding", "content-type", "user-agent")  # that aiohttp would add
 SYNC_SECONDS = 10.0
+CHUNK = 256 * 1024
 
 
 class Passage:
-    """One pool of connections, opened by the first request."""
+    """`sync` follows the registry. One pool of connections, opened by the first request."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, uri: str, sync: Callable[[], None]) -> None:
+        self._uri = uri.rstrip("/")
+        self._follower = _Follower(sync)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
-    async def __call__(self, request: Request, path: str) -> Response:
-        rest = "/" + path
-        if CLOSED.match(normpath(unquote(rest))):
-            raise Forbidden(f"{rest} of MLflow is closed here", field="path")
+    async def __call__(self, request: Request) -> Response:
+        rest = _rest(request)
         answer = await self._ask(request, rest)
-        if request.method not in ("GET", "HEAD", "OPTIONS") and answer.status < 300 and REGISTRY.match(rest):
-            await self._follow()
-        headers = [(n.lower(), v) for n, v in answer.headers.items() if n.lower() not in HOP]
-        response = StreamingResponse(
-            answer.content.iter_any(), status_code=answer.status, background=BackgroundTask(answer.release)
-        )
-        response.raw_headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers]
+        if request.method not in SAFE and answer.status < 300 and REGISTRY.match(unquote(rest)):
+            await self._follower.follow()
+        response = StreamingResponse(_content(answer), status_code=answer.status)
+        response.raw_headers = self._headers(answer)
         return response
 
     async def _ask(self, request: Request, rest: str) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 auto_decompress=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=300),
+                # Shorter than MLflow's own 5 s: a POST on a connection that it has just closed is not repeated.
+                connector=aiohttp.TCPConnector(limit=200, keepalive_timeout=3.0),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=CHUNK,
+                skip_auto_headers=AUTOMATIC,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=300),
             )
         query = request.scope["query_string"].decode("latin-1")
-        raw = request.scope.get("raw_path", b"").decode("latin-1").partition("/mlflow")[2] or rest
-        url = URL(self._services.settings.mlflow_uri.rstrip("/") + raw + (f"?{query}" if query else ""), encoded=True)
         try:
             return await self._session.request(
                 request.method,
-                url,
-                headers={n: v for n, v in request.headers.items() if n not in HOP},
+                URL(self._uri + rest + (f"?{query}" if query else ""), encoded=True),
+                headers=[(name, value) for name, value in request.headers.items() if name not in _dropped(request)],
                 data=_body(request),
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise UpstreamError(
+            raise Unavailable(
                 f"MLflow does not answer ({type(error).__name__}); predictions go on without it",
                 hint="headrace status; headrace logs mlflow",
                 retry_after=2.0,
             ) from error
 
-    async def _follow(self) -> None:
-        """The change is made whatever happens here; the clock tries again."""
-        syncing = asyncio.create_task(asyncio.to_thread(self._services.releases.sync))
-        done, _ = await asyncio.wait({syncing}, timeout=SYNC_SECONDS)
-        error = syncing.exception() if done else None
-        if isinstance(error, HeadraceError):
-            log.warning("the registry could not be followed at once", extra=fields(reason=error.sentence()))
-        elif error is not None:
-            raise error
+    def _headers(self, answer: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
+        named = {name.strip().lower() for name in answer.headers.get("connection", "").split(",")}
+        return [
+            (name.lower().encode("latin-1"), (self._ours(value) if name.lower() == "location" else value).encode())
+            for name, value in answer.headers.items()
+            if name.lower() not in HOP | OWN | named
+        ]
+
+    def _ours(self, location: str) -> str:
+        """MLflow knows itself by its own address; a caller reaches it through ours."""
+        own = urlsplit(self._uri)
+        if urlsplit(location).netloc not in ("", own.netloc):
+            return location
+        where: str = location.removeprefix(f"{own.scheme}://{own.netloc}")
+        return PREFIX + where.removeprefix(own.path) if where.startswith("/") else where
+
+
+class _Follower:
+    """At most one sync runs and one waits; a caller whose change came before that one began may share it."""
+
+    def __init__(self, sync: Callable[[], None]) -> None:
+        self._sync = sync
+        self._turn = asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None
+
+    async def follow(self) -> None:
+        """Returns when the change is followed, or after SYNC_SECONDS: it is made in any case, the clock tries again."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._run())
+        await asyncio.wait({self._next}, timeout=SYNC_SECONDS)
+
+    async def _run(self) -> None:
+        async with self._turn:
+            self._next = None
+            try:
+                await run_in_threadpool(self._sync)
+            except HeadraceError as error:
+                log.warning("the registry could not be followed at once", extra=fields(reason=error.sentence()))
+            except Exception as error:
+                log.error("the registry could not be followed at once", exc_info=error)
+
+
+def _rest(request: Request) -> str:
+    """The path below /mlflow, still quoted as it came. Refuses what is closed, however it is written."""
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    path = raw.decode("latin-1").partition("?")[0]
+    decoded = unquote(path)
+    if not path.startswith(f"{PREFIX}/") or ".." in decoded.split("/"):
+        raise BadInput(f"the path {path!r} is not one below {PREFIX}/", field="path")
+    if CLOSED.match(normpath("/" + decoded.removeprefix(PREFIX).lstrip("/"))):
+        raise Forbidden(f"{decoded} is closed here", field="path", hint="it would run code or spend money unseen")
+    return path.removeprefix(PREFIX)
+
+
+def _dropped(request: Request) -> set[str]:
+    return HOP | {name.strip().lower() for name in request.headers.get("connection", "").split(",")}
 
 
 def _body(request: Request) -> AsyncIterator[bytes] | None:
@@ -103,15 +158,24 @@ def _body(request: Request) -> AsyncIterator[bytes] | None:
     return request.stream() if has_body else None
 
 
+async def _content(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Closed, not returned to the pool, when the caller leaves before the end."""
+    try:
+        async for chunk in answer.content.iter_any():
+            yield chunk
+    finally:
+        answer.close()
+
+
 def router(passage: Passage) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
 
-    @routes.api_route("/mlflow", methods=["GET"])
+    @routes.api_route(PREFIX, methods=["GET", "HEAD"])
     async def root() -> Response:
-        return RedirectResponse("/mlflow/")
+        return RedirectResponse(f"{PREFIX}/")
 
-    @routes.api_route("/mlflow/{path:path}", methods=METHODS)
-    async def anything(request: Request, path: str) -> Response:
-        return await passage(request, path)
+    @routes.api_route(PREFIX + "/{path:path}", methods=METHODS)
+    async def anything(request: Request) -> Response:
+        return await passage(request)
 
     return routes

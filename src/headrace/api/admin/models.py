@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from dataclasses import dataclass
 
-from fastapi import APIRouter, Body, Request
-from fastapi.concurrency import run_in_threadpool
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic import StrictInt, StrictStr
 
 from headrace.api.admin.endpoints import actor_of
 from headrace.api.admin.reply import answer
@@ -15,6 +16,14 @@ from headrace.store import endpoints, plans, versions
 from headrace.types.errors import BadInput, NotFound
 from headrace.types.model import ModelVersion, Stage
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    version: StrictInt | StrictStr
+    stage: str  # None, Staging, Production or Archived
+
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _STAGES = {stage.value.lower(): stage for stage in Stage}
 
 
@@ -53,10 +62,10 @@ def router(services: Services) -> APIRouter:
         return answer({"model": name, "versions": found})
 
     @routes.post("/{name}/stage")
-    async def move_stage(name: str, request: Request, body: dict[str, Any] = Body()) -> Response:  # noqa: B008
-        """`{"version": 2, "stage": "Production"}`. In force for the next request when this has answered."""
-        version, stage = _version(body.get("version")), _stage(body.get("stage"))
-        moved = await run_in_threadpool(services.releases.move_stage, name, version, stage, actor=actor_of(request))
+    def move_stage(name: str, request: Request, body: Move) -> Response:
+        """In force for the next request when this has answered. The version that it replaces is archived."""
+        version, stage = _version(body.version), _stage(body.stage)
+        moved = services.releases.move_stage(name, version, stage, actor=actor_of(request))
         with services.database.read() as conn:
             revision = plans.revision(conn)
         return answer(moved, headers={"x-headrace-revision": str(revision)})
@@ -64,15 +73,15 @@ def router(services: Services) -> APIRouter:
     return routes
 
 
-def _version(value: Any) -> int:
+def _version(value: int | str) -> int:
     text = str(value)
-    if isinstance(value, bool) or not text.isdigit() or not int(text):
+    if not _NUMBER.fullmatch(text):
         raise BadInput(f"version is {value!r}; allowed: a version number such as 2", field="version")
     return int(text)
 
 
-def _stage(value: Any) -> Stage:
-    stage = _STAGES.get(str(value).lower())
+def _stage(value: str) -> Stage:
+    stage = _STAGES.get(value.lower())
     if stage is None:
         raise BadInput(f"stage is {value!r}; allowed: {', '.join(Stage)}", field="stage")
     return stage

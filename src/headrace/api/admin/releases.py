@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import Response
 
 from headrace.api.admin.endpoints import actor_of
@@ -14,16 +15,20 @@ from headrace.store import releases
 from headrace.store.releases import StoredInterval
 from headrace.types.errors import NotFound
 
-Json = dict[str, Any]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    reason: str = ""  # for the audit log
 
 
 def router(services: Services) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["releases"])
 
     @routes.get("/releases")
-    def list_releases(endpoint: str | None = None, limit: int = 50) -> Response:
+    def list_releases(endpoint: str | None = None, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Response:
+        """Newest first."""
         with services.database.read() as conn:
-            return answer({"releases": releases.recent(conn, limit=min(max(limit, 1), 500), endpoint=endpoint)})
+            return answer({"releases": releases.recent(conn, limit=limit, endpoint=endpoint)})
 
     @routes.get("/releases/{release_id}")
     def show_release(release_id: str) -> Response:
@@ -46,9 +51,15 @@ def router(services: Services) -> APIRouter:
         release_id: str,
         action: Literal["pause", "resume", "promote", "abort"],
         request: Request,
-        body: Json = Body(default_factory=dict),  # noqa: B008
+        body: Annotated[Reason, Body(default_factory=Reason)],
     ) -> Response:
-        deed = getattr(services.releases, action)
-        return answer(deed(release_id, actor=actor_of(request), reason=str(body.get("reason") or "")))
+        """What a person decides, whatever the evidence says."""
+        deed = {
+            "pause": services.releases.pause,
+            "resume": services.releases.resume,
+            "promote": services.releases.promote,
+            "abort": services.releases.abort,
+        }[action]
+        return answer(deed(release_id, actor=actor_of(request), reason=body.reason))
 
     return routes

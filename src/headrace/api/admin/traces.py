@@ -1,51 +1,48 @@
-"""What happened: /api/v1/traces, /api/v1/audit, /api/v1/live, /api/v1/status, and /health."""
+"""What was asked and answered: /api/v1/traces."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from headrace.api.admin.reply import answer
 from headrace.control.services import Services
-from headrace.store import audit, feedbacks
+from headrace.store import feedbacks
+from headrace.store.journal.query import page_key
 from headrace.types.call import CallStatus
 from headrace.types.errors import BadInput, NotFound
 
-MOST = 1000
-
 
 def router(services: Services) -> APIRouter:
-    routes = APIRouter(tags=["what happened"])
+    routes = APIRouter(prefix="/api/v1", tags=["traces"])
 
-    @routes.get("/health")
-    def health() -> Response:
-        return answer({"status": "ready"})
-
-    @routes.get("/api/v1/status")
-    def status() -> Response:
-        return answer(services.status())
-
-    @routes.get("/api/v1/traces")
-    def list_traces(
+    @routes.get("/traces")
+    def list_traces(  # noqa: PLR0913 - one argument per filter
         endpoint: str | None = None,
         variant: str | None = None,
         status: str | None = None,
+        unit: str | None = None,
         since: float | None = None,
         until: float | None = None,
-        limit: int = 100,
+        after: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Response:
-        """Newest first; `since` and `until` in seconds since the epoch."""
+        """Newest first. `since`, `until`: seconds since the epoch. `after`: what the page before named as `next`."""
         calls = services.query.calls(
             endpoint=endpoint,
             variant=variant,
             status=_status(status),
+            unit=unit,
             since=since,
             until=until,
-            limit=min(max(limit, 1), MOST),
+            after=_key(after),
+            limit=limit,
         )
-        return answer({"traces": calls})
+        return answer({"traces": calls, "next": _written(page_key(calls[-1])) if len(calls) == limit else None})
 
-    @routes.get("/api/v1/traces/{trace_id}")
+    @routes.get("/traces/{trace_id}")
     def show_trace(trace_id: str) -> Response:
         """The call, what was said of it, and where MLflow shows it (null when it is not in MLflow's sample)."""
         call = services.query.call(trace_id)
@@ -54,22 +51,6 @@ def router(services: Services) -> APIRouter:
         with services.database.read() as conn:
             said = feedbacks.for_traces(conn, [trace_id]).get(trace_id, ())
         return answer({"call": call, "feedback": said, "mlflow": services.mlflow_link(trace_id)})
-
-    @routes.get("/api/v1/audit")
-    def list_audit(subject: str | None = None, limit: int = 100) -> Response:
-        with services.database.read() as conn:
-            return answer({"entries": audit.entries(conn, limit=min(max(limit, 1), MOST), subject=subject)})
-
-    @routes.get("/api/v1/live")
-    def live(endpoint: str, seconds: int = 300) -> Response:
-        """Second by second, by variant, and the sums of the last minute."""
-        return answer(
-            {
-                "endpoint": endpoint,
-                "totals": services.live.totals(endpoint),
-                "series": services.live.endpoint(endpoint, seconds=min(max(seconds, 1), 3600)),
-            }
-        )
 
     return routes
 
@@ -82,3 +63,19 @@ def _status(text: str | None) -> CallStatus | None:
     except ValueError as error:
         allowed = ", ".join(CallStatus)
         raise BadInput(f"status is {text!r}; allowed: {allowed}", field="status") from error
+
+
+def _written(key: tuple[float, str]) -> str:
+    return f"{key[0]!r},{key[1]}"
+
+
+def _key(text: str | None) -> tuple[float, str] | None:
+    if text is None:
+        return None
+    time, comma, trace_id = text.partition(",")
+    try:
+        if comma:
+            return float(time), trace_id
+    except ValueError:
+        pass
+    raise BadInput(f"after is {text!r}; allowed: what a page named as its next", field="after")
