@@ -82,9 +82,10 @@ class HostProcess:
         self._numbers = itertools.count(1)
         self._home = tempfile.TemporaryDirectory(prefix="headrace-host-", ignore_cleanup_errors=True)
         self._life: _Life | None = None
+        self._newborn: _Life | None = None  # started, not ready yet
         self._up = asyncio.Event()
+        self._stop = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
-        self._closed = False
 
     @property
     def pid(self) -> int | None:
@@ -116,14 +117,14 @@ class HostProcess:
             life.waiting.pop(number, None)
 
     async def close(self) -> None:
-        self._closed = True
-        self._up.set()  # whoever waits sees that it is closed
+        """Nothing is cancelled: the child is ended, and whoever waits for it sees that."""
+        self._stop.set()
+        self._up.set()
+        for life in (self._newborn, self._life):
+            if life is not None:
+                await self._end(life, "it was closed")
         if self._keeper is not None:
-            self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeper
-        if self._life is not None:
-            await self._end(self._life, "it was closed")
+            await self._keeper
         self._home.cleanup()
 
     async def _living(self) -> _Life:
@@ -131,16 +132,15 @@ class HostProcess:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._limits.wait_seconds):
                     await self._up.wait()
-        if self._life is None or self._closed:
-            raise Unavailable(
-                f"model host {self.name} is {'closed' if self._closed else 'not back yet'}", retry_after=1.0
-            )
+        if self._life is None or self._stop.is_set():
+            state = "closed" if self._stop.is_set() else "not back yet"
+            raise Unavailable(f"model host {self.name} is {state}", retry_after=1.0)
         return self._life
 
     # one life
 
     async def _begin(self) -> tuple[_Life, Header]:
-        life = await self._spawn()
+        life = self._newborn = await self._spawn()
         try:
             async with asyncio.timeout(self._limits.start_seconds):
                 words, _ = await frames.read(life.reader)
@@ -151,7 +151,7 @@ class HostProcess:
         if "error" in words:
             await self._end(life, "it refused")
             raise ModelRefused(f"model host {self.name}: {words['error']}")
-        self._life = life
+        self._life, self._newborn = life, None
         self._up.set()
         return life, words
 
@@ -193,27 +193,35 @@ class HostProcess:
 
     async def _keep(self, life: _Life) -> None:
         """Hand out answers until the child dies; then bring up the next one, more slowly each time in a row."""
-        pause = self._limits.first_pause
+        loop, pause = asyncio.get_running_loop(), self._limits.first_pause
         while True:
-            began = asyncio.get_running_loop().time()
+            began = loop.time()
             await self._listen(life)
+            if self._stop.is_set():
+                return
             self._up.clear()
-            self._life = None
-            code = await self._end(life, "it died")
-            reason = f"it died ({_exit(code)})"
-            if asyncio.get_running_loop().time() - began > self._limits.longest_pause:
+            reason = f"it died ({_exit(await self._end(life, 'it died'))})"
+            log.warning("model host died", extra=fields(host=self.name, reason=reason))
+            if loop.time() - began > self._limits.longest_pause:
                 pause = self._limits.first_pause
-            log.warning("model host died", extra=fields(host=self.name, exit=_exit(code), again_in=pause))
-            while True:
-                await asyncio.sleep(pause)
+            while (again := await self._once_more(pause)) is None:
+                if self._stop.is_set():
+                    return
                 pause = min(pause * 2, self._limits.longest_pause)
-                try:
-                    life, _ = await self._begin()
-                    break
-                except (ModelRefused, OSError) as error:
-                    log.error("model host did not come back", extra=fields(host=self.name, error=str(error)))
+            life = again
             self.restarts += 1
             self._on_restart(f"model host {self.name}: {reason}")
+
+    async def _once_more(self, pause: float) -> _Life | None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._stop.wait()
+                return None
+        try:
+            return (await self._begin())[0]
+        except (ModelRefused, OSError) as error:
+            log.error("model host did not come back", extra=fields(host=self.name, error=str(error)))
+            return None
 
     async def _listen(self, life: _Life) -> None:
         with suppress(EOFError, ConnectionError, BadFrame):
@@ -235,11 +243,15 @@ class HostProcess:
             _kill(life.process)
             code = await life.process.wait()
         _kill(life.process)  # what it may have started
+        with suppress(ConnectionError):
+            await life.writer.wait_closed()
         for answer in life.waiting.values():
             if not answer.done():
                 answer.set_exception(ModelFailed(f"model host {self.name}: {reason} ({_exit(code)})"))
         if self._life is life:
             self._life = None
+        if self._newborn is life:
+            self._newborn = None
         return code
 
     def _tail(self) -> str:

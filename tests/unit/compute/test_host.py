@@ -1,0 +1,202 @@
+"""A child that answers calls: confined, restarted, ended with us. Real processes; each starts in a few hundredths."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.compute.host import HostLimits, HostProcess
+from headrace.types.errors import ModelFailed, ModelRefused, Unavailable
+
+CHILD = """
+    import os, resource, socket, sys, threading, time
+    from headrace.compute import frames
+    def end():
+        while os.read(0, 1024): pass
+        os._exit(0)
+    threading.Thread(target=end, daemon=True).start()
+    connection = socket.socket(fileno=int(sys.argv[-1]))
+    mark = sys.argv[1]
+    count = len(open(mark).read()) if os.path.exists(mark) else 0
+    open(mark, "a").write("x")
+    if "refuse" in sys.argv:
+        frames.send(connection, {"error": "I will not"})
+        sys.exit(1)
+    if "die" in sys.argv or ("once" in sys.argv and count):
+        print("cannot import nonsense", file=sys.stderr)
+        sys.exit(3)
+    if "slow" in sys.argv: time.sleep(60)
+    frames.send(connection, {"ready": True})
+    while True:
+        header, blobs = frames.receive(connection)
+        answer = {"id": header["id"]}
+        if header["op"] == "die": os._exit(7)
+        if header["op"] == "hang": time.sleep(60)
+        if header["op"] == "env": answer["env"] = dict(os.environ)
+        if header["op"] == "limits":
+            answer["limits"] = [resource.getrlimit(k)[0] for k in (resource.RLIMIT_AS, resource.RLIMIT_CORE)]
+            answer["session"] = os.getsid(0)
+        if header["op"] == "eat": blobs = [bytes(1 << 30)]
+        frames.send(connection, answer, blobs)
+"""
+QUICK = HostLimits(
+    start_seconds=20, call_seconds=20, wait_seconds=10, first_pause=0.01, longest_pause=0.05, stop_seconds=5
+)
+
+
+def argv(folder: Path, *arguments: str) -> list[str]:
+    program = folder / "child.py"
+    program.write_text(textwrap.dedent(CHILD))
+    return [sys.executable, str(program), str(folder / "starts"), *arguments]
+
+
+@asynccontextmanager
+async def host(
+    folder: Path, *arguments: str, limits: HostLimits = QUICK, on_restart: Callable[[str], None] = lambda reason: None
+) -> AsyncIterator[HostProcess]:
+    started = HostProcess(
+        "toy", argv(folder, *arguments), log_path=folder / "host.log", limits=limits, on_restart=on_restart
+    )
+    try:
+        yield started
+    finally:
+        await started.close()
+
+
+async def ask(found: HostProcess, op: str = "echo", *blobs: bytes) -> Any:
+    return await found.call({"op": op}, blobs)
+
+
+async def test_calls_are_answered_each_with_its_own(tmp_path: Path) -> None:
+    async with host(tmp_path) as found:
+        assert await found.start() == {"ready": True}
+        answers = await asyncio.gather(*(ask(found, "echo", bytes([n]) * n) for n in range(20)))
+        assert [bytes(blobs[0]) for _, blobs in answers] == [bytes([n]) * n for n in range(20)]
+
+
+async def test_the_child_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HEADRACE_ADMIN_TOKEN", "HEADRACE_HOME", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN"):
+        monkeypatch.setenv(name, "secret")
+    async with host(tmp_path) as found:
+        await found.start()
+        header, _ = await ask(found, "env")
+        assert "secret" not in header["env"].values()
+        assert header["env"]["HOME"] != os.environ.get("HOME")
+        assert header["env"]["PATH"] == os.environ["PATH"]
+
+
+async def test_the_child_is_confined(tmp_path: Path) -> None:
+    async with host(tmp_path, limits=HostLimits(memory_mb=512)) as found:
+        await found.start()
+        header, _ = await ask(found, "limits")
+        assert header["limits"] == [512 << 20, 0]
+        assert header["session"] == found.pid
+        with pytest.raises(ModelFailed):
+            await ask(found, "eat")
+
+
+async def test_a_crash_fails_the_calls_under_way_and_the_next_ones_wait(tmp_path: Path) -> None:
+    told: list[str] = []
+    async with host(tmp_path, on_restart=told.append) as found:
+        await found.start()
+        first = found.pid
+        with pytest.raises(ModelFailed, match="exit status 7"):
+            await ask(found, "die")
+        header, _ = await ask(found)
+        assert header
+        assert found.pid != first
+        assert found.restarts == 1
+        assert "exit status 7" in told[0]
+
+
+async def test_killed_from_outside(tmp_path: Path) -> None:
+    async with host(tmp_path) as found:
+        await found.start()
+        assert found.pid
+        hanging = asyncio.create_task(ask(found, "hang"))
+        await asyncio.sleep(0.05)
+        os.kill(found.pid, signal.SIGKILL)
+        with pytest.raises(ModelFailed, match="SIGKILL"):
+            await hanging
+        assert await ask(found)
+
+
+async def test_a_stuck_child_is_killed(tmp_path: Path) -> None:
+    async with host(tmp_path, limits=HostLimits(call_seconds=0.2, first_pause=0.01)) as found:
+        await found.start()
+        with pytest.raises(ModelFailed, match=r"stuck for 0\.2 s"):
+            await ask(found, "hang")
+    assert found.pid is None
+
+
+async def test_one_that_does_not_come_back_is_unavailable_after_a_bound(tmp_path: Path) -> None:
+    async with host(tmp_path, "once", limits=HostLimits(wait_seconds=0.3, first_pause=0.01)) as found:
+        await found.start()
+        with pytest.raises(ModelFailed):
+            await ask(found, "die")
+        with pytest.raises(Unavailable, match="not back yet"):
+            await ask(found)
+
+
+@pytest.mark.parametrize(
+    ("how", "limits", "message"),
+    [
+        ("refuse", QUICK, "I will not"),
+        ("die", QUICK, r"ended before it was ready \(exit status 3\).*cannot import nonsense"),
+        ("slow", HostLimits(start_seconds=0.3), "not ready in time"),
+    ],
+)
+async def test_one_that_cannot_start_is_refused(tmp_path: Path, how: str, limits: HostLimits, message: str) -> None:
+    async with host(tmp_path, how, limits=limits) as found:
+        with pytest.raises(ModelRefused, match=message):
+            await found.start()
+
+
+async def test_closing_ends_the_child_and_later_calls(tmp_path: Path) -> None:
+    async with host(tmp_path) as found:
+        await found.start()
+        child = found.pid
+        assert child
+        await found.close()
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)
+        with pytest.raises(Unavailable, match="closed"):
+            await ask(found)
+
+
+def test_the_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    parent = textwrap.dedent(
+        """
+        import asyncio, sys
+        from pathlib import Path
+        from headrace.compute.host import HostProcess
+        async def main():
+            found = HostProcess("toy", sys.argv[2:], log_path=Path(sys.argv[1]))
+            await found.start()
+            print(found.pid, flush=True)
+            await asyncio.sleep(60)
+        asyncio.run(main())
+        """
+    )
+    command = [sys.executable, "-c", parent, str(tmp_path / "log"), *argv(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        child = int(process.stdout.readline())
+        process.kill()
+    descriptor = os.pidfd_open(child) if Path(f"/proc/{child}").exists() else None
+    if descriptor is not None:
+        import select
+
+        ended, _, _ = select.select([descriptor], [], [], 10)
+        os.close(descriptor)
+        assert ended

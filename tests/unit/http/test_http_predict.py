@@ -1,0 +1,257 @@
+"""POST /predict: the forms that the contract names, and every way to get it wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from http_edge import LIMIT, Http
+from plane_samples import TABLE, endpoint, package
+
+from headrace.api.errors import STATUS, kind_of, status_of
+from headrace.serving.runtimes.base import Inputs, Outputs
+from headrace.traffic.admit import key_hash
+from headrace.types import errors
+from headrace.types.endpoint import Limits
+from headrace.types.errors import BadInput, HeadraceError, ModelFailed, Overloaded, TimedOut
+
+ROW = [1, 2, 3]
+
+
+async def test_the_answer_has_its_four_fields_and_two_headers() -> None:
+    http = await Http().serve(endpoint(package(1)))
+    answer = await http.predict([ROW, ROW])
+    assert answer.status == 200
+    body = answer.json()
+    assert body == {"result": [0, 0], "trace_id": body["trace_id"], "model_version": 1, "latency_ms": 0.0}
+    assert answer.headers["x-headrace-trace"] == body["trace_id"] == http.journal.calls()[0].trace_id
+    assert answer.headers["x-headrace-variant"] == "v1"
+    assert answer.headers["content-length"] == str(len(answer.body))
+
+
+@pytest.mark.parametrize(
+    ("more", "version"),
+    [
+        ({}, 1),
+        ({"stage": "Production"}, 1),
+        ({"stage": "production"}, 1),
+        ({"stage": "Staging"}, 2),
+        ({"stage": "@champion"}, 2),
+        ({"stage": "champion"}, 2),
+        ({"version": 2}, 2),
+        ({"version": "2"}, 2),
+    ],
+)
+async def test_stage_and_version(more: dict[str, Any], version: int) -> None:
+    selectors = {"1": "v1", "2": "v2", "Staging": "v2", "@champion": "v2"}
+    http = await Http().serve(endpoint(package(1), package(2), selectors=selectors))
+    assert (await http.predict([ROW], **more)).json()["model_version"] == version
+
+
+async def test_the_user_comes_from_the_header_or_the_body() -> None:
+    http = await Http().serve(endpoint(package(1)))
+    await http.predict([ROW], headers={"x-user-id": "alice"}, user="bob")
+    await http.predict([ROW], user="alice")
+    await http.predict([ROW], user=42)
+    await http.predict([ROW])
+    by_header, by_body, number, nobody = http.journal.calls()
+    assert by_header.unit == by_body.unit == http.recorder.hashed("alice")
+    assert number.unit == http.recorder.hashed("42")
+    assert (nobody.sticky, nobody.unit) == (False, nobody.trace_id)
+
+
+async def test_the_callers_trace_context_is_kept() -> None:
+    http = await Http().serve(endpoint(package(1)))
+    await http.predict([ROW], headers={"traceparent": "00-aa-bb-01"})
+    assert http.journal.calls()[0].parent == "00-aa-bb-01"
+
+
+WRONG: list[tuple[Any, int, str, str | None]] = [
+    # body, status, type, field
+    (b"", 400, "bad_input", "body"),
+    (b"  ", 400, "bad_input", "body"),
+    (b'{"model": "toy", "inputs": [[1, 2', 400, "bad_input", "body"),
+    (b'{"model": "toy", "inputs": [[1, NaN, 3]]}', 400, "bad_input", "inputs"),
+    (b'{"model": "toy", "inputs": [[1, -Infinity, 3]]}', 400, "bad_input", "inputs"),
+    (b'{"model": "\xff", "inputs": []}', 400, "bad_input", None),
+    (b'{"model": "toy", "inputs": ' + b"[" * 9_000 + b"]" * 9_000 + b"}", 400, "bad_input", None),
+    ([1, 2], 400, "bad_input", None),
+    ({"inputs": [ROW]}, 400, "bad_input", "model"),
+    ({"model": "toy"}, 400, "bad_input", "inputs"),
+    ({"model": 5, "inputs": [ROW]}, 400, "bad_input", "model"),
+    ({"model": "toy", "inputs": [ROW], "stages": "Staging"}, 400, "bad_input", "stages"),
+    ({"model": "toy", "inputs": [ROW], "version": 1, "stage": "Staging"}, 400, "bad_input", "version"),
+    ({"model": "toy", "inputs": [[1, None, 3]]}, 400, "bad_input", "inputs[0][1]"),
+    ({"model": "toy", "inputs": [[1, "2", 3]]}, 400, "bad_input", "inputs[0][1]"),
+    ({"model": "toy", "inputs": [[1, 2]]}, 400, "bad_input", "inputs"),
+    ({"model": "toy", "inputs": []}, 400, "bad_input", "inputs"),
+    ({"model": "toy", "inputs": [ROW] * 6}, 413, "too_large", "inputs"),
+    ({"model": "other", "inputs": [ROW]}, 404, "not_found", "model"),
+    ({"model": "toy", "inputs": [ROW], "version": 9}, 404, "not_found", "version"),
+    ({"model": "toy", "inputs": [ROW], "stage": "Staging"}, 404, "not_found", "stage"),
+    ({"model": "empty", "inputs": [ROW]}, 503, "unavailable", "model"),
+    ({"model": "full", "inputs": [ROW]}, 503, "overloaded", None),
+    ({"model": "table", "inputs": [{"width": 1.0, "count": 1}]}, 400, "bad_input", "inputs[0].colour"),
+    (
+        {"model": "table", "inputs": [{"width": 1.0, "count": 1, "colour": "x", "z": 1}]},
+        400,
+        "bad_input",
+        "inputs[0].z",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "kind", "field"), WRONG)
+async def test_what_is_wrong_is_said_in_the_form_of_the_contract(
+    body: Any, status: int, kind: str, field: str | None
+) -> None:
+    http = await Http().serve(
+        endpoint(package(1), limits=Limits(max_rows=5)),
+        endpoint(name="empty"),
+        endpoint(package(2), name="full", limits=Limits(max_concurrency=0)),
+        endpoint(package(3, model="table", signature=TABLE), name="table"),
+    )
+    answer = await http.call("POST", "/predict", body)
+    error = answer.json()["error"]
+    assert (answer.status, error["type"], error["field"]) == (status, kind, field)
+    assert set(error) == {"type", "message", "field", "hint", "trace_id"}
+    assert error["message"]
+    assert "Traceback" not in error["message"]
+    assert answer.complete
+    if status == 503:
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_404_lists_what_there_is() -> None:
+    http = await Http().serve(endpoint(package(1), package(2)))
+    assert (
+        "there are: toy"
+        in (await http.call("POST", "/predict", {"model": "x", "inputs": []})).json()["error"]["message"]
+    )
+    assert "there are: 1, 2, Production" in (await http.predict([ROW], version=9)).json()["error"]["message"]
+
+
+async def test_nan_says_that_json_has_none() -> None:
+    http = await Http().serve(endpoint(package(1)))
+    answer = await http.call("POST", "/predict", b'{"model": "toy", "inputs": [[1, NaN, 3]]}')
+    assert "JSON has no NaN" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("media", "status"),
+    [
+        ("application/json", 200),
+        ("application/json; charset=utf-8", 200),
+        ("Application/JSON", 200),
+        ("application/vnd.x+json", 200),
+        ("application/x-www-form-urlencoded", 415),
+        ("text/plain", 415),
+        ("application/octet-stream", 415),
+    ],
+)
+async def test_content_types(media: str, status: int) -> None:
+    http = await Http().serve(endpoint(package(1)))
+    answer = await http.predict([ROW], headers={"content-type": media})
+    assert answer.status == status
+    if status == 415:
+        assert answer.json()["error"]["type"] == "wrong_media"
+        assert media in answer.json()["error"]["message"]
+
+
+async def test_an_announced_giant_is_refused_before_it_is_read() -> None:
+    http = await Http().serve(endpoint(package(1)))
+    pieces = [{"type": "http.request", "body": b"x" * 1000, "more_body": True} for _ in range(3)]
+    pieces.append({"type": "http.disconnect"})
+    answer = await http.call("POST", "/predict", b"{}", headers={"content-length": str(100 << 20)}, pieces=pieces)
+    assert (answer.status, answer.json()["error"]["type"], answer.headers["connection"]) == (413, "too_large", "close")
+    assert "1 MiB" in answer.json()["error"]["message"]
+
+
+async def test_an_unannounced_giant_is_refused_when_it_passes_the_limit() -> None:
+    http = await Http().serve(endpoint(package(1)))
+    piece = {"type": "http.request", "body": b"x" * (LIMIT // 4), "more_body": True}
+    pieces = [dict(piece) for _ in range(50)]
+    answer = await http.call(
+        "POST", "/predict", headers={"content-type": "application/json", "content-length": "0"}, pieces=pieces
+    )
+    assert answer.status == 413
+    assert pieces == []  # drained, so that the answer can be read
+
+
+async def test_a_body_in_pieces_is_put_together() -> None:
+    http = await Http().serve(endpoint(package(1)))
+    body = b'{"model": "toy", "inputs": [[1, 2, 3]]}'
+    pieces = [
+        {"type": "http.request", "body": body[i : i + 7], "more_body": i + 7 < len(body)}
+        for i in range(0, len(body), 7)
+    ]
+    assert (await http.call("POST", "/predict", body, pieces=pieces)).status == 200
+
+
+@pytest.mark.parametrize("pieces", [[], [{"type": "http.request", "body": b'{"mod', "more_body": True}]])
+async def test_a_client_that_hangs_up_is_answered_nothing(pieces: list[Any]) -> None:
+    http = await Http().serve(endpoint(package(1)))
+    answer = await http.call("POST", "/predict", pieces=[*pieces, {"type": "http.disconnect"}])
+    assert (answer.status, http.journal.calls()) == (0, [])
+    assert http.recorder.meter.counters["headrace_refused_total", "gone"] == 1
+
+
+async def test_keys() -> None:
+    http = await Http().serve(endpoint(package(1)), keys=(key_hash("secret"),))
+    refused = await http.predict([ROW])
+    assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
+    assert (await http.predict([ROW], headers={"authorization": "Bearer secret"})).status == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [(ModelFailed("it broke"), 500, "model_failed"), (TimedOut("too slow"), 504, "timed_out")],
+)
+async def test_a_model_that_fails(error: HeadraceError, status: int, kind: str) -> None:
+    http = await Http().serve(endpoint(package(1)))
+
+    def broken(inputs: Inputs) -> Outputs:
+        raise error
+
+    http.runtime.models[1].behave = broken
+    answer = await http.predict([ROW])
+    (call,) = http.journal.calls()
+    assert (answer.status, answer.json()["error"]["type"]) == (status, kind)
+    assert answer.json()["error"]["trace_id"] == answer.headers["x-headrace-trace"] == call.trace_id
+    assert answer.headers["x-headrace-variant"] == "v1"
+
+
+async def test_a_bug_is_told_without_its_stack(caplog: pytest.LogCaptureFixture) -> None:
+    http = await Http().serve(endpoint(package(1)))
+
+    def bug(inputs: Inputs) -> Outputs:
+        raise ZeroDivisionError("secret detail")
+
+    http.runtime.models[1].behave = bug
+    answer = await http.predict([ROW])
+    assert answer.status == 500
+    assert b"secret detail" not in answer.body
+    assert "secret detail" in caplog.text
+
+
+async def test_before_any_plan_it_says_so() -> None:
+    answer = await Http().predict([ROW])
+    assert (answer.status, answer.json()["error"]["type"]) == (503, "unavailable")
+    assert "no plan yet" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("method", "allow"), [("GET", "POST"), ("DELETE", "POST")])
+async def test_other_methods(method: str, allow: str) -> None:
+    answer = await Http().call(method, "/predict")
+    assert (answer.status, answer.headers["allow"]) == (405, allow)
+
+
+async def test_unknown_paths() -> None:
+    answer = await Http().call("GET", "/nothing/here")
+    assert (answer.status, answer.json()["error"]["type"]) == (404, "not_found")
+
+
+def test_every_error_of_the_tree_has_a_status() -> None:
+    tree = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, HeadraceError)]
+    assert set(tree) <= set(STATUS)
+    assert (status_of(Overloaded("x")), kind_of(BadInput("x"))) == (503, "bad_input")
