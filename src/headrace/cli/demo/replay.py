@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PATIENCE = 30.0  # seconds until an unanswered request counts as failed
-PLEASED, UNHAPPY = 0.05, 0.8  # share of right and of wrong answers that somebody says something about
+PLEASED, UNHAPPY = 0.2, 0.8  # share of right and of wrong answers that somebody says something about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ class Replay:
             self._judge(answer, self.rows.labels[row], user)
 
     def _judge(self, answer: dict[str, Any], truth: int, user: str) -> None:
-        """Most whose digit was misread say so, half of them with the right one; a few of the others are pleased."""
+        """Most whose digit was misread say so, half of them with the right one; a fifth of the others is pleased."""
         right = answer["result"][0] == truth
         self.seen.wrong += not right
         if self._random.random() > (PLEASED if right else UNHAPPY):

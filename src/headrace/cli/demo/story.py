@@ -153,7 +153,7 @@ def _changes(facts: Facts) -> list[str]:
 def _learned(facts: Facts) -> list[str]:
     data = facts.exported
     held = f"{data.rows:,} rows, {data.labelled:,} with a label, {data.corrected:,} of these corrected by a person"
-    return [f"[bold]Data set[/] {data.dataset}: {held}", f"  {data.path}"]
+    return [f"[bold]Data set[/] {data.dataset[:15]}…: {held}", f"  {data.path}"]
 
 
 def _look(facts: Facts) -> list[str]:
@@ -163,7 +163,7 @@ def _look(facts: Facts) -> list[str]:
         f"  the release that was promoted     {control}/releases/{facts.better['id']}",
         f"  the release that was rolled back  {control}/releases/{facts.worse['id']}",
         f"  the endpoint, live                {control}/endpoints/digits",
-        f"  a corrected call                  {control}/traces?id={facts.trace}",
+        f"  a corrected call                  {control}/traces?trace={facts.trace}",
         f"  MLflow: traces with feedback      {facts.traces_page}",
         f"  the API, to try                   {data}/docs",
     ]
