@@ -122,13 +122,18 @@ def test_stored_rows_have_the_fields_of_their_noun(stored: tuple[type[msgspec.St
         b'{"assessment": {}}',
         b"null",
         encode_call(make_call())[5:],
-        encode_call(make_call(input=msgspec.Raw(b'"\xff"'))),
+        encode_feedback(make_feedback()).replace(b"human", b"hu\xffan"),
         encode_call(make_call(input=msgspec.Raw(b"[" * 5000 + b"]" * 5000))),
     ],
 )
 def test_what_is_no_record_is_said_to_be_none(line: bytes) -> None:
     with pytest.raises(BadLine):
         decode(line)
+
+
+def test_a_call_counts_whatever_its_caller_sent() -> None:
+    for raw, kept in ((b"[1e999]", "[1e999]"), (b'"\xff"', "\ufffd")):
+        assert decode(encode_call(make_call(3, input=msgspec.Raw(raw)))) == make_call(3, input=kept)
 
 
 def test_text_that_is_not_utf8_does_not_stop_the_archive() -> None:

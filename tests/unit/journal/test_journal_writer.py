@@ -267,6 +267,40 @@ async def test_a_failed_sync_is_not_acknowledged_and_its_segment_left(
     assert numbers_read(tmp_path) == [0, 1, 2]  # what was not acknowledged may be there all the same
 
 
+async def test_a_sync_that_fails_between_line_and_waiter_is_not_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Line and waiter enter under one lock: else the failed sync misses the waiter, and the next one succeeds."""
+    journal = open_journal(tmp_path)
+    failed, real, main = threading.Event(), os.fdatasync, threading.get_ident()
+
+    def broken(descriptor: int) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(errno.EIO, "Input/output error")
+        real(descriptor)
+
+    class Slow:
+        """The journal's lock; our thread, once it lets go, is overtaken by the sync of the line."""
+
+        def __init__(self, lock: threading.Lock) -> None:
+            self.lock = lock
+
+        def __enter__(self) -> None:
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+            if threading.get_ident() == main:
+                assert failed.wait(20)
+
+    monkeypatch.setattr(os, "fdatasync", broken)
+    monkeypatch.setattr(journal, "_lock", Slow(journal._lock))
+    with pytest.raises(Unavailable, match="disk failed"):
+        await journal.durable(TICK)
+    journal.close()
+
+
 async def test_a_disk_that_does_not_answer_has_a_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = open_journal(tmp_path)
     stuck, real = threading.Event(), os.fdatasync

@@ -102,8 +102,10 @@ def _line(start: bytes, body: bytes) -> bytes:
 def decode(line: bytes) -> Record:
     try:
         found = _decoder.decode(line)
-    except _UNREADABLE as error:
-        raise BadLine(f"not a record: {error}: {line[:80]!r}") from error
+    except _UNREADABLE:
+        if (row := decode_row(line).call) is None:
+            raise BadLine(f"not a record: {line[:80]!r}") from None
+        return call_of(row)  # input or output are JSON that we cannot hold: the call happened all the same
     record = found.call or found.feedback or found.event
     if record is None:
         raise BadLine(f"neither call nor feedback nor event: {line[:80]!r}")
@@ -134,7 +136,7 @@ def text_of(raw: msgspec.Raw) -> str | None:
 
 
 def parse(text: str | None) -> Any:
-    """The value; the text itself where the caller's JSON is none that we can hold (a lone surrogate, 1e999)."""
+    """The value; the text itself where the caller's JSON is none that we can hold (1e999)."""
     if text is None:
         return None
     try:

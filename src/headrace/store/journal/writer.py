@@ -36,7 +36,7 @@ from headrace.store.journal.segments import (
 )
 from headrace.types.errors import Conflict, Unavailable
 
-SYNC_SECONDS = 0.01  # lines of this span share one fdatasync: notes on sinks in docs/design/journal.md
+SYNC_SECONDS = 0.01  # lines of this span share one fdatasync
 IDLE_SECONDS = 0.5  # how often the thread looks at ages, and at a full disk, when nothing is written
 LOCK_SECONDS = 5.0  # an archive may hold the folder of a dead plane for a moment
 
