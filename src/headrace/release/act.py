@@ -54,7 +54,8 @@ def _changer(release: Release, share: int) -> Callable[[Endpoint | None], Endpoi
 
 def _promise_production(conn: Connection, parts: Parts, release: Release) -> None:
     model, _, version = release.candidate_uri.removeprefix("models:/").rpartition("/")
-    moves.promise(conn, model=model, version=int(version), stage=Stage.PRODUCTION, now=parts.clock.now())
+    move = moves.Move(model=model, version=int(version), stage=Stage.PRODUCTION)
+    moves.promise(conn, move, now=parts.clock.now())
 
 
 def note(conn: Connection, parts: Parts, release: Release, *, action: str, detail: str, actor: str) -> None:

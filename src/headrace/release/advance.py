@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from headrace.release import evalue, words
 from headrace.types.release import (
+    Cohort,
     Event,
     Interval,
     Judgement,
@@ -85,23 +86,35 @@ def _learn(release: Release, interval: Interval) -> dict[str, MetricEvidence]:
 
 
 def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval) -> MetricEvidence:
-    whole = interval.release.get(spec.name, Tally())
-    step = interval.step_wise.get(spec.name, Tally())
-    baseline, candidate = interval.rated if spec.kind is MetricKind.FEEDBACK else interval.called
-    steps = list(had.harm_steps)
-    steps[interval.step] = evalue.add_harm(steps[interval.step], step)
-    return replace(
+    baseline, candidate = interval.called
+    learnt = replace(
         had,
-        harm=evalue.add_harm(had.harm, whole),
-        harm_steps=tuple(steps),
-        not_worse=evalue.add_not_worse(had.not_worse, whole, spec.margin),
-        not_worse_step=evalue.add_not_worse(had.not_worse_step, step, spec.margin),
-        tolerable=evalue.add_tolerable(had.tolerable, step, spec.tolerance),
         baseline_units=max(had.baseline_units, baseline),
         candidate_units=max(had.candidate_units, candidate),
-        baseline_events=had.baseline_events + whole.baseline_events,
-        candidate_events=had.candidate_events + whole.candidate_events,
         cut_ms=interval.cuts.get(spec.name, had.cut_ms),
+    )
+    if spec.kind is MetricKind.FEEDBACK:
+        for cohort in interval.feedback:
+            learnt = _count(learnt, spec, cohort, now=interval.step)
+        return learnt
+    whole, step = (tallies.get(spec.name, Tally()) for tallies in (interval.release, interval.step_wise))
+    learnt = _count(learnt, spec, Cohort(step=interval.step, release=whole, step_wise=step), now=interval.step)
+    return replace(learnt, tolerable=evalue.add_tolerable(had.tolerable, step, spec.tolerance))
+
+
+def _count(had: MetricEvidence, spec: MetricSpec, seen: Cohort, *, now: int) -> MetricEvidence:
+    """`seen` is of its own step, which for late feedback is one before `now`."""
+    steps = list(had.harm_steps)
+    steps[seen.step] = evalue.add_harm(steps[seen.step], seen.step_wise)
+    step = evalue.add_not_worse(had.not_worse_step, seen.step_wise, spec.margin)
+    return replace(
+        had,
+        harm=evalue.add_harm(had.harm, seen.release),
+        harm_steps=tuple(steps),
+        not_worse=evalue.add_not_worse(had.not_worse, seen.release, spec.margin),
+        not_worse_step=step if seen.step == now else had.not_worse_step,
+        baseline_events=had.baseline_events + seen.release.baseline_events,
+        candidate_events=had.candidate_events + seen.release.candidate_events,
     )
 
 
@@ -127,8 +140,8 @@ def _unproven(release: Release) -> str:
     """The first required metric whose harmlessness is not proven, in words; empty when there is none."""
     for spec in release.plan.metrics:
         found = (release.evidence or {})[spec.name]
-        optional = spec.kind is MetricKind.FEEDBACK and not found.candidate_units + found.baseline_units
-        if not spec.required or optional:
+        silent = spec.kind is MetricKind.FEEDBACK and not found.candidate_events + found.baseline_events
+        if not spec.required or silent:
             continue
         if max(evalue.not_worse(found), evalue.tolerable(found)) < evalue.proven_at(release.plan):
             return words.unproven(release, spec, found)

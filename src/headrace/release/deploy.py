@@ -18,7 +18,7 @@ from headrace.store import audit, endpoints, plans, releases, versions
 from headrace.store.db import Connection
 from headrace.types.endpoint import Endpoint, Plan, Variant
 from headrace.types.errors import BadInput, Conflict, ModelRefused
-from headrace.types.model import ModelVersion, Stage
+from headrace.types.model import Stage
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -53,20 +53,22 @@ def go_live(parts: Parts, *, endpoint: str, variant: Variant, actor: str, progre
         return switched(old, variant)
 
     reason = f"{endpoint}: {variant.name} takes all traffic"
+    move = moves.Move(model=variant.model.name, version=variant.model.version, stage=Stage.PRODUCTION)
     with parts.database.write() as conn:
         check_free(conn, endpoint)
         before = endpoints.get(conn, endpoint)
         plan = publish_change(conn, parts, endpoint, change, reason=reason)
         _note(conn, parts, actor=actor, action="endpoint.deploy", endpoint=endpoint, detail=reason)
-        _promise(conn, parts, variant.model, Stage.PRODUCTION)
+        moves.promise(conn, move, now=parts.clock.now(), held=True)
     progress(f"plan {plan.revision}: data planes load {variant.name} beside what runs")
     try:
         confirm(parts, plan, endpoint=endpoint, before=before, actor=actor, progress=progress)
     except ModelRefused:
-        old = before.variant(before.policy.baseline) if before is not None else None
-        with parts.database.write() as conn:  # behind the promise above, so that it has the last word
-            _promise(conn, parts, old.model if old else variant.model, Stage.PRODUCTION if old else Stage.NONE)
+        with parts.database.write() as conn:
+            moves.drop(conn, move)
         raise
+    with parts.database.write() as conn:
+        moves.release(conn, move, now=parts.clock.now())
     moves.keep(parts)
     with parts.database.read() as conn:
         live = endpoints.get(conn, endpoint)
@@ -106,10 +108,6 @@ def confirm(
         field="model",
         hint="see headrace logs data",
     )
-
-
-def _promise(conn: Connection, parts: Parts, version: ModelVersion, stage: Stage) -> None:
-    moves.promise(conn, model=version.name, version=version.version, stage=stage, now=parts.clock.now())
 
 
 def check_name(endpoint: str) -> None:

@@ -6,11 +6,13 @@ Called by turn.py, which feeds it and stores what it gives. Decides what is a ba
 * a call that was rejected (the caller's fault) or shed (a full queue) is evidence of nothing;
 * a unit is of the arm in which it was first seen in the interval;
 * in a scope (the whole release; each step) a unit's event counts once, and from then on the unit is not at risk;
-* for feedback only units that gave some are at risk: a thumbs-down among those who rated.
+* feedback comes late, maybe steps later. It is compared among all who called in the step of the call that it is about:
+  there the share was one, and who had which variant was chance.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,12 +20,11 @@ from typing import Any
 
 from headrace.base.ids import issued
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName, PlaneEvent
-from headrace.types.release import Interval, MetricKind, MetricSpec, Release, Tally
+from headrace.types.release import Cohort, Interval, MetricKind, MetricSpec, Release, Tally
 
 REMEMBERED = 50_000  # calls that feedback can be joined to without a look-up
 CUT_CALLS = 200  # baseline calls from which a latency cut is fixed
-UNITS = "units"  # the exposure logs are kept like metrics of these names
-CALLED, RATED = "called", "rated"
+UNHAPPY = "unhappy"  # the name under which units with bad feedback are counted
 
 Find = Callable[[str], Call | None]
 Counted = dict[str, set[str]]  # scope/metric → units
@@ -55,17 +56,21 @@ class Accumulator:
     ) -> None:
         self.endpoint, self.baseline, self.candidate = release.endpoint, release.baseline, release.candidate
         self.metrics = release.plan.metrics
-        self.since = next((event.time for event in release.history if event.name == "started"), release.created)
         self.counted: Counted = {name: set(units) for name, units in counted.items()}
         self.cuts = dict(cuts)
         self.failures_in_row = release.failures_in_row
+        self._starts = [event.time for event in release.history if event.name in ("started", "step")]
         self._find = find
         self._calls: OrderedDict[str, tuple[bool, str, Any]] = OrderedDict()
         self._latencies: list[float] = []
         self._refused = ""
-        self._exposed: set[str] = set()
-        self._arms: dict[str, dict[str, bool]] = {CALLED: {}, RATED: {}}
         self._seen = {m.name: _Seen() for m in self.metrics}
+        self._arms: dict[str, bool] = {}  # units that called in this interval: is theirs the candidate?
+        self._unhappy: dict[int, _Seen] = {}  # by the step of the call
+        steps = range(len(self._starts))
+        self._called = {
+            arm: set[str]().union(*(self._log(step, candidate=arm) for step in steps)) for arm in (False, True)
+        }
 
     def observe(self, records: Iterable[Call | Feedback | PlaneEvent]) -> None:
         for record in records:
@@ -77,29 +82,30 @@ class Accumulator:
                 self._refused = record.detail
 
     def close(self, *, start: float, end: float, step: int) -> Closed:
-        """Ends the interval and begins the next."""
+        """Ends the interval and begins the next. `step`: the one that it was in."""
         fresh: Counted = {}
-        whole = {m.name: self._tally("release", m.name, fresh) for m in self.metrics}
-        scope = f"step-{step}"
-        anew = {m.name: self._tally(scope, m.name, fresh) for m in self.metrics}
-        self._count(f"{scope}/{UNITS}", self._exposed, fresh)
+        self._expose(step, fresh)
+        calls = [m.name for m in self.metrics if m.kind is not MetricKind.FEEDBACK]
         interval = Interval(
             start=start,
             end=end,
             step=step,
-            candidate_units=len(self.counted.get(f"{scope}/{UNITS}", ())),
+            candidate_units=len(self._log(step, candidate=True)),
             failures_in_row=self.failures_in_row,
-            release=whole,
-            step_wise=anew,
+            release={name: self._tally(f"release/{name}", self._seen[name], fresh) for name in calls},
+            step_wise={name: self._tally(f"step-{step}/{name}", self._seen[name], fresh) for name in calls},
+            feedback=tuple(self._cohort(number, seen, fresh) for number, seen in sorted(self._unhappy.items())),
             cuts=dict(self.cuts),
-            called=self._distinct(CALLED, fresh),
-            rated=self._distinct(RATED, fresh),
+            called=(len(self._called[False]), len(self._called[True])),
             refused=self._refused,
         )
-        self._arms = {CALLED: {}, RATED: {}}
         self._seen = {m.name: _Seen() for m in self.metrics}
-        self._exposed = set()
+        self._arms, self._unhappy = {}, {}
         return Closed(interval=interval, fresh=fresh)
+
+    def next_step(self, time: float) -> None:
+        """Calls from now on are of the next step."""
+        self._starts.append(time)
 
     # --- what a record means
 
@@ -111,11 +117,10 @@ class Accumulator:
         candidate, failed = call.variant == self.candidate, call.status is not CallStatus.OK
         if candidate:
             self.failures_in_row = self.failures_in_row + 1 if failed else 0
-            self._exposed.add(call.unit)
         elif not failed:
             self._learn_cuts(call.latency_ms)
         self._remember(call, candidate)
-        self._arms[CALLED].setdefault(call.unit, candidate)
+        self._arms.setdefault(call.unit, candidate)
         for metric in self.metrics:
             if metric.kind is MetricKind.ERRORS:
                 self._seen[metric.name].add(call.unit, candidate=candidate, event=failed)
@@ -123,19 +128,15 @@ class Accumulator:
                 self._seen[metric.name].add(call.unit, candidate=candidate, event=call.latency_ms > cut)
 
     def _feedback(self, feedback: Feedback) -> None:
-        if issued(feedback.trace_id) < self.since:
+        step = bisect_right(self._starts, issued(feedback.trace_id)) - 1
+        if step < 0:
             return  # about a call from before the release, when everybody had the baseline
         known = self._calls.get(feedback.trace_id) or self._look_up(feedback.trace_id)
         if known is None:
             return
         candidate, unit, output = known
-        bad = is_bad(feedback, output)
-        if bad is None:
-            return
-        self._arms[RATED].setdefault(unit, candidate)
-        for metric in self.metrics:
-            if metric.kind is MetricKind.FEEDBACK:
-                self._seen[metric.name].add(unit, candidate=candidate, event=bad)
+        if is_bad(feedback, output):
+            self._unhappy.setdefault(step, _Seen()).add(unit, candidate=candidate, event=True)
 
     def _look_up(self, trace_id: str) -> tuple[bool, str, Any] | None:
         call = self._find(trace_id)
@@ -160,8 +161,18 @@ class Accumulator:
 
     # --- counting
 
-    def _tally(self, scope: str, metric: str, fresh: Counted) -> Tally:
-        name, seen = f"{scope}/{metric}", self._seen[metric]
+    def _expose(self, step: int, fresh: Counted) -> None:
+        """Who called in this step, with which arm; the first one stands."""
+        logs = {arm: self._log(step, candidate=arm) for arm in (False, True)}
+        for arm, log in logs.items():
+            new = {unit for unit, candidate in self._arms.items() if candidate is arm and unit not in logs[not arm]}
+            self._count(_exposure(step, candidate=arm), new - log, fresh)
+            self._called[arm] |= new
+
+    def _log(self, step: int, *, candidate: bool) -> set[str]:
+        return self.counted.setdefault(_exposure(step, candidate=candidate), set())
+
+    def _tally(self, name: str, seen: _Seen, fresh: Counted) -> Tally:
         before = self.counted.get(name, set())
         at_risk = {unit: candidate for unit, candidate in seen.arms.items() if unit not in before}
         events = [unit for unit in seen.events if unit in at_risk]
@@ -174,14 +185,16 @@ class Accumulator:
             candidate_events=hit,
         )
 
-    def _distinct(self, what: str, fresh: Counted) -> tuple[int, int]:
-        """Units of (baseline, candidate) in the release so far; one that was moved to the candidate is in both."""
-        found = []
-        for arm in (False, True):
-            name = f"release/{what}-{'candidate' if arm else 'baseline'}"
-            self._count(name, (unit for unit, candidate in self._arms[what].items() if candidate is arm), fresh)
-            found.append(len(self.counted[name]))
-        return found[0], found[1]
+    def _cohort(self, step: int, unhappy: _Seen, fresh: Counted) -> Cohort:
+        """The unhappy among all who called in that step; who was unhappy with the other arm's answer is left out."""
+        called = {unit: arm for arm in (False, True) for unit in self._log(step, candidate=arm)}
+        events = {unit for unit in unhappy.events if called.get(unit) is unhappy.arms[unit]}
+        seen = _Seen(arms=called, events=events)
+        return Cohort(
+            step=step,
+            release=self._tally(f"release/{UNHAPPY}", seen, fresh),
+            step_wise=self._tally(f"step-{step}/{UNHAPPY}", seen, fresh),
+        )
 
     def _count(self, name: str, units: Iterable[str], fresh: Counted) -> None:
         have = self.counted.setdefault(name, set())
@@ -191,10 +204,15 @@ class Accumulator:
             have |= new
 
 
+def _exposure(step: int, *, candidate: bool) -> str:
+    """The exposure logs are kept like metrics of these names."""
+    return f"step-{step}/called-{'candidate' if candidate else 'baseline'}"
+
+
 def is_empty(interval: Interval) -> bool:
     """Nobody was at risk: the tests have not moved."""
     tallies = (*interval.release.values(), *interval.step_wise.values())
-    return not any(tally.baseline_units + tally.candidate_units for tally in tallies)
+    return not interval.feedback and not any(tally.baseline_units + tally.candidate_units for tally in tallies)
 
 
 def is_bad(feedback: Feedback, output: Any) -> bool | None:

@@ -20,7 +20,7 @@ from headrace.types.model import Stage
 
 log = logging.getLogger("headrace.release")
 
-KIND = "registry.stage"
+DUE, HELD = "registry.stage", "registry.stage.held"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,20 +30,39 @@ class Move:
     stage: Stage
 
 
-def promise(conn: Connection, *, model: str, version: int, stage: Stage, now: float) -> None:
-    move = Move(model=model, version=version, stage=stage)
-    outbox.add(conn, kind=KIND, body=msgspec.json.encode(move).decode(), now=now)
+def promise(conn: Connection, move: Move, *, now: float, held: bool = False) -> None:
+    """A held one waits until it is known whether the data planes take the plan: `release` or `drop` it then."""
+    outbox.add(conn, kind=HELD if held else DUE, body=msgspec.json.encode(move).decode(), now=now)
+
+
+def release(conn: Connection, move: Move, *, now: float) -> None:
+    drop(conn, move)
+    promise(conn, move, now=now)
+
+
+def drop(conn: Connection, move: Move) -> None:
+    for parcel in outbox.pending(conn):
+        if parcel.kind == HELD and _move(parcel) == move:
+            outbox.done(conn, parcel.id)
+
+
+def release_all(parts: Parts) -> None:
+    """At the start of a process: what another one held when it died. Its plan stands, so the registry follows it."""
+    with parts.database.write() as conn:
+        for parcel in outbox.pending(conn):
+            if parcel.kind == HELD:
+                release(conn, _move(parcel), now=parts.clock.now())
 
 
 def promised(conn: Connection) -> set[str]:
     """Models whose stages are about to change."""
-    return {_move(parcel).model for parcel in outbox.pending(conn) if parcel.kind == KIND}
+    return {_move(parcel).model for parcel in outbox.pending(conn) if parcel.kind in (DUE, HELD)}
 
 
 def keep(parts: Parts) -> int:
     """Make the moves that are due, in order; stops at the first that MLflow does not answer. How many were made."""
     with parts.database.read() as conn:
-        parcels = [p for p in outbox.pending(conn) if p.kind == KIND]
+        parcels = [p for p in outbox.pending(conn) if p.kind == DUE]
     for number, parcel in enumerate(parcels):
         move = _move(parcel)
         try:

@@ -5,7 +5,7 @@ Called by the service. Decides what is watched when nobody says otherwise.
 | metric | bad event | alone rolls back | must be proven harmless before full traffic |
 |---|---|---|---|
 | errors | the call failed or timed out | yes, weight 2 | yes: not worse by 25 % odds, or below 1 % |
-| feedback | thumbs down, or a correction that differs | yes, weight 2 | yes, if anyone gave any |
+| feedback | thumbs down, or a correction that differs | yes, weight 2 | yes, if anyone was unhappy with either |
 | slow_p99, slow_p90 | slower than the baseline's quantile, plus 25 % and at least 5 ms | yes | no |
 | slow_p50 | the same for the median | no, shown | no |
 """

@@ -66,19 +66,13 @@ def begun(release: Release) -> Release:
 
 
 def _people(now: Release, release: Release, *, until: float) -> Release:
-    """Pauses and resumes by people that happened before this interval ended and are not in `now` yet."""
-    last = now.history[-1].time if now.history else 0.0
-    for event in release.history:
-        if not last < event.time <= until or event.actor.startswith("system:"):
-            continue
+    """What people did before this interval ended: the next events of the history, as far as they are theirs."""
+    for event in release.history[len(now.history) :]:
+        if event.time >= until or event.actor.startswith("system:") or event.name not in ("paused", "resumed"):
+            break
         if event.name == "paused":
-            now = replace(now, phase=Phase.PAUSED, paused_reason=event.detail, history=(*now.history, event))
-        elif event.name == "resumed":
-            now = replace(
-                now,
-                phase=Phase.PROGRESSING,
-                paused_reason="",
-                step_started=event.time,
-                history=(*now.history, event),
-            )
+            now = replace(now, phase=Phase.PAUSED, paused_reason=event.detail)
+        else:
+            now = replace(now, phase=Phase.PROGRESSING, paused_reason="", step_started=event.time)
+        now = replace(now, history=(*now.history, event))
     return now

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from headrace.base.ids import new_id
-from headrace.release import act
+from headrace.release import act, moves
 from headrace.release.deploy import deploy
 from headrace.release.parts import Parts, Progress
 from headrace.release.plans import default_plan
@@ -37,6 +37,7 @@ class Releases:
         self._busy: set[str] = set()
         self._starting: set[str] = set()
         self._guard = threading.Lock()
+        moves.release_all(parts)
 
     def deploy(self, endpoint: str, uri: str, *, actor: str, progress: Progress = log.debug) -> Endpoint:
         """A version live at once, with all traffic."""

@@ -67,6 +67,7 @@ class Turn:
                 self._store(conn, watch, closed, decision)
                 release = decision.release
                 if decision.share is not None:
+                    watch.next_step(closed.interval.end)
                     log.info(decision.judgement.reason, extra=fields(release=release.id, phase=release.phase.value))
                     return number == len(intervals) - 1
         return True

@@ -46,6 +46,9 @@ class Watch:
             self._counts.observe(record for _, record in group)
         return [*found, self._close(step)]
 
+    def next_step(self, time: float) -> None:
+        self._counts.next_step(time)
+
     def _plans(self, records: list[Call | Feedback | PlaneEvent]) -> Iterator[tuple[int, Call | Feedback | PlaneEvent]]:
         """Each record with the highest plan seen so far: a late call of an older plan does not go back."""
         revision = self._revision

@@ -88,7 +88,7 @@ def undecided(release: Release, why: str) -> str:
 _EVENTS = {
     MetricKind.ERRORS: "users had a failed call",
     MetricKind.SLOW: "users had a slow answer",
-    MetricKind.FEEDBACK: "users who rated were unhappy",
+    MetricKind.FEEDBACK: "users were unhappy",
 }
 
 

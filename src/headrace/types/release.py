@@ -98,6 +98,15 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cohort:
+    """Bad feedback of one interval on calls that were made in one step: it is compared among those who called then."""
+
+    step: int
+    release: Tally  # a unit counts once in the whole release
+    step_wise: Tally  # a unit counts once in the step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """One look. These are the stored inputs from which every decision can be replayed."""
 
@@ -106,11 +115,11 @@ class Interval:
     step: int
     candidate_units: int  # distinct units that the candidate has answered in this step so far
     failures_in_row: int  # of the candidate, at the end of the interval
-    release: dict[str, Tally]  # by metric; a unit counts once in the whole release
-    step_wise: dict[str, Tally]  # by metric; a unit counts once in the step
+    release: dict[str, Tally]  # by metric of calls; a unit counts once in the whole release
+    step_wise: dict[str, Tally]  # by metric of calls; a unit counts once in the step
+    feedback: tuple[Cohort, ...]  # comes late: by the step of the call that it is about
     cuts: dict[str, float]  # by metric of kind SLOW, in milliseconds
-    called: tuple[int, int] = (0, 0)  # distinct units of (baseline, candidate) in the release so far
-    rated: tuple[int, int] = (0, 0)  # of these, who gave feedback
+    called: tuple[int, int]  # distinct units of (baseline, candidate) in the release so far
     refused: str = ""  # why a data plane could not run the candidate, if so
 
 

@@ -11,7 +11,7 @@ from headrace.release.plans import plan_from
 from headrace.types.call import Call, CallStatus, Feedback
 from headrace.types.endpoint import Endpoint, Variant
 from headrace.types.model import Datatype, ModelVersion, Package, RuntimeKind, Signature, Stage, TensorSpec
-from headrace.types.release import Event, Interval, Phase, Release, ReleasePlan, Tally
+from headrace.types.release import Cohort, Event, Interval, Phase, Release, ReleasePlan, Tally
 from headrace.types.traffic import Reason, TrafficPolicy
 
 IDS = TraceIds(b"k" * 32)
@@ -75,8 +75,10 @@ def release(plan: ReleasePlan = PLAN, **changes: Any) -> Release:
 
 
 def interval(at: float, *, step: int = 0, units: int = 100, **changes: Any) -> Interval:
-    """`at`: seconds since the release began. Tallies are given by metric, for both scopes alike."""
+    """`at`: seconds since the release began. Tallies are by metric, for both scopes alike; `unhappy` is feedback."""
     tallies: dict[str, Tally] = changes.pop("tallies", {})
+    unhappy: Tally | None = changes.pop("unhappy", None)
+    some = tallies.get("errors", unhappy or Tally())
     made = Interval(
         start=START + at - 1,
         end=START + at,
@@ -85,16 +87,11 @@ def interval(at: float, *, step: int = 0, units: int = 100, **changes: Any) -> I
         failures_in_row=0,
         release=tallies,
         step_wise=tallies,
+        feedback=() if unhappy is None else (Cohort(step=step, release=unhappy, step_wise=unhappy),),
         cuts={},
-        called=_seen(tallies, "errors"),
-        rated=_seen(tallies, "feedback"),
+        called=(some.baseline_units, some.candidate_units),
     )
     return replace(made, **changes)
-
-
-def _seen(tallies: dict[str, Tally], metric: str) -> tuple[int, int]:
-    tally = tallies.get(metric, Tally())
-    return tally.baseline_units, tally.candidate_units
 
 
 def call(unit: str, *, candidate: bool = False, at: float = 1.0, **changes: Any) -> Call:

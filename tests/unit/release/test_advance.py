@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,14 +12,15 @@ from headrace.release import words
 from headrace.release.advance import advance, blind, share_of
 from headrace.release.plans import default_plan, plan_from
 from headrace.types.errors import BadInput
-from headrace.types.release import Interval, Phase, Release, Tally, Verdict
+from headrace.types.release import Cohort, Interval, Phase, Release, Tally, Verdict
 from headrace.types.traffic import BUCKETS
 from tests.unit.release.made import PLAN, START, interval, release
 
 CLEAN = {"errors": Tally(baseline_units=400, candidate_units=400)}
-HARMFUL = {
-    "feedback": Tally(baseline_units=400, candidate_units=30, baseline_events=9, candidate_events=14),
-    "errors": Tally(baseline_units=400, candidate_units=30),
+FEW = {"errors": Tally(baseline_units=400, candidate_units=30)}
+HARMFUL: dict[str, Any] = {
+    "tallies": FEW,
+    "unhappy": Tally(baseline_units=400, candidate_units=30, baseline_events=9, candidate_events=14),
 }
 
 
@@ -47,19 +49,19 @@ def test_a_step_without_harm_advances() -> None:
 
 
 def test_harm_rolls_back_and_says_why_with_numbers() -> None:
-    decision = advance(release(), interval(2, tallies=HARMFUL), START + 2)
+    decision = advance(release(), interval(2, **HARMFUL), START + 2)
     assert decision.judgement.verdict is Verdict.ROLL_BACK
     assert (decision.release.phase, decision.share, decision.release.ended) == (Phase.ROLLED_BACK, 0, START + 2)
     assert decision.judgement.metric == "feedback"
     assert decision.judgement.reason.startswith(
-        "14 of 30 users who rated were unhappy with v2, 9 of 400 with v1; the e-value against v2 is "
+        "14 of 30 users were unhappy with v2, 9 of 400 with v1; the e-value against v2 is "
     )
     assert decision.judgement.reason.endswith("60 is enough to roll back")
 
 
 def test_harm_rolls_back_also_while_paused() -> None:
     paused = release(phase=Phase.PAUSED, paused_reason="lunch")
-    assert judge(paused, interval(50, tallies=HARMFUL))[0] is Verdict.ROLL_BACK
+    assert judge(paused, interval(50, **HARMFUL))[0] is Verdict.ROLL_BACK
     verdict, after = judge(paused, interval(50, tallies=CLEAN))
     assert (verdict, after.phase) == (Verdict.HOLD, Phase.PAUSED)
     assert after.judgement is not None
@@ -95,17 +97,24 @@ def test_full_traffic_needs_proof() -> None:
     assert "0 of 2,000 users had a failed call with v2" in promoted.judgement.reason
 
 
-def test_feedback_must_be_proven_when_there_is_any() -> None:
-    tallies = {
-        "errors": Tally(baseline_units=2000, candidate_units=2000),
-        "feedback": Tally(baseline_units=50, candidate_units=50, baseline_events=2, candidate_events=2),
-    }
-    verdict, after = judge(last(), interval(11, step=1, tallies=tallies))
+def test_feedback_must_be_proven_when_anyone_was_unhappy() -> None:
+    seen: dict[str, Any] = {"step": 1, "tallies": {"errors": Tally(baseline_units=2000, candidate_units=2000)}}
+    few = Tally(baseline_units=2000, candidate_units=2000, baseline_events=2, candidate_events=2)
+    verdict, after = judge(last(), interval(11, unhappy=few, **seen))
     assert verdict is Verdict.HOLD
     assert after.judgement is not None
-    assert "2 of 50 users who rated were unhappy" in after.judgement.reason
-    better = tallies | {"feedback": Tally(baseline_units=900, candidate_units=900, baseline_events=99)}
-    assert judge(last(), interval(11, step=1, tallies=better))[0] is Verdict.ADVANCE
+    assert "2 of 2,000 users were unhappy with v2" in after.judgement.reason
+    better = Tally(baseline_units=2000, candidate_units=2000, baseline_events=99)
+    assert judge(last(), interval(11, unhappy=better, **seen))[0] is Verdict.ADVANCE
+
+
+def test_late_feedback_counts_in_the_step_of_its_call() -> None:
+    unhappy = Tally(baseline_units=400, candidate_units=30, candidate_events=3)
+    seen = replace(interval(1, step=1), feedback=(Cohort(step=0, release=unhappy, step_wise=unhappy),))
+    evidence = (advance(last(), seen, seen.end).release.evidence or {})["feedback"]
+    assert evidence.harm_steps[0] == evidence.harm != evidence.harm_steps[1]
+    assert set(evidence.not_worse_step) == {0.0}
+    assert evidence.candidate_events == 3
 
 
 def test_when_the_time_is_up_a_person_is_asked() -> None:

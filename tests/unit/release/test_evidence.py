@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headrace.release import evidence
-from headrace.release.evidence import UNITS, Accumulator, Closed, cuts_of, is_bad, is_empty
+from headrace.release.evidence import Accumulator, Closed, cuts_of, is_bad, is_empty
 from headrace.types.call import Call, CallStatus, Feedback, PlaneEvent
 from headrace.types.release import Tally
 from tests.unit.release.made import PLAN, START, call, feedback, release
@@ -28,12 +28,8 @@ def test_a_unit_counts_once_in_an_interval() -> None:
     closed = close(counts)
     assert closed.interval.release["errors"] == Tally(baseline_units=1, candidate_units=1)
     assert closed.interval.candidate_units == 1
-    assert closed.fresh == {
-        f"step-0/{UNITS}": {"bob"},
-        "release/called-baseline": {"ann"},
-        "release/called-candidate": {"bob"},
-    }
-    assert (closed.interval.called, closed.interval.rated) == ((1, 1), (0, 0))
+    assert closed.fresh == {"step-0/called-baseline": {"ann"}, "step-0/called-candidate": {"bob"}}
+    assert closed.interval.called == (1, 1)
 
 
 def test_an_event_counts_once_in_the_release_and_once_in_each_step() -> None:
@@ -55,7 +51,7 @@ def test_an_event_counts_once_in_the_release_and_once_in_each_step() -> None:
 
 
 def test_what_was_counted_before_a_restart_stays_counted() -> None:
-    counts = accumulator(counted={"release/errors": {"bob"}, f"step-0/{UNITS}": {"bob", "eve"}})
+    counts = accumulator(counted={"release/errors": {"bob"}, "step-0/called-candidate": {"bob", "eve"}})
     counts.observe([call("bob", candidate=True, status=CallStatus.FAILED)])
     closed = close(counts)
     assert closed.interval.release["errors"] == Tally()
@@ -124,18 +120,49 @@ def test_cuts_have_a_slack_of_some_milliseconds() -> None:
     assert cuts_of(PLAN.metrics, [1.0] * 200)["slow_p99"] == 6.0
 
 
-def test_feedback_counts_among_those_who_gave_some() -> None:
+def test_the_unhappy_count_among_all_who_called() -> None:
     counts = accumulator()
-    good, bad, silent = call("a"), call("b", candidate=True), call("c", candidate=True)
-    counts.observe([good, bad, silent, feedback(good, "user_rating", True), feedback(bad, "user_rating", False)])
-    assert close(counts).interval.release["feedback"] == Tally(baseline_units=1, candidate_units=1, candidate_events=1)
+    calls = [call("a"), call("b", candidate=True), call("c", candidate=True), call("d")]
+    counts.observe([*calls, feedback(calls[0], "user_rating", True), feedback(calls[1], "user_rating", False)])
+    (cohort,) = close(counts).interval.feedback
+    tally = Tally(baseline_units=2, candidate_units=2, candidate_events=1)
+    assert (cohort.step, cohort.release, cohort.step_wise) == (0, tally, tally)
+    counts.observe([feedback(calls[1], "corrected_output", 3), feedback(calls[3], "user_rating", False)])
+    (cohort,) = close(counts).interval.feedback
+    assert cohort.release == Tally(baseline_units=2, candidate_units=1, baseline_events=1), "b was counted"
+
+
+def test_late_feedback_belongs_to_the_step_of_its_call() -> None:
+    counts = accumulator()
+    early = [call("a"), call("b", candidate=True)]
+    counts.observe(early)
+    close(counts)
+    counts.next_step(START + 10)
+    counts.observe([call("c", candidate=True, at=11.0), feedback(early[1], "user_rating", False)])
+    closed = close(counts, step=1)
+    (cohort,) = closed.interval.feedback
+    assert (cohort.step, cohort.release) == (0, Tally(baseline_units=1, candidate_units=1, candidate_events=1))
+    assert closed.fresh["step-0/unhappy"] == {"b"}
+    assert closed.interval.called == (1, 2)
+
+
+def test_one_who_moved_to_the_candidate_is_not_unhappy_with_it_for_an_old_answer() -> None:
+    counts = accumulator()
+    old = call("a")
+    counts.observe([call("a", candidate=True), old, feedback(old, "user_rating", False)])
+    (cohort,) = close(counts).interval.feedback
+    assert cohort.release == Tally(candidate_units=1)
 
 
 def test_feedback_on_an_earlier_call_is_looked_up() -> None:
     earlier = call("a", candidate=True)
-    counts = accumulator(find=lambda trace_id: earlier if trace_id == earlier.trace_id else None)
+    counts = accumulator(
+        find=lambda trace_id: earlier if trace_id == earlier.trace_id else None,
+        counted={"step-0/called-candidate": {"a"}, "step-0/called-baseline": {"x", "y"}},
+    )
     counts.observe([feedback(earlier, "corrected_output", 3), feedback(call("b"), "user_rating", False)])
-    assert close(counts).interval.release["feedback"] == Tally(candidate_units=1, candidate_events=1)
+    (cohort,) = close(counts).interval.feedback
+    assert cohort.release == Tally(baseline_units=2, candidate_units=1, candidate_events=1)
 
 
 @pytest.mark.parametrize("changes", [{"endpoint": "other"}, {"counted": False}, {"variant": "v9"}])
@@ -160,7 +187,8 @@ def test_only_so_many_calls_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
     counts = accumulator()
     first, second = call("a"), call("b")
     counts.observe([first, second, feedback(first, "user_rating", False), feedback(second, "user_rating", False)])
-    assert close(counts).interval.release["feedback"] == Tally(baseline_units=1, baseline_events=1)
+    (cohort,) = close(counts).interval.feedback
+    assert cohort.release == Tally(baseline_units=2, baseline_events=1)
 
 
 def test_a_data_plane_that_cannot_run_the_candidate() -> None:
