@@ -362,7 +362,9 @@ def _judge(release: Release, rates: Rates, *, until: float, seed: int) -> tuple[
         called = (called[0] + some.baseline_units, called[1] + some.candidate_units)
         interval = Interval(
             start=at - 2, end=at, step=step, candidate_units=units, failures_in_row=0, release=tallies,
-            step_wise=tallies, feedback=(Cohort(step=step, release=unhappy, step_wise=unhappy),), called=called, cuts={"slow_p99": 6.4, "slow_p90": 4.1, "slow_p50": 3.8},
+            step_wise=tallies, called=called,
+            feedback=(Cohort(step=step, release=unhappy, step_wise=unhappy),),
+            cuts={"slow_p99": 6.4, "slow_p90": 4.1, "slow_p50": 3.8},
         )  # fmt: skip
         decision = advance(release, interval, at)
         release = decision.release
