@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fastapi
@@ -74,6 +75,12 @@ class StageServices:
     live: LiveStats
     releases: PlayedReleases
     shop: Shop
+    planes: Any = SimpleNamespace(url="http://127.0.0.1:8000")
+    trouble: str = ""  # what the data plane says about itself
+
+    def status(self) -> dict[str, Any]:
+        plane = {"url": self.planes.url, "ready": not self.trouble, "revision": 1, "error": self.trouble, "lost": 0}
+        return {"planes": [plane], "mlflow": {"ok": True, "error": ""}, "failing": []}
 
     def predict(self, endpoint: str, inputs: Any, user: str) -> dict[str, Any]:
         return self.shop.predict(endpoint, inputs, user)
@@ -213,7 +220,7 @@ def build(folder: Path, *, empty: bool = False) -> StageServices:
     shop = Shop(clock, journal, live)
     services = StageServices(
         settings=settings, clock=clock, database=database, query=JournalQuery(settings.journal), live=live,
-        releases=PlayedReleases(database, clock), shop=shop,
+        releases=PlayedReleases(database, clock), shop=shop, trouble="no plan yet" if empty else "",
     )  # fmt: skip
     if not empty:
         _furnish(services)
@@ -357,13 +364,11 @@ def _judge(release: Release, rates: Rates, *, until: float, seed: int) -> tuple[
         part = max(release.plan.steps[step].share / 10_000, 0.05)
         units = units + 2 + round(part * 30) if looks and looks[-1][0].step == step else 2
         tallies = {name: _tally(rng, part, *rate) for name, rate in rates.items()}
-        unhappy = tallies.pop("feedback", Tally())
-        some = next(iter(tallies.values()), unhappy)
-        called = (called[0] + some.baseline_units, called[1] + some.candidate_units)
+        said = tallies.pop("feedback")
+        called = called[0] + said.baseline_units, called[1] + said.candidate_units
         interval = Interval(
             start=at - 2, end=at, step=step, candidate_units=units, failures_in_row=0, release=tallies,
-            step_wise=tallies, called=called,
-            feedback=(Cohort(step=step, release=unhappy, step_wise=unhappy),),
+            step_wise=tallies, feedback=(Cohort(step=step, release=said, step_wise=said),), called=called,
             cuts={"slow_p99": 6.4, "slow_p90": 4.1, "slow_p50": 3.8},
         )  # fmt: skip
         decision = advance(release, interval, at)

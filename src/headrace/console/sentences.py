@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from headrace.console.parts import numbers
 from headrace.console.visit import Visit
@@ -47,6 +48,26 @@ def say_overview(visit: Visit, endpoints: Sequence[Endpoint], traffic: Traffic, 
     if releases:
         parts.append(visit.count("overview.releasing", len(releases)))
     return Said(text=visit.say("sentence.joint").join(parts), tone="bad" if traffic.errors else "")
+
+
+def say_status(visit: Visit, status: dict[str, Any]) -> list[str]:
+    """What does not work, of services.status(): data planes, MLflow, loops. Serving goes on without the latter two."""
+    told = []
+    for plane in status["planes"]:
+        if not plane["ready"]:
+            told.append(
+                visit.say("status.plane", url=plane["url"], error=plane["error"] or visit.say("status.starting"))
+            )
+        elif plane["error"]:
+            told.append(visit.say("status.refused", error=plane["error"]))
+        if plane["lost"]:
+            told.append(visit.count("status.lost", plane["lost"]))
+    if not status["mlflow"]["ok"] and status["mlflow"]["error"]:
+        told.append(visit.say("status.mlflow", error=status["mlflow"]["error"]))
+    failing = [name for name in status["failing"] if name != "registry"]
+    if failing:
+        told.append(visit.say("status.loops", names=", ".join(failing)))
+    return told
 
 
 def say_endpoint(visit: Visit, endpoint: Endpoint, traffic: Traffic, release: Release | None) -> Said:

@@ -1,6 +1,6 @@
 """What a person copies to call an endpoint: a curl line and a Python program. Pure; called by the endpoint page.
 
-Decides nothing about the address: that is the data plane's, from the settings. Tests run both.
+Decides how a call is written. `url` is the data plane's.
 """
 
 from __future__ import annotations
@@ -10,13 +10,6 @@ import shlex
 from typing import Any
 
 from headrace.base.settings import Settings
-
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised, not listened on
-
-
-def data_url(settings: Settings) -> str:
-    host = "127.0.0.1" if settings.host in EVERYWHERE else settings.host
-    return f"http://{host}:{settings.port}"
 
 
 def one_row(inputs: Any) -> Any:
@@ -29,20 +22,20 @@ def one_row(inputs: Any) -> Any:
     return inputs
 
 
-def as_curl(settings: Settings, endpoint: str, inputs: Any, user: str) -> str:
+def as_curl(url: str, settings: Settings, *, endpoint: str, inputs: Any, user: str) -> str:
     body = json.dumps({"model": endpoint, "inputs": inputs}, separators=(",", ":"), ensure_ascii=False)
     key = " \\\n  -H 'authorization: Bearer YOUR-KEY'" if settings.api_keys else ""
     return (
-        f"curl {data_url(settings)}/predict \\\n  -H 'content-type: application/json' \\\n"
+        f"curl {url}/predict \\\n  -H 'content-type: application/json' \\\n"
         f"  -H {shlex.quote(f'{settings.user_header}: {user}')}{key} \\\n  -d {shlex.quote(body)}"
     )
 
 
-def as_python(settings: Settings, endpoint: str, inputs: Any, user: str) -> str:
+def as_python(url: str, settings: Settings, *, endpoint: str, inputs: Any, user: str) -> str:
     key = ', key="YOUR-KEY"' if settings.api_keys else ""
     return (
         "from headrace.client.predict import Headrace\n\n"
-        f'with Headrace("{data_url(settings)}"{key}) as headrace:\n'
+        f'with Headrace("{url}"{key}) as headrace:\n'
         f"    answer = headrace.predict({endpoint!r}, {inputs!r}, user={user!r})\n"
         "    print(answer.result, answer.model_version, answer.trace_id)\n"
     )

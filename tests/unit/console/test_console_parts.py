@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -83,6 +84,7 @@ def test_the_interval_holds_the_rate(events: int, more: int) -> None:
 
 # --- values
 
+URL = "http://127.0.0.1:8123"
 PICTURE = [float(n % 16) for n in range(64)]
 
 
@@ -331,18 +333,26 @@ def test_one_row_keeps_the_form(inputs: object, first: object) -> None:
 
 
 def test_the_curl_line_is_what_a_shell_understands() -> None:
-    settings = Settings(host="0.0.0.0", port=8123)
-    words = shlex.split(snippets.as_curl(settings, "digits", [{"name": "O'Hara"}], "ada's").replace("\\\n", ""))
-    assert words[:2] == ["curl", "http://127.0.0.1:8123/predict"]
+    line = snippets.as_curl(URL, Settings(), endpoint="digits", inputs=[{"name": "O'Hara"}], user="ada's")
+    words = shlex.split(line.replace("\\\n", ""))
+    assert words[:2] == ["curl", f"{URL}/predict"]
     assert "x-user-id: ada's" in words
     assert json.loads(words[-1]) == {"model": "digits", "inputs": [{"name": "O'Hara"}]}
 
 
-def test_the_python_snippet_compiles_and_asks_for_a_key_only_where_one_is_needed() -> None:
-    compile(snippets.as_python(Settings(), "digits", [[1.5, None]], "ada"), "snippet", "exec")
-    assert "key=" not in snippets.as_python(Settings(), "digits", [[1]], "ada")
-    assert 'key="YOUR-KEY"' in snippets.as_python(Settings(api_keys="secret-1"), "digits", [[1]], "ada")
-    assert "secret-1" not in snippets.as_python(Settings(api_keys="secret-1"), "digits", [[1]], "ada")
+@pytest.mark.parametrize("make", [snippets.as_curl, snippets.as_python])
+def test_a_snippet_asks_for_a_key_only_where_one_is_needed_and_never_tells_it(make: Callable[..., str]) -> None:
+    call = {"endpoint": "digits", "inputs": [[1.5, None]], "user": "ada"}
+    assert "KEY" not in make(URL, Settings(), **call)
+    locked = make(URL, Settings(api_keys="secret-1"), **call)
+    assert "YOUR-KEY" in locked
+    assert "secret-1" not in locked
+
+
+def test_the_program_compiles() -> None:
+    program = snippets.as_python(URL, Settings(), endpoint="digits", inputs=[[1.5, None]], user="ada")
+    compile(program, "snippet", "exec")
+    assert f'Headrace("{URL}")' in program
 
 
 def test_settings_never_show_a_secret() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from console_samples import NOW, endpoint, release, visit
 
@@ -14,6 +16,7 @@ from headrace.console.sentences import (
     say_endpoint,
     say_overview,
     say_release,
+    say_status,
 )
 from headrace.types.release import Event, Judgement, Phase, Verdict
 
@@ -142,3 +145,26 @@ def test_steps_say_what_they_wait_for_and_end_with_all_traffic() -> None:
 )
 def test_steps_of_each_phase(phase: Phase, states: list[str]) -> None:
     assert [view.state for view in step_views(visit(), release(phase), NOW)] == states
+
+
+def status(**changes: Any) -> dict[str, Any]:
+    plane = {"url": "http://127.0.0.1:8000", "ready": True, "revision": 4, "error": "", "lost": 0}
+    return {"planes": [plane | changes.pop("plane", {})], "mlflow": {"ok": True, "error": ""}, "failing": []} | changes
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (status(), []),
+        (status(mlflow={"ok": False, "error": ""}), []),  # not asked yet
+        (status(plane={"ready": False}), ["The data plane at http://127.0.0.1:8000 is not ready: it starts or stops."]),
+        (
+            status(plane={"error": "no such file"}),
+            ["The data plane keeps the plan before the latest one: no such file."],
+        ),
+        (status(plane={"lost": 3}), ["3 calls could not be recorded."]),
+        (status(failing=["mirror", "registry"]), ["These parts of the control plane fail: mirror."]),
+    ],
+)
+def test_what_does_not_work_is_said(state: dict[str, Any], said: list[str]) -> None:
+    assert say_status(visit(), state) == said

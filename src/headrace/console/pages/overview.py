@@ -6,7 +6,7 @@ Called by the shell. Decides nothing: reads endpoints, releases and live figures
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nicegui import ui
 
@@ -14,7 +14,7 @@ from headrace.console.parts import numbers
 from headrace.console.parts.chart import Axis, Chart, Line
 from headrace.console.parts.empty import empty
 from headrace.console.parts.figures import markers_of, sum_of, total_lines, traffic_of
-from headrace.console.parts.frame import Stat, page_head, panel
+from headrace.console.parts.frame import Stat, page_head, panel, problem
 from headrace.console.parts.icon import icon
 from headrace.console.parts.live import first_look, keep_fresh
 from headrace.console.parts.progress import step_views, stops
@@ -22,7 +22,7 @@ from headrace.console.parts.states import phase_cell
 from headrace.console.parts.table import Row, Table, bar_cell, cell, column, time_cell, variant_cell
 from headrace.console.parts.tag import link, tag, text
 from headrace.console.parts.traffic import Stepper
-from headrace.console.sentences import RECENT, Traffic, current_share, reason_of, say_overview
+from headrace.console.sentences import RECENT, Traffic, current_share, reason_of, say_overview, say_status
 from headrace.console.visit import Visit
 from headrace.store import endpoints, releases
 from headrace.types.endpoint import Endpoint
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from headrace.control.services import Services
 
 RECENT_RELEASES = 5
+STATUS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,7 @@ async def show(visit: Visit) -> None:
         return
     page = _Page(visit, data)
     keep_fresh(lambda: load(visit.services, names), page.show)
+    keep_fresh(visit.services.status, page.show_status, seconds=STATUS_SECONDS, at_once=True)
 
 
 class _Page:
@@ -73,6 +75,8 @@ class _Page:
         self._visit = visit
         said = say_overview(visit, data.endpoints, sum_of(list(data.traffic.values())), data.active)
         self._head = page_head(visit.say("overview.title"), said.text, tone=said.tone)
+        self._notices = tag("div", "stack stack-8 notices")
+        self._told: list[str] = []
         self._empty = not data.endpoints
         if self._empty:
             _nothing_yet(visit)
@@ -138,6 +142,17 @@ class _Page:
         self._endpoints.show([_endpoint_row(e, data.traffic[e.name]) for e in data.endpoints])
         self._releases.show([release_row(self._visit, r) for r in data.recent])
         self._no_release.set_visibility(not data.recent)
+
+    def show_status(self, status: dict[str, Any]) -> None:
+        """Parts of the platform that do not work, above everything else."""
+        told = say_status(self._visit, status)
+        if told == self._told:
+            return
+        self._told = told
+        self._notices.clear()
+        with self._notices:
+            for notice in told:
+                problem(notice)
 
     def _show_going(self, data: Overview) -> None:
         """One panel for each release in flight; they are drawn anew only when another one is."""

@@ -10,7 +10,6 @@ from nicegui import ui
 from headrace.console.parts.empty import empty
 from headrace.console.parts.frame import page_head
 from headrace.console.parts.tag import tag
-from headrace.console.snippets import data_url
 from headrace.console.visit import Visit
 
 LINES = ("will_1", "will_2", "will_3")
@@ -33,7 +32,7 @@ async def show(visit: Visit, name: str) -> None:
 
 def commands(visit: Visit, name: str) -> list[str]:
     """What exists today, and nothing else."""
-    url = data_url(visit.services.settings)
+    url = visit.services.planes.url
     return {
         "flywheel": [f"curl '{url}/export?model=digits&format=jsonl'"],
         "review": [f"curl '{url}/export?model=digits&format=csv'"],

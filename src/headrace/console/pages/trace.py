@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nicegui import ui
+from nicegui import run, ui
 
 from headrace.console.parts import numbers
 from headrace.console.parts.button import copy_button
@@ -30,14 +30,13 @@ if TYPE_CHECKING:
 class Found:
     call: Call | None
     feedback: tuple[Feedback, ...]
-    mlflow: str | None  # where MLflow shows it, if it was sent there
 
 
 def load(services: Services, trace_id: str) -> Found:
     call = services.query.call(trace_id)
     with services.database.read() as conn:
         given = feedbacks.for_traces(conn, [trace_id]).get(trace_id, ())
-    return Found(call=call, feedback=tuple(given), mlflow=services.mlflow_link(trace_id))
+    return Found(call=call, feedback=tuple(given))
 
 
 async def show_trace(visit: Visit, body: ui.element, trace_id: str) -> None:
@@ -48,18 +47,25 @@ async def show_trace(visit: Visit, body: ui.element, trace_id: str) -> None:
         if data.call is None:
             problem(visit.say("trace.missing", id=trace_id))
             return
+        with tag("div", "row-flex wrap") as acts:
+            when(data.call.time, "soft")
+            copy_button(visit, visit.say("trace.id"), data.call.trace_id)
         _draw(visit, data.call, data)
+        await _draw_link(visit, data.call.trace_id, acts)
+
+
+async def _draw_link(visit: Visit, trace_id: str, acts: ui.element) -> None:
+    """MLflow may take its time to say whether it has the trace; the rest is there meanwhile."""
+    address = await run.io_bound(visit.services.mlflow_link, trace_id)
+    if address is None or acts.is_deleted:
+        return
+    with acts, link(address, "btn ghost small", target="_blank"):
+        icon("external")
+        text("span", "", visit.say("trace.in_mlflow"))
 
 
 def _draw(visit: Visit, call: Call, data: Found) -> None:
     say = visit.say
-    with tag("div", "row-flex wrap"):
-        when(call.time, "soft")
-        copy_button(visit, say("trace.id"), call.trace_id)
-        if data.mlflow:
-            with link(data.mlflow, "btn ghost small", target="_blank"):
-                icon("external")
-                text("span", "", say("trace.in_mlflow"))
     if call.error:
         problem(call.error)
     with tag("section"):

@@ -6,6 +6,8 @@ Called by the endpoint page. Decides nothing: the row comes from a recent call, 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from nicegui import run
@@ -32,12 +34,17 @@ class TryIt:
         self._user = "ada"
 
     def draw_copies(self) -> None:
-        settings, name = self._visit.services.settings, self._endpoint.name
-        copy_button(
-            self._visit, "curl", lambda: snippets.as_curl(settings, name, self._row or [], self._user), kind="ghost"
-        )
-        copy_button(
-            self._visit, "Python", lambda: snippets.as_python(settings, name, self._row or [], self._user), kind="ghost"
+        for label, make in (("curl", snippets.as_curl), ("Python", snippets.as_python)):
+            copy_button(self._visit, label, partial(self._snippet, make), kind="ghost")
+
+    def _snippet(self, make: Callable[..., str]) -> str:
+        services = self._visit.services
+        return make(
+            services.planes.url,
+            services.settings,
+            endpoint=self._endpoint.name,
+            inputs=self._row if self._row is not None else [],
+            user=self._user,
         )
 
     def draw(self) -> None:

@@ -25,7 +25,7 @@ def button(label: str, on_click: Callable[[], Any], *, kind: str = "", icon_name
         element.props["disabled"] = True
         try:
             result = on_click()
-            if inspect.isawaitable(result):
+            if inspect.iscoroutine(result):  # not any awaitable: NiceGUI dialogs are, and open again
                 await result
         finally:
             if not element.is_deleted:

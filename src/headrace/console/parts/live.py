@@ -26,7 +26,9 @@ async def first_look(load: Callable[[], T]) -> T | None:
         return None
 
 
-def keep_fresh(load: Callable[[], T], show: Callable[[T], None], *, seconds: float = 1.0) -> ui.timer:
+def keep_fresh(
+    load: Callable[[], T], show: Callable[[T], None], *, seconds: float = 1.0, at_once: bool = False
+) -> ui.timer:
     """Show anew every `seconds`. The timer belongs to the page: it ends with it, or with the connection."""
     notices = tag("div")
 
@@ -44,4 +46,4 @@ def keep_fresh(load: Callable[[], T], show: Callable[[T], None], *, seconds: flo
             notices.clear()
         show(data)
 
-    return ui.timer(seconds, look, immediate=False)
+    return ui.timer(seconds, look, immediate=at_once)

@@ -28,6 +28,19 @@ WORDS: dict[str, tuple[str, str]] = {
         "No release yet. A release moves traffic from one variant to another on evidence.",
         "尚无发布。发布会依据证据把流量从一个变体移到另一个。",
     ),
+    "status.plane": ("The data plane at {url} is not ready: {error}.", "数据平面 {url} 未就绪：{error}。"),
+    "status.starting": ("it starts or stops", "正在启动或停止"),
+    "status.refused": (
+        "The data plane keeps the plan before the latest one: {error}.",
+        "数据平面仍在使用上一个计划：{error}。",
+    ),
+    "status.lost.one": ("{n} call could not be recorded.", "{n} 次调用未能记录。"),
+    "status.lost.many": ("{n} calls could not be recorded.", "{n} 次调用未能记录。"),
+    "status.mlflow": (
+        "MLflow does not answer: {error}. Serving goes on; what is to be recorded waits.",
+        "MLflow 无响应：{error}。服务继续，待记录的内容会稍后补记。",
+    ),
+    "status.loops": ("These parts of the control plane fail: {names}.", "控制平面的以下部分出现故障：{names}。"),
     "overview.empty": ("Deploy a model version and it answers here", "部署一个模型版本，即可在此查看"),
     "overview.will_1": (
         "Every endpoint with its rate, errors and latency, live",
