@@ -215,12 +215,19 @@ def onnx_file(path: Path, *, columns: int = 0, nan: bool = False) -> None:
 
 
 def toy_package(
-    artifacts: Artifacts, work: Path, version: int = 1, *, signature: Signature = ROWS_OF_3, **graph: Any
+    artifacts: Artifacts,
+    work: Path,
+    version: int = 1,
+    *,
+    signature: Signature = ROWS_OF_3,
+    warmup: bool = True,
+    **graph: Any,
 ) -> Package:
     """A real package in a real store. `graph`: as onnx_file."""
     source = work / f"toy{version}"
     source.mkdir(parents=True)
     onnx_file(source / "model.onnx", **graph)
-    np.save(source / "warmup.npy", np.arange(3 * (version + 1), dtype=np.float64).reshape(-1, 3))
-    made = package(version, signature=signature, warmup="warmup.npy")
+    if warmup:
+        np.save(source / "warmup.npy", np.arange(3 * (version + 1), dtype=np.float64).reshape(-1, 3))
+    made = package(version, signature=signature, warmup="warmup.npy" if warmup else "")
     return artifacts.add(source, made)

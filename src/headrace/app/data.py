@@ -208,6 +208,7 @@ class Server(uvicorn.Server):
         yield
 
     def _end(self) -> None:
+        log.info("draining" if not self.should_exit else "ending at once")
         self.force_exit = self.should_exit
         self.should_exit = True
         self._status.draining = True
