@@ -331,9 +331,8 @@ def _plain(row: CallRow) -> Row:
 
 
 def _call(row: Row) -> Call:
-    """What the row lacks has the field's default."""
-    values = row.copy()
+    """Uses the row up. What it lacks has the field's default."""
     for name in ("input", "output"):
-        if name in values:
-            values[name] = parse(values[name])
-    return msgspec.convert(values, Call)
+        if name in row:
+            row[name] = parse(row[name])
+    return msgspec.convert(row, Call)
