@@ -107,7 +107,7 @@ class Fleet:
             elif self.refusal is not None and plan.revision >= self.refusal.revision:
                 self.refusal = None
             if not refusals or partly:
-                self._flip(plan)
+                self._flip(plan, whole=not refusals)
             self.tend()
             return refusals[0] if refusals else None
 
@@ -202,12 +202,12 @@ class Fleet:
 
     # taking over
 
-    def _flip(self, plan: Plan) -> None:
-        """The one moment of change: a single assignment."""
+    def _flip(self, plan: Plan, *, whole: bool) -> None:
+        """The one moment of change: a single assignment. A plan that is realised in part does not count as in force."""
         old = self.table
         lanes = {e.name: build_lane(e, self._gate(e), self._usable(e), self._hashed) for e in plan.endpoints}
         self.predictor.table = Table(
-            revision=plan.revision,
+            revision=plan.revision if whole else 0,
             realised=True,
             lanes=lanes,
             models=by_model(plan.endpoints),
@@ -219,7 +219,8 @@ class Fleet:
             elif loaded.state is State.LIVE:
                 self._move(loaded, State.DRAINING)
         self._flipped.set()
-        log.info("plan in force", extra=fields(revision=plan.revision, before=old.revision, endpoints=len(lanes)))
+        told = "plan in force" if whole else "plan in force in part"
+        log.info(told, extra=fields(revision=plan.revision, before=old.revision, endpoints=len(lanes)))
 
     def _usable(self, endpoint: Endpoint) -> dict[str, Loaded]:
         found = {variant.name: self._loaded[variant.package.id] for variant in endpoint.variants}

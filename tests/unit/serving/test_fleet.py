@@ -164,6 +164,7 @@ async def test_a_plane_without_an_old_plan_serves_what_it_can() -> None:
     toy, other = yard.fleet.table.lanes["toy"], yard.fleet.table.lanes["other"]
     assert (toy.live, toy.policy.candidate, toy.policy.share) == (True, "", 0)
     assert not other.live
+    assert yard.fleet.table.revision == 0  # nobody may take it for the plan
 
 
 async def test_two_endpoints_share_one_loaded_package() -> None:
