@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PATIENCE = 30.0  # seconds until an unanswered request counts as failed
-PLEASED, UNHAPPY = 0.2, 0.8  # share of right and of wrong answers that somebody says something about
+OPINIONS = 4  # people who speak at the same moment
+PLEASED, UNHAPPY = 0.1, 0.8  # share of right and of wrong answers that somebody says something about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,8 @@ class Replay:
         self._due: list[tuple[float, int, dict[str, Any]]] = []
         self._sent = 0
         self._threads = [threading.Thread(target=self._user, daemon=True) for _ in range(threads)]
-        self._threads.append(threading.Thread(target=self._opinions, daemon=True))
+        # An opinion is answered once it is on disk; several at a time share one sync.
+        self._threads += [threading.Thread(target=self._opinions, daemon=True) for _ in range(OPINIONS)]
 
     def __enter__(self) -> Replay:
         self._start = time.monotonic()
