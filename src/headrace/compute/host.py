@@ -30,9 +30,12 @@ from headrace.base.log import fields
 from headrace.compute import frames
 from headrace.compute.frames import BadFrame, Blob, Header
 from headrace.compute.job import scrubbed_environment
+from headrace.compute.logfile import last_line, rotate
 from headrace.types.errors import ModelFailed, ModelRefused, Unavailable
 
 log = logging.getLogger("headrace.compute")
+
+_ROTATE_EVERY = 1000  # calls
 
 Reply = tuple[Header, list[memoryview]]
 
@@ -101,6 +104,8 @@ class HostProcess:
         """Raises ModelFailed when the child dies or is stuck, Unavailable when none comes up in time."""
         life = await self._living()
         number = next(self._numbers)
+        if number % _ROTATE_EVERY == 0:  # a model may print at every call
+            await asyncio.to_thread(rotate, self._log_path)
         answer: Future[Reply] = asyncio.get_running_loop().create_future()
         life.waiting[number] = answer
         try:
@@ -147,7 +152,9 @@ class HostProcess:
         except (TimeoutError, EOFError, ConnectionError, BadFrame) as error:
             reason = "it was not ready in time" if isinstance(error, TimeoutError) else "it ended before it was ready"
             code = await self._end(life, reason)
-            raise ModelRefused(f"model host {self.name}: {reason} ({_exit(code)}){self._tail()}") from error
+            raise ModelRefused(
+                f"model host {self.name}: {reason} ({_exit(code)}): {last_line(self._log_path)}"
+            ) from error
         if "error" in words:
             await self._end(life, "it refused")
             raise ModelRefused(f"model host {self.name}: {words['error']}")
@@ -253,13 +260,6 @@ class HostProcess:
         if self._newborn is life:
             self._newborn = None
         return code
-
-    def _tail(self) -> str:
-        """The end of what it wrote, which most often says why."""
-        with suppress(OSError):
-            text = self._log_path.read_bytes()[-2000:].decode(errors="replace").strip()
-            return f": {text.splitlines()[-1]}" if text else ""
-        return ""
 
 
 def _kill(process: Process) -> None:

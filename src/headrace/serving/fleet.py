@@ -172,9 +172,12 @@ class Fleet:
             loaded = self._loaded[package.id] = Loaded(package=package, since=self._clock.steady())
             try:
                 await self._load(loaded, variant)
-            except HeadraceError as error:
-                loaded.reason = error.sentence()
+            except (HeadraceError, OSError) as error:
+                loaded.reason = error.sentence() if isinstance(error, HeadraceError) else str(error)
                 self._move(loaded, State.REFUSED)
+            except BaseException:
+                del self._loaded[package.id]  # half-way: nobody may take it for loaded
+                raise
 
     async def _load(self, loaded: Loaded, variant: Variant) -> None:
         package = loaded.package

@@ -88,6 +88,7 @@ class Watch:
                 return
             except Exception:  # a plane that silently stops looking for plans cannot be rolled back
                 log.exception("watch failed; looking again")
+                self._stop.wait(FIRST_PAUSE)
             turn = self._look
             if self._stop.wait(self._poll_seconds):
                 return

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
+from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from plane_samples import (
@@ -137,6 +139,27 @@ async def test_a_plan_that_cannot_be_realised_changes_nothing(
     assert yard.fleet.table is before
     assert yard.fleet.refusal == refusal
     assert yard.states() == {1: State.LIVE, 2: State.REFUSED, 3: State.RETAINED}
+
+
+@pytest.mark.parametrize("error", [OSError("disk on fire"), ZeroDivisionError()])
+async def test_whatever_goes_wrong_nothing_half_loaded_gets_traffic(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yard = Yard()
+    await yard.fleet.apply(plan(1, endpoint(V1)))
+
+    def broken(package: object) -> Path:
+        raise error
+
+    monkeypatch.setattr(yard.verifier, "verify", broken)
+    with suppress(ZeroDivisionError):
+        refusal = await yard.fleet.apply(plan(2, endpoint(V2)))
+        assert refusal is not None
+        assert "disk on fire" in refusal.reason
+    assert yard.fleet.table.revision == 1
+    monkeypatch.undo()
+    await yard.fleet.apply(plan(2, endpoint(V2)))
+    assert yard.states()[2] is State.LIVE
 
 
 async def test_a_later_plan_clears_the_refusal_and_tries_again() -> None:
