@@ -108,7 +108,9 @@ class Progress:
         self._console.print(f"[dim]{self.seconds:{_STAMP}.1f} s[/]  {escape(line)}")
 
     def heading(self, line: str) -> None:
+        """A part of the work begins."""
         self._console.print(f"\n[bold]{escape(line)}[/]")
+        self.now(line)
 
     def now(self, line: str) -> None:
         """What goes on at the moment; replaced by the next one. Not shown where there is no terminal."""

@@ -57,7 +57,8 @@ def demo(
         if not once and not json:
             _stay(facts)
     finally:
-        stop(settings)
+        with progress("stopping", quiet=json):
+            stop(settings)
     if wrong:
         raise typer.Exit(FAILED)
 
