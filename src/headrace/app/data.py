@@ -56,6 +56,7 @@ from headrace.types.endpoint import Plan
 from headrace.types.errors import HeadraceError
 
 TEND_SECONDS = 1.0
+FIRST_PLAN_SECONDS = 15.0  # a model host takes some; after that callers are told what is missing
 KEEP_ALIVE_SECONDS = 75  # longer than the 60 s that proxies and client pools keep an idle connection
 
 log = logging.getLogger("headrace.data")
@@ -235,6 +236,8 @@ async def serve(settings: Settings, plane: str, listener: socket.socket) -> None
     gc.freeze()
     parts.start()
     try:
+        # Nobody is answered before there is something to answer with: meanwhile connections wait in the kernel.
+        await parts.watch.begun(FIRST_PLAN_SECONDS)
         await Server(config, parts.status).serve(sockets=[listener])
     finally:
         await parts.stop()

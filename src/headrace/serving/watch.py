@@ -60,6 +60,7 @@ class Watch:
         self._poll_seconds = poll_seconds
         self._report = report
         self._stop = threading.Event()
+        self._begun = threading.Event()
         self._thread: threading.Thread | None = None
         self._tried = 0  # the newest revision that the fleet has answered for
         self._told: Refusal | None = None
@@ -71,6 +72,10 @@ class Watch:
         loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, args=(loop,), name="watch", daemon=True)
         self._thread.start()
+
+    async def begun(self, seconds: float) -> bool:
+        """Until the plan of the start is live, or clearly not to be had; False when the time is up first."""
+        return await asyncio.to_thread(self._begun.wait, seconds)
 
     async def stop(self) -> None:
         self._stop.set()
@@ -90,6 +95,7 @@ class Watch:
                 log.exception("watch failed; looking again")
                 self._stop.wait(FIRST_PAUSE)
             turn = self._look
+            self._begun.set()
             if self._stop.wait(self._poll_seconds):
                 return
 
