@@ -1,9 +1,11 @@
-"""What the control plane's tests are made of: calls, feedback, endpoints, a journal to write to, an MLflow that is played."""
+"""What the control plane's tests are made of: calls, feedback, endpoints, a journal to write to, a played MLflow."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +104,21 @@ def endpoint(name: str = "digits", model: str = "digits", *numbers: int) -> Endp
     )
 
 
+@cache
+def _empty_database() -> bytes:
+    """A migration takes a tenth of a second, and there are hundreds of tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Database(f"sqlite:///{folder}/headrace.db")
+        migrate(made)
+        made.close()
+        return Path(folder, "headrace.db").read_bytes()
+
+
 @contextmanager
 def open_database(folder: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{folder}/headrace.db")
-    migrate(made)
+    file = folder / "headrace.db"
+    file.write_bytes(_empty_database())
+    made = Database(f"sqlite:///{file}")
     yield made
     made.close()
 
