@@ -28,7 +28,7 @@ from headrace.compute.sweep import sweep
 from headrace.types.errors import Unavailable
 
 STOP_MARGIN = 5.0  # seconds that a child gets on top of its own drain before it is killed
-_MLFLOW_STOP = 8.0
+_MLFLOW_STOP = 6.0
 # Without these MLflow's server starts a job runner with seven workers, calls home, and may deadlock beside LiteLLM.
 _MLFLOW_ENV = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -156,7 +156,7 @@ def mlflow_child(settings: Settings, port: int) -> Child:
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
             *("--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(folder / "artifacts")),
             *("--static-prefix", "/mlflow", "--allowed-hosts", _allowed_hosts(settings)),
-            *("--uvicorn-opts", f"--timeout-graceful-shutdown {int(_MLFLOW_STOP / 2)} --log-level warning"),
+            *("--uvicorn-opts", f"--timeout-graceful-shutdown {int(_MLFLOW_STOP / 3)} --log-level warning"),
         ),
         log=settings.logs / f"{MLFLOW}.log",
         ready_url=f"{settings.mlflow_uri}/health",

@@ -115,13 +115,12 @@ def list_(
     if json:
         emit(found)
         return
-    rows = [
-        (r["id"], r["endpoint"], r["candidate"], r["phase"], share_of(r), ago(r["created"]), reason_of(r))
-        for r in found
-    ]
     table(
-        ("release", "endpoint", "candidate", "phase", "share", "started", "reason"),
-        rows,
+        ("release", "endpoint", "candidate", "phase", "share", "started"),
+        [
+            (r["id"], r["endpoint"], r["candidate"], r["phase"].replace("_", " "), share_of(r), ago(r["created"]))
+            for r in found
+        ],
         empty="no release yet: headrace release ENDPOINT --candidate models:/NAME/VERSION --canary",
     )
 
@@ -289,9 +288,9 @@ def _show(release: dict[str, Any]) -> None:
     )
     say("")
     table(
-        ("when", "event", "share", "detail", "by"),
+        ("when", "event", "share", "by", "detail"),
         [
-            (ago(e["time"]), e["name"].replace("_", " "), share(e.get("share", 0)), e["detail"], e["actor"])
+            (ago(e["time"]), e["name"].replace("_", " "), share(e.get("share", 0)), e["actor"], e["detail"])
             for e in release["history"]
         ],
         empty="nothing has happened yet",

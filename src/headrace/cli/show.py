@@ -19,6 +19,7 @@ from rich.status import Status
 from rich.table import Table
 
 _STAMP = 6  # columns of a progress line's time
+_PIPE_WIDTH = 240  # of a table that no terminal shows
 
 
 def out() -> Console:
@@ -58,10 +59,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     drawn = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for number, column in enumerate(columns):
         numeric = all(_is_number(row[number]) for row in listed)
-        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        last = number == len(columns) - 1  # the one that may be long; an id must stay in one piece to be copied
+        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=not last)
     for row in listed:
         drawn.add_row(*(escape(cell) for cell in row))
-    Console(file=sys.stdout, highlight=False).print(drawn)
+    console = Console(file=sys.stdout, highlight=False)
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
+    console.print(drawn)
 
 
 def plain(value: object) -> str:

@@ -177,8 +177,8 @@ def _show_serving(found: dict[str, Any]) -> None:
     say(f"plan revision {health.get('revision', '–')}" + (f", {plan['error']}" if plan.get("error") else ""))
     endpoints = health.get("endpoints") or []
     table(
-        ("endpoint", "state"),
-        [_endpoint_row(e) for e in endpoints],
+        ("endpoint", "model", "answered by", "candidate", "its share"),
+        [(e["name"], e["model"], e["baseline"], e["candidate"], share(e["share"])) for e in endpoints],
         empty="no endpoint yet: headrace deploy models:/NAME/VERSION",
     )
     releases = found.get("releases")
@@ -199,13 +199,6 @@ def _show_serving(found: dict[str, Any]) -> None:
             ],
             empty="",
         )
-
-
-def _endpoint_row(endpoint: Any) -> tuple[object, object]:
-    if isinstance(endpoint, dict):
-        rest = ", ".join(f"{k} {v}" for k, v in endpoint.items() if k != "name" and not isinstance(v, list | dict))
-        return endpoint.get("name"), rest
-    return endpoint, None
 
 
 def _share(release: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -151,6 +152,7 @@ def parse(text: str, *, field: str) -> Any:
 
 def _show(found: dict[str, Any]) -> None:
     call = found.get("call", found)
+    call["time"] = datetime.fromtimestamp(call["time"], UTC).astimezone().isoformat(timespec="milliseconds")
     for name in ("trace_id", "time", "endpoint", "variant", "version", "status", "reason", "latency_ms", "error"):
         if call.get(name) not in (None, ""):
             say(f"  {name:<12} {escape(str(call[name]))}")
