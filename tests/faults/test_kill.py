@@ -51,6 +51,20 @@ class Load:
         seen: dict[str, Any] = json.loads(self.process.communicate(timeout=30)[0])
         return seen
 
+    def __enter__(self) -> Load:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def load(victim: Platform, tmp_path: Path) -> Iterator[Load]:
+    with Load(victim, tmp_path) as running:
+        yield running
+
 
 def answered(platform: Platform) -> int:
     """How many calls of digits the data plane has answered since it started."""
@@ -84,8 +98,7 @@ def comments(platform: Platform, trace: str) -> list[Any]:
     return [f["value"] for f in (detail(platform, trace) or {}).get("feedback", []) if f["name"] == "comment"]
 
 
-def test_control_plane(victim: Platform, tmp_path: Path) -> None:
-    load = Load(victim, tmp_path)
+def test_control_plane(victim: Platform, load: Load) -> None:
     wait_for(lambda: answered(victim), seconds=20, what="first answers")
     old = kill(victim, "control")
     trace = victim.predict("digits", [ROWS[0]]).json()["trace_id"]
@@ -97,8 +110,7 @@ def test_control_plane(victim: Platform, tmp_path: Path) -> None:
     assert comments(victim, trace) == ["while the control plane was dead"]
 
 
-def test_mlflow(victim: Platform, tmp_path: Path) -> None:
-    load = Load(victim, tmp_path)
+def test_mlflow(victim: Platform, load: Load) -> None:
     wait_for(lambda: answered(victim), seconds=20, what="first answers")
     old = kill(victim, "mlflow")
     trace = victim.predict("digits", [ROWS[0]]).json()["trace_id"]
@@ -117,8 +129,7 @@ def test_mlflow(victim: Platform, tmp_path: Path) -> None:
     assert any(a["assessment_name"] == "comment" for a in assessments)
 
 
-def test_model_host(victim: Platform, tmp_path: Path) -> None:
-    load = Load(victim, tmp_path)
+def test_model_host(victim: Platform, load: Load) -> None:
     assert victim.predict("custom", [ROWS[0]]).status_code == 200
     hosts = [p for p in psutil.Process(victim.pid("data")).children() if "headrace.serving.host" in p.cmdline()]
     assert hosts
@@ -130,8 +141,7 @@ def test_model_host(victim: Platform, tmp_path: Path) -> None:
     assert set(load.end()["statuses"]) == {"200"}, "another model's host must not matter"
 
 
-def test_data_plane(victim: Platform, tmp_path: Path) -> None:
-    load = Load(victim, tmp_path)
+def test_data_plane(victim: Platform, load: Load) -> None:
     wait_for(lambda: answered(victim), seconds=20, what="first answers")
     noted = {}
     for number in range(30):
@@ -153,11 +163,10 @@ def test_data_plane(victim: Platform, tmp_path: Path) -> None:
         assert comments(victim, trace) == [note]
 
 
-def test_release_goes_on_where_it_stood(victim: Platform, tmp_path: Path) -> None:
-    load = Load(victim, tmp_path)
+def test_release_goes_on_where_it_stood(victim: Platform, load: Load) -> None:
     victim.run(
         *("release", "digits", "--candidate", "models:/digits/2", "--canary"),
-        *("--step-seconds", "4", "--min-units", "3", "--detach"),
+        *("--step-seconds", "4", "--min-units", "1", "--detach"),
     )
     releases = f"{victim.control}/api/v1/releases?endpoint=digits"
 
