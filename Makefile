@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PY) -c 'import sys; sys.exit("Headrace needs Python 3.11 to 3.13, this is %d.%d: make PY=python3.12" % sys.version_info[:2] if not (3,11) <= sys.version_info < (3,14) else 0)'
 	@test -x $(BIN)/python || $(PY) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: setup  ## the main job on real data; leaves the console open
