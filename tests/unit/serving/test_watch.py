@@ -129,8 +129,9 @@ async def test_a_refused_plan_is_told_once_and_tried_again_until_it_works(monkey
         assert (seen.fleet.table.revision, shelf.kept.revision if shelf.kept else 0) == (1, 1)
         await asyncio.sleep(0.05)
         seen.verifier.damaged.clear()
-        await seen.until(lambda: seen.fleet.table.revision == 2)
+        await seen.until(lambda: seen.events[-1] == ("plan.live", 2))
         assert seen.events == [("plan.live", 1), ("plan.refused", 2), ("plan.live", 2)]
+        assert seen.fleet.table.revision == 2
 
 
 async def test_a_plane_that_starts_on_a_broken_plan_takes_the_last_good_one() -> None:
