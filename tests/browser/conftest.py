@@ -34,7 +34,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with spawned(tmp_path_factory.mktemp("bare") / "home", "--empty") as url:
+    with spawned(tmp_path_factory.mktemp("bare") / "home", "--empty", "--still") as url:
         yield url
 
 

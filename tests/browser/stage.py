@@ -8,6 +8,7 @@ them). What is played: the release service only moves phases, and `predict` answ
 from __future__ import annotations
 
 import math
+import os
 import random
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,7 +76,7 @@ class StageServices:
     live: LiveStats
     releases: PlayedReleases
     shop: Shop
-    planes: Any = SimpleNamespace(url="http://127.0.0.1:8000")
+    planes: Any = field(default_factory=lambda: SimpleNamespace(url="http://127.0.0.1:8000"))
     trouble: str = ""  # what the data plane says about itself
 
     def status(self) -> dict[str, Any]:
@@ -102,6 +103,7 @@ class Shop:
         scores = model.predict_proba(digits.data).round(4).tolist()
         rows = zip(self.rows, scores, digits.target.tolist(), strict=True)
         self.known = {tuple(row): (scored, label) for row, scored, label in rows}
+        self.told = 0  # the last second that was played
         self.shares: list[tuple[float, int]] = [(0.0, 0)]  # of v2 of digits, and since when
 
     def predict(self, endpoint: str, inputs: Any, user: str) -> dict[str, Any]:
@@ -232,7 +234,8 @@ def _furnish(services: StageServices) -> None:
     played = list(_releases(now))
     going = played[0][0]
     shop.shares += [(event.time, event.share) for event in going.history]
-    calls = [call for second in range(PAST_SECONDS, 0, -1) for call in shop.second(now - second)]
+    shop.told = int(now) - 1
+    calls = [call for second in range(PAST_SECONDS) for call in shop.second(shop.told - PAST_SECONDS + 1 + second)]
     for call in calls:
         shop.keep(call)
     with services.database.write() as conn:
@@ -243,15 +246,12 @@ def _furnish(services: StageServices) -> None:
             releases.put(conn, release)
             for interval, evalues, judgement in looks:
                 releases.add_interval(conn, release.id, interval=interval, evalues=evalues, judgement=judgement)
-            for event in release.history:
-                audit.append(
-                    conn,
-                    actor=event.actor,
-                    action=f"release.{event.name}",
-                    subject=f"release:{release.id}",
-                    detail=event.detail,
-                    now=event.time,
-                )
+        changes = [(event, release) for release, _ in played for event in release.history]
+        for event, release in sorted(changes, key=lambda change: change[0].time):
+            audit.append(
+                conn, actor=event.actor, action=f"release.{event.name}", subject=f"release:{release.id}",
+                detail=event.detail, now=event.time,
+            )  # fmt: skip
         feedbacks.put(conn, _feedback(shop, calls))
 
 
@@ -348,6 +348,8 @@ def _releases(now: float) -> Iterator[tuple[Release, list[Look]]]:
 
 def _new(release_id: str, endpoint: str, baseline: str, candidate: str, *, at: float) -> Release:
     plan = plan_from({"min_seconds": 120, "min_units": 40})
+    steps = (*plan.steps[:2], replace(plan.steps[2], min_units=480 if release_id == GOING else 40), *plan.steps[3:])
+    plan = replace(plan, steps=steps)
     started = Event(time=at, name="started", detail="canary 1 → 5 → 25 → 50 → 100 %", actor="ada", share=100)
     return Release(
         id=release_id, endpoint=endpoint, baseline=baseline, candidate=candidate, plan=plan, phase=Phase.PROGRESSING,
@@ -447,7 +449,7 @@ def _address(server: uvicorn.Server) -> str:
 def _go_on(services: StageServices, stop: threading.Event, live: bool) -> None:
     """Second by second, also those that were missed while the machine was busy; then people say what they think."""
     shop = services.shop
-    told = int(shop.clock.now()) - 1
+    told = shop.told or int(shop.clock.now()) - 1
     while live and not stop.wait(0.25):
         while told < int(shop.clock.now()) - 1:
             told += 1
@@ -462,8 +464,11 @@ def _go_on(services: StageServices, stop: threading.Event, live: bool) -> None:
 def spawned(home: Path, *flags: str) -> Iterator[str]:
     """The stage in a process of its own, as it would be served. Its address."""
     argv = [sys.executable, "-m", "tests.browser.stage", str(home), *flags]
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
+    }  # NiceGUI looks at these
     with (home.parent / f"{home.name}.log").open("wb") as log:
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=ROOT)
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=ROOT, env=env)
         try:
             assert process.stdout is not None
             line = process.stdout.readline().decode().strip()

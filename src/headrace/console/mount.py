@@ -27,9 +27,10 @@ def mount(app: fastapi.FastAPI, services: Services) -> None:
     for path in shell.PAGES:
         ui.page(path, title="Headrace", favicon=theme.ICON, language=None)(partial(shell.build, services))
     ui.add_head_html(theme.head(), shared=True)
+    ui.add_body_html(theme.early(), shared=True)
 
     async def not_found(request: fastapi.Request, _: Exception) -> Response:
-        return missing(request, services)
+        return await missing(request, services)
 
     nicegui_app.exception_handler(404)(not_found)
     ui.run_with(
@@ -44,10 +45,10 @@ def mount(app: fastapi.FastAPI, services: Services) -> None:
     )
 
 
-def missing(request: fastapi.Request, services: Services) -> Response:
+async def missing(request: fastapi.Request, services: Services) -> Response:
     """A page that says so for people, a short answer for programs."""
     if request.url.path.startswith(MACHINES):
         return JSONResponse({"title": "Not found", "status": 404, "detail": request.url.path}, status_code=404)
     with Client(ui.page("", title="Headrace", favicon=theme.ICON), request=request) as client:
-        shell.build(services)
+        await shell.build(services)
     return client.build_response(request, 404)

@@ -5,6 +5,7 @@ Called by mount for every address. Decides the map and where one is on it; pages
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nicegui import ui
+from nicegui.page_arguments import RouteMatch
 
 from headrace.console import theme
 from headrace.console.messages import Language, choose_language
@@ -76,6 +78,7 @@ MAP: tuple[tuple[str, tuple[Place, ...]], ...] = (
     ("", (_later("assistant"),)),
 )
 PLACES = tuple(place for _, places in MAP for place in places)
+PATIENCE = 1.0  # seconds
 TABS = ("overview", "endpoints", "releases", "traces")
 PAGES: dict[str, Callable[..., Any]] = {
     "/": overview.show,
@@ -98,6 +101,16 @@ class Stage(ui.sub_pages):
         self._visit = visit
         super().__init__(PAGES, data={"visit": visit})
 
+    async def settled(self) -> None:
+        """Until the page is there, so that it travels with the first answer; a slow one follows over the socket."""
+        if self._active_tasks:
+            await asyncio.wait(list(self._active_tasks), timeout=PATIENCE)
+
+    def _find_matching_path(self) -> RouteMatch | None:
+        """A page answers for its whole address; by itself NiceGUI would give `/` the rest of an unknown one."""
+        match = super()._find_matching_path()
+        return None if match is None or match.remaining_path else match
+
     def _render_404(self) -> None:
         say = self._visit.say
         empty(self._visit, icon_name="search", title=say("shell.no_page"), hint=say("shell.no_page_hint"))
@@ -107,7 +120,7 @@ class Stage(ui.sub_pages):
         empty(self._visit, icon_name="warn", title=say("shell.broken"), hint=say("shell.broken_hint"))
 
 
-def build(services: Services) -> None:
+async def build(services: Services) -> None:
     """One page load."""
     request = ui.context.client.request
     language = choose_language(request.cookies.get("headrace_lang"), request.headers.get("accept-language", ""))
@@ -126,11 +139,12 @@ def build(services: Services) -> None:
                 places.draw()
             _foot(visit, dark)
         with tag("main", "main", id="main"):
-            Stage(visit)
+            stage = Stage(visit)
     _tab_bar(visit, places, dark)
     router = ui.context.client.sub_pages_router
     places.mark(router.current_path)
     router.on_path_changed(places.mark)
+    await stage.settled()
 
 
 def _brand() -> None:

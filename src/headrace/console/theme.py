@@ -89,6 +89,14 @@ def head() -> str:
     return f"<style>{tokens()}\n{look}</style><script>{gestures}</script>"
 
 
+def early() -> str:
+    """The rail's outline, painted before any script has run; the page takes its place (look.css)."""
+    return (
+        f'<div id="early" class="shell" aria-hidden="true"><div class="rail"><span class="rail-brand">{ICON}'
+        "<span>Headrace</span></span></div></div>"
+    )
+
+
 def tokens() -> str:
     marks = _declare(MARKS)
     return (

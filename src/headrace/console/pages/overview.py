@@ -22,7 +22,7 @@ from headrace.console.parts.states import phase_cell
 from headrace.console.parts.table import Row, Table, bar_cell, cell, column, time_cell, variant_cell
 from headrace.console.parts.tag import link, tag, text
 from headrace.console.parts.traffic import Stepper
-from headrace.console.sentences import RECENT, Traffic, current_share, reason_of, say_overview, say_status
+from headrace.console.sentences import RECENT, Traffic, current_share, reason_of, say_overview, say_status, upper_first
 from headrace.console.visit import Visit
 from headrace.store import endpoints, releases
 from headrace.types.endpoint import Endpoint
@@ -216,7 +216,7 @@ def release_row(visit: Visit, release: Release) -> Row:
         "candidate": variant_cell(release.candidate, "candidate"),
         "phase": phase_cell(visit, release),
         "share": bar_cell(share / 10_000, numbers.share(share), tone="candidate"),
-        "reason": cell(reason_of(release), classes="soft"),
+        "reason": cell(upper_first(reason_of(release)), classes="soft"),
         "time": time_cell(release.created),
         "took": cell(numbers.duration((release.ended or visit.now()) - release.created)),
         "actor": cell(release.actor),

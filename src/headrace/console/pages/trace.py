@@ -111,7 +111,7 @@ def _draw_feedback(visit: Visit, given: tuple[Feedback, ...]) -> None:
     with tag("div", "stack stack-12"):
         for feedback in given:
             with tag("div", "row-flex"):
-                icon(_icon_of(feedback), "text-bad" if _speaks_against(feedback) else "text-good")
+                icon(*_icon_of(feedback))
                 with tag("div", "stack stack-4"):
                     text("span", "", _words_of(visit, feedback))
                     if feedback.comment and feedback.name != FeedbackName.COMMENT:
@@ -129,11 +129,8 @@ def _words_of(visit: Visit, feedback: Feedback) -> str:
     return str(feedback.value)
 
 
-def _icon_of(feedback: Feedback) -> str:
+def _icon_of(feedback: Feedback) -> tuple[str, str]:
+    """Its name and its colour."""
     if feedback.name == FeedbackName.RATING:
-        return "up" if feedback.value else "down"
-    return "pen" if feedback.name == FeedbackName.CORRECTION else "assistant"
-
-
-def _speaks_against(feedback: Feedback) -> bool:
-    return feedback.name == FeedbackName.CORRECTION or (feedback.name == FeedbackName.RATING and not feedback.value)
+        return ("up", "text-good") if feedback.value else ("down", "text-bad")
+    return ("pen", "text-bad") if feedback.name == FeedbackName.CORRECTION else ("assistant", "faint")

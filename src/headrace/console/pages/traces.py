@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from headrace.control.services import Services
 
 PAGE = 100
-BRIEF = 36  # characters of an input in its row
+BRIEF = 32  # characters of an input or an error in its row
 NEW_AT_MOST = 500  # more than these are said as "500+"
 PERIODS = {"5m": 300.0, "1h": 3600.0, "1d": 86_400.0, "7d": 604_800.0}
 
@@ -114,7 +114,7 @@ async def show(
         await page.open(trace)
     elif filters.find.startswith("tr-") and data.calls:
         await page.open(filters.find)
-    keep_fresh(page.count_new, page.show_new, seconds=2.0)
+    keep_fresh(page.count_new, page.show_new, seconds=3.0)
 
 
 class _Page:
@@ -279,16 +279,20 @@ def _input_cell(value: Any) -> Cell:
         if side <= 16:
             return pixel_cell(alphas, side)
     if isinstance(rows[0], dict):
-        brief = ", ".join(f"{name} {numbers.scalar(v)}" for name, v in list(rows[0].items())[:3])
+        words = ", ".join(f"{name} {numbers.scalar(v)}" for name, v in list(rows[0].items())[:3])
     else:
         values = rows[0] if isinstance(rows[0], list) else [rows[0]]
-        brief = ", ".join(numbers.scalar(v) for v in values[:4])
-    return cell(brief if len(brief) <= BRIEF else f"{brief[: BRIEF - 1]}…", classes="soft")
+        words = ", ".join(numbers.scalar(v) for v in values[:4])
+    return cell(brief(words), classes="soft")
+
+
+def brief(words: str) -> str:
+    return words if len(words) <= BRIEF else f"{words[: BRIEF - 1]}…"
 
 
 def _answer_cell(call: Call) -> Cell:
     if call.error:
-        return cell(call.error[:60], classes="text-bad", title=call.error)
+        return cell(brief(call.error), classes="text-bad", title=call.error)
     answer = answer_of(call.output)
     if answer is None:
         return cell(numbers.NOTHING)

@@ -148,7 +148,7 @@ def options(lines: Sequence[Line], markers: Sequence[Marker], axis: Axis) -> dic
         "textStyle": {"fontFamily": "inherit", "fontSize": 11},
         "grid": {
             "left": 4,
-            "right": 72 if any(line.named for line in lines) else 12,
+            "right": 72 if any(line.named for line in lines) else 28,
             "top": 20,
             "bottom": 0,
             "containLabel": True,

@@ -46,6 +46,7 @@ def choice(
         with select:
             for value, title in options.items():
                 text("option", "", title, value=value, selected=value == chosen or None)
+        markup('<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 9.5l6 6 6-6"/></svg>', "ico")
     return field
 
 

@@ -1,0 +1,110 @@
+"""`make screenshots`: pictures of the console for the docs, light and dark, wide and narrow, into docs/images/.
+
+Serves tests/browser/stage.py (a small shop with real data) on a free port and looks at it with Chromium.
+`python -m docs.screenshots release traces` takes only these pages.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.stage import BACK, GOING, spawned
+
+IMAGES = Path(__file__).parent / "images"
+MODES = ("light", "dark")
+WIDTHS = {"wide": (1280, 800), "narrow": (390, 844)}
+TALLEST = 1200
+SETTLE_MS = 2500  # charts and the first live values
+
+
+def nothing(_: Page) -> None:
+    pass
+
+
+def predict(page: Page) -> None:
+    page.get_by_role("button", name="Predict").click()
+    page.wait_for_selector(".try .answer")
+
+
+def open_trace(page: Page) -> None:
+    page.locator("tbody tr", has=page.locator("td", has_text="Corrected to")).first.click()
+    page.wait_for_selector(".drawer .answer")
+    page.wait_for_timeout(500)
+
+
+def ask(page: Page) -> None:
+    page.get_by_role("button", name="Promote").locator("visible=true").click()
+    page.wait_for_selector(".dialog")
+
+
+PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
+    "overview": ("/", nothing),
+    "endpoints": ("/endpoints", nothing),
+    "endpoint": ("/endpoints/digits", predict),
+    "releases": ("/releases", nothing),
+    "release": (f"/releases/{GOING}", nothing),
+    "release-rolled-back": (f"/releases/{BACK}", nothing),
+    "release-promote": (f"/releases/{GOING}", ask),
+    "traces": ("/traces", nothing),
+    "trace": ("/traces?endpoint=digits", open_trace),
+    "models": ("/versions", nothing),
+    "audit": ("/audit", nothing),
+    "settings": ("/settings", nothing),
+    "flywheel": ("/flywheel", nothing),
+}
+
+
+def main() -> int:
+    chromium = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
+    if chromium is None:
+        sys.stdout.write("no Chromium: apt-get install chromium\n")
+        return 1
+    wanted = sys.argv[1:] or list(PAGES)
+    if unknown := [name for name in wanted if name not in PAGES]:
+        sys.stdout.write(f"no page {unknown[0]!r}; there are: {', '.join(PAGES)}\n")
+        return 1
+    IMAGES.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        spawned(Path(folder) / "home") as url,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        for name in wanted:
+            for mode in MODES:
+                for width in WIDTHS:
+                    path = IMAGES / f"{name}-{mode}-{width}.png"
+                    _take(browser, url, name=name, mode=mode, width=width, path=path)
+                    sys.stdout.write(f"{path.relative_to(Path.cwd())} {path.stat().st_size // 1024} kB\n")
+        browser.close()
+    return 0
+
+
+def _take(browser: Browser, url: str, *, name: str, mode: str, width: str, path: Path) -> None:
+    address, act = PAGES[name]
+    across, down = WIDTHS[width]
+    context = browser.new_context(viewport={"width": across, "height": down}, color_scheme=mode, locale="en-US")
+    page = context.new_page()
+    page.goto(url + address)
+    page.wait_for_selector("main h1")
+    act(page)
+    if width == "wide":  # the whole page, with the rail down to its end
+        tall = page.evaluate("document.querySelector('.main').getBoundingClientRect().bottom")
+        page.set_viewport_size({"width": across, "height": int(min(max(tall, down), TALLEST))})
+    page.evaluate("window.scrollTo(0, 0)")
+    page.wait_for_timeout(SETTLE_MS)
+    page.screenshot(path=path)
+    context.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
