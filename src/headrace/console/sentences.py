@@ -15,6 +15,7 @@ from headrace.console.visit import Visit
 from headrace.types.endpoint import Endpoint
 from headrace.types.release import Phase, Release, Step, Verdict
 
+FRESH = 3600.0  # seconds for which the end of a release is news
 RECENT = 300.0  # seconds that "recently" means on every page
 
 
@@ -36,7 +37,9 @@ class Traffic:
     variants: dict[str, Traffic] = field(default_factory=dict)
 
 
-def say_overview(visit: Visit, endpoints: Sequence[Endpoint], traffic: Traffic, releases: Sequence[Release]) -> Said:
+def say_overview(visit: Visit, endpoints: Sequence[Endpoint], traffic: Traffic, recent: Sequence[Release]) -> Said:
+    """`recent`: the latest releases, newest first."""
+    releases = [release for release in recent if not release.phase.ended]
     if not endpoints:
         return Said(text=visit.say("overview.nothing"))
     waiting = next((r for r in releases if r.phase is Phase.PAUSED), None)
@@ -47,6 +50,10 @@ def say_overview(visit: Visit, endpoints: Sequence[Endpoint], traffic: Traffic, 
     parts = [visit.count("overview.serving", len(endpoints), rate=numbers.rate(traffic.rate)), _errors(visit, traffic)]
     if releases:
         parts.append(visit.count("overview.releasing", len(releases)))
+    elif recent and recent[0].ended >= visit.now() - FRESH:
+        last = recent[0]
+        phase = visit.name("ended", last.phase)
+        parts.append(visit.say("overview.last", endpoint=last.endpoint, candidate=last.candidate, phase=phase))
     return Said(text=visit.say("sentence.joint").join(parts), tone="bad" if traffic.errors else "")
 
 
@@ -110,7 +117,7 @@ def say_release(visit: Visit, release: Release, now: float) -> Said:
     values = {
         "candidate": release.candidate,
         "baseline": release.baseline,
-        "took": numbers.duration((release.ended or now) - release.created),
+        "took": numbers.duration(taken(release, now)),
         "reason": reason_of(release),
         "share": numbers.share(current_share(release)),
     }
@@ -152,8 +159,17 @@ def reason_of(release: Release) -> str:
     return ((ending if release.phase.ended else "") or recorded).rstrip(". ")
 
 
-def upper_first(sentence: str) -> str:
+def upper_first(release: Release, sentence: str) -> str:
+    """A sentence begins with a capital, a variant's name does not."""
+    if sentence.startswith((release.candidate, release.baseline)):
+        return sentence
     return sentence[:1].upper() + sentence[1:]
+
+
+def taken(release: Release, now: float) -> float:
+    """Seconds with traffic: preparation, which harms nobody, does not count."""
+    began = next((event.time for event in release.history if event.share), release.created)
+    return (release.ended or now) - began
 
 
 def current_step(release: Release) -> Step | None:

@@ -21,9 +21,9 @@ from headrace.console.pages.acting import changes_of
 from headrace.console.pages.settings import rows as setting_rows
 from headrace.console.pages.traces import Filters
 from headrace.console.parts import numbers
-from headrace.console.parts.chart import Axis, Line, Marker, as_csv, options
+from headrace.console.parts.chart import Axis, Line, Marker, as_csv, legible, options
 from headrace.console.parts.evidence import evidence_lines, metric_views, thin, thresholds
-from headrace.console.parts.figures import SPAN, lines_of, markers_of, spans_of, traffic_of
+from headrace.console.parts.figures import SPAN, lines_of, markers_of, role_of, spans_of, traffic_of
 from headrace.console.parts.values import answer_of, pixels_of, rows_of
 from headrace.monitor.live import LiveStats, Series
 from headrace.store.releases import StoredInterval
@@ -221,7 +221,7 @@ def test_figures_of_the_real_live_stats() -> None:
     assert (traffic.calls, traffic.errors) == (20, 1)
     assert set(traffic.variants) == {"v1", "v2"}
     assert traffic.variants["v1"].errors == 1
-    lines = lines_of(services, "digits", endpoint(share=500).policy, seconds=60)  # type: ignore[arg-type]
+    lines = lines_of(services, "digits", endpoint(share=500).policy, releases=[], seconds=60)  # type: ignore[arg-type]
     assert {(found.name, found.token) for found in lines.rate} == {("v1", "baseline"), ("v2", "candidate")}
     assert len(lines.latency) == 4
 
@@ -240,9 +240,23 @@ def test_markers_are_the_steps_and_ends_within_the_window() -> None:
         Event(time=NOW - 10, name="rolled_back", detail="", actor="system"),
     )
     found = markers_of([release(Phase.ROLLED_BACK, history=history)], NOW - 300)
-    assert [(m.label, m.token) for m in found] == [("5 %", "candidate"), ("v2", "bad")]
+    assert [(m.label, m.token) for m in found] == [("5 %", "candidate"), ("v2 ✕", "bad")]
     named = markers_of([release(history=history)], NOW - 300, named=True)
     assert named[0].label == "digits 5 %"
+
+
+def test_labels_that_would_cover_each_other_leave_the_last() -> None:
+    close = [Marker(time=NOW + at, label=str(at)) for at in (0, 3, 6, 60, 63)]
+    assert [m.label for m in legible(close, 10)] == ["", "", "6", "", "63"]
+    assert [m.time for m in legible(close, 10)] == [m.time for m in close]
+
+
+def test_a_variant_keeps_the_colour_of_its_last_role_on_charts() -> None:
+    policy = endpoint(share=0).policy
+    ended = release(Phase.ROLLED_BACK, candidate="v3")
+    assert role_of(policy, "v1", [ended]) == "baseline"
+    assert role_of(policy, "v3", [ended]) == "candidate"
+    assert role_of(policy, "v3") == role_of(policy, "v0", [ended]) == "none"
 
 
 # --- evidence

@@ -17,6 +17,8 @@ from headrace.console.sentences import (
     say_overview,
     say_release,
     say_status,
+    taken,
+    upper_first,
 )
 from headrace.types.release import Event, Judgement, Phase, Verdict
 
@@ -49,6 +51,25 @@ def test_overview_asks_for_a_decision_before_anything_else() -> None:
     said = say_overview(visit(), [endpoint()], BUSY, [release(Phase.PAUSED)])
     assert said.text == "The release of digits v2 waits for a decision."
     assert said.tone == "bad"
+
+
+def test_overview_tells_how_the_last_release_ended_while_it_is_news() -> None:
+    ended = release(Phase.ROLLED_BACK, ended=NOW - 60)
+    said = say_overview(visit(), [endpoint()], BUSY, [ended])
+    assert said.text.endswith("The last release, digits v2, was rolled back.")
+    old = release(Phase.PROMOTED, ended=NOW - 9e4)
+    assert "last release" not in say_overview(visit(), [endpoint()], BUSY, [old]).text
+
+
+def test_a_reason_begins_with_a_capital_and_a_variant_does_not() -> None:
+    assert upper_first(release(), "no harm seen") == "No harm seen"
+    assert upper_first(release(), "v2 is proven") == "v2 is proven"
+
+
+def test_preparation_does_not_count() -> None:
+    began = Event(time=NOW - 40, name="started", detail="", actor="ada", share=100)
+    assert taken(release(history=(began,)), NOW) == 40
+    assert taken(release(history=()), NOW) == 300
 
 
 def test_endpoint_says_who_answers_whom() -> None:

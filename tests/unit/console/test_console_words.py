@@ -27,6 +27,7 @@ FAMILIES: dict[str, list[str]] = {
         f"{place.name}.{line}" for place in shell.PLACES if place.later for line in (*teach.LINES, "sentence", "today")
     ],
     "phase": list(Phase),
+    "ended": [phase for phase in Phase if phase.ended],
     "verdict": ["none", *Verdict],
     "verdict_fact": ["users", "row", "risk", "took"],
     "metric": list(MetricKind),

@@ -65,7 +65,7 @@ def load(services: Services, name: str) -> Found | Missing:
         recent=recent,
         stages=stages,
         traffic=traffic_of(services, name),
-        lines=lines_of(services, name, endpoint.policy, seconds=WINDOW),
+        lines=lines_of(services, name, endpoint.policy, releases=recent, seconds=WINDOW),
         now=services.clock.now(),
     )
 

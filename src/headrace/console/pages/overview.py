@@ -22,7 +22,16 @@ from headrace.console.parts.states import phase_cell
 from headrace.console.parts.table import Row, Table, bar_cell, cell, column, time_cell, variant_cell
 from headrace.console.parts.tag import link, tag, text
 from headrace.console.parts.traffic import Stepper
-from headrace.console.sentences import RECENT, Traffic, current_share, reason_of, say_overview, say_status, upper_first
+from headrace.console.sentences import (
+    RECENT,
+    Traffic,
+    current_share,
+    reason_of,
+    say_overview,
+    say_status,
+    taken,
+    upper_first,
+)
 from headrace.console.visit import Visit
 from headrace.store import endpoints, releases
 from headrace.types.endpoint import Endpoint
@@ -73,7 +82,7 @@ async def show(visit: Visit) -> None:
 class _Page:
     def __init__(self, visit: Visit, data: Overview) -> None:
         self._visit = visit
-        said = say_overview(visit, data.endpoints, sum_of(list(data.traffic.values())), data.active)
+        said = say_overview(visit, data.endpoints, sum_of(list(data.traffic.values())), data.recent)
         self._head = page_head(visit.say("overview.title"), said.text, tone=said.tone)
         self._notices = tag("div", "stack stack-8 notices")
         self._told: list[str] = []
@@ -132,13 +141,15 @@ class _Page:
                 ui.navigate.reload()
             return
         total = sum_of(list(data.traffic.values()))
-        said = say_overview(self._visit, data.endpoints, total, data.active)
+        said = say_overview(self._visit, data.endpoints, total, data.recent)
         self._head.sentence.show(said.text, said.tone)
         self._show_stats(total, data)
         self._show_going(data)
         since = data.now - RECENT
         markers = markers_of(data.recent, since, named=True)
-        self._chart.show(data.lines, markers=markers, axis=Axis(unit="/s", whole=True, since=since, until=data.now))
+        self._chart.show(
+            data.lines, markers=markers, axis=Axis(unit="/s", whole=True, since=since, until=data.now, room=0.1)
+        )
         self._endpoints.show([_endpoint_row(e, data.traffic[e.name]) for e in data.endpoints])
         self._releases.show([release_row(self._visit, r) for r in data.recent])
         self._no_release.set_visibility(not data.recent)
@@ -216,9 +227,9 @@ def release_row(visit: Visit, release: Release) -> Row:
         "candidate": variant_cell(release.candidate, "candidate"),
         "phase": phase_cell(visit, release),
         "share": bar_cell(share / 10_000, numbers.share(share), tone="candidate"),
-        "reason": cell(upper_first(reason_of(release)), classes="soft"),
+        "reason": cell(upper_first(release, reason_of(release)), classes="soft"),
         "time": time_cell(release.created),
-        "took": cell(numbers.duration((release.ended or visit.now()) - release.created)),
+        "took": cell(numbers.duration(taken(release, visit.now()))),
         "actor": cell(release.actor),
     }
 

@@ -24,7 +24,7 @@ from headrace.console.parts.table import Cell, Row, Table, bar_cell, cell, colum
 from headrace.console.parts.tag import tag, text
 from headrace.console.parts.traffic import Stepper
 from headrace.console.parts.when import when
-from headrace.console.sentences import current_step, reason_of, say_release, upper_first
+from headrace.console.sentences import current_step, reason_of, say_release, taken, upper_first
 from headrace.console.visit import Visit
 from headrace.store import endpoints, releases
 from headrace.types.release import Event, Release, Verdict
@@ -183,13 +183,13 @@ class _VerdictBox:
         verdict = release.judgement.verdict if release.judgement else None
         for shown, box in self._boxes.items():
             box.set_visibility(shown is verdict)
-        self._why.set_text(upper_first(reason_of(release)) or self._visit.say("release.no_reason"))
+        self._why.set_text(upper_first(release, reason_of(release)) or self._visit.say("release.no_reason"))
         step = current_step(release)
         need = f" / {numbers.count(step.min_units)}" if step and not release.phase.ended else ""
         self._facts["users"].set_text(numbers.count(release.step_units) + need)
         self._facts["row"].set_text(f"{release.failures_in_row} / {release.plan.max_failures_in_row}")
         self._facts["risk"].set_text(f"≤ {100 * release.plan.alpha:.3g} %")
-        self._facts["took"].set_text(numbers.duration((release.ended or self._visit.now()) - release.created))
+        self._facts["took"].set_text(numbers.duration(taken(release, self._visit.now())))
 
 
 def _tally_row(visit: Visit, view: MetricView) -> Row:

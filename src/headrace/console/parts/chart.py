@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,6 +54,7 @@ class Axis:
     thresholds: tuple[tuple[float, str], ...] = ()  # values drawn as lines, with their labels
     since: float = 0.0  # the time range; 0: that of the lines
     until: float = 0.0
+    room: float = 0.17  # part of the time range that a marker's label takes
 
 
 class Chart:
@@ -221,6 +222,7 @@ def _floor_log(value: float) -> int:
 
 def _marks(markers: Sequence[Marker], axis: Axis) -> dict[str, Any]:
     """Markers and the threshold hang on a line of their own, so that they are there before the first point."""
+    markers = legible(markers, (axis.until - axis.since) * axis.room)
     lines: list[dict[str, Any]] = [
         {
             "xAxis": m.time * 1000,
@@ -253,6 +255,15 @@ def _marks(markers: Sequence[Marker], axis: Axis) -> dict[str, Any]:
         "tooltip": {"show": False},
         "markLine": {"silent": True, "symbol": "none", "animation": False, "data": lines},
     }
+
+
+def legible(markers: Sequence[Marker], room: float) -> list[Marker]:
+    """Of markers so close together that their labels would cover each other, the last one keeps its label."""
+    kept: list[Marker] = []
+    for marker in sorted(markers, key=lambda m: m.time, reverse=True):
+        near = any(other.label and other.time - marker.time < room for other in kept)
+        kept.append(replace(marker, label="") if near else marker)
+    return kept[::-1]
 
 
 def _series(line: Line, axis: Axis) -> dict[str, Any]:

@@ -66,11 +66,13 @@ def sum_of(traffics: Sequence[Traffic]) -> Traffic:
     )
 
 
-def lines_of(services: Services, endpoint: str, policy: TrafficPolicy, *, seconds: float) -> Lines:
+def lines_of(
+    services: Services, endpoint: str, policy: TrafficPolicy, *, releases: Sequence[Release], seconds: float
+) -> Lines:
     """By variant, over the last `seconds`, in spans of SPAN seconds that stand still while time moves on."""
     rate, errors, latency = [], [], []
     for variant, series in sorted(services.live.endpoint(endpoint, seconds=int(seconds)).items()):
-        role = role_of(policy, variant)
+        role = role_of(policy, variant, releases)
         token = "unknown" if role == "none" else role
         spans = spans_of(series)
         rate.append(Line(name=variant, token=token, points=[(s.time, s.calls / SPAN) for s in spans], area=True))
@@ -124,24 +126,28 @@ def total_lines(
     )
 
 
-def role_of(policy: TrafficPolicy, variant: str) -> str:
+def role_of(policy: TrafficPolicy, variant: str, releases: Sequence[Release] = ()) -> str:
+    """Its role now; on charts, which show the past, the latest release's candidate stays one."""
     if variant == policy.baseline:
         return "baseline"
-    return "candidate" if variant == policy.candidate else "none"
+    latest = releases[0].candidate if releases else ""
+    return "candidate" if variant in (policy.candidate, latest) else "none"
+
+
+ENDS = {"promoted": ("good", " ✓"), "rolled_back": ("bad", " ✕"), "failed": ("bad", " ✕"), "aborted": ("unknown", " ✕")}
 
 
 def markers_of(releases: Sequence[Release], since: float, *, named: bool = False) -> list[Marker]:
-    """Release steps and ends since then, to be drawn on every chart over time; `named` says which release."""
-    tokens = {"promoted": "good", "rolled_back": "bad", "failed": "bad", "aborted": "unknown"}
-    return [
-        Marker(
-            time=event.time,
-            label=" ".join(
-                [release.endpoint] * named + [share(event.share) if event.name == "step" else release.candidate]
-            ),
-            token=tokens.get(event.name, "candidate"),
-        )
-        for release in releases
-        for event in release.history
-        if event.time >= since and (event.name in tokens or (event.name == "step" and event.share))
-    ]
+    """Release steps and ends since then, to be drawn on every chart over time; `named` says which endpoint's."""
+    markers = []
+    for release in releases:
+        prefix = f"{release.endpoint} " if named else ""
+        for event in release.history:
+            if event.time < since:
+                continue
+            if event.name in ENDS:
+                token, sign = ENDS[event.name]
+                markers.append(Marker(time=event.time, label=f"{prefix}{release.candidate}{sign}", token=token))
+            elif event.name in ("started", "step") and event.share:
+                markers.append(Marker(time=event.time, label=f"{prefix}{share(event.share)}"))
+    return markers

@@ -14,6 +14,14 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "overview.releasing.one": ("{n} release is in flight.", "{n} 个发布正在进行。"),
     "overview.releasing.many": ("{n} releases are in flight.", "{n} 个发布正在进行。"),
+    "overview.last": (
+        "The last release, {endpoint} {candidate}, was {phase}.",
+        "上一次发布 {endpoint} {candidate} {phase}。",
+    ),
+    "ended.promoted": ("promoted", "已晋升"),
+    "ended.rolled_back": ("rolled back", "已回滚"),
+    "ended.aborted": ("aborted", "已中止"),
+    "ended.failed": ("refused before it got traffic", "在获得流量前失败"),
     "overview.waiting": (
         "The release of {endpoint} {candidate} waits for a decision.",
         "{endpoint} {candidate} 的发布正等待决定。",
