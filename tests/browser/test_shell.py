@@ -23,7 +23,7 @@ SIZE = "performance.getEntriesByType('resource').reduce((sum, entry) => sum + en
 def test_every_page_fits_a_telephone_and_asks_nobody_else(walker: Visitor, path: str) -> None:
     page = walker.open(path)
     expect(page.locator(".tabbar")).to_be_visible()
-    expect(page.locator(".rail")).to_be_hidden()
+    expect(page.locator("nav.rail")).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     assert not page.get_by_text("[object Object]").count()
 
@@ -40,7 +40,7 @@ def test_the_sheet_leads_to_all_places(walker: Visitor) -> None:
 def test_a_page_without_content_teaches(visitor: Visitor, place: shell.Place) -> None:
     page = visitor.open(place.path)
     expect(page.locator(".empty .will li")).to_have_count(3)
-    expect(page.locator(".rail .here")).to_have_count(1)
+    expect(page.locator("nav.rail .here")).to_have_count(1)
     expect(page.locator(".empty")).to_contain_text("Today:")
 
 
@@ -76,7 +76,7 @@ def test_language_is_chosen_and_kept(visitor: Visitor) -> None:
     expect(page.locator("h1")).to_have_text("总览")
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
     page.reload()
-    expect(page.locator(".rail")).to_contain_text("端点")
+    expect(page.locator("nav.rail")).to_contain_text("端点")
     page.get_by_role("button", name="English").click()
     expect(page.locator("h1")).to_have_text("Overview")
 
@@ -106,7 +106,7 @@ def test_the_system_s_dark_is_respected(chromium: Browser, shop: str) -> None:
 def test_nothing_runs_on_for_people_who_left(chromium: Browser, shop: str) -> None:
     for visitor in visit(chromium, shop):
         visitor.open("/")
-        visitor.page.locator(".rail").get_by_text("Traces").click()
+        visitor.page.locator("nav.rail").get_by_text("Traces").click()
         assert httpx.get(f"{shop}/health", trust_env=False).json()["clients"] >= 1
     deadline = time.monotonic() + 120
     while httpx.get(f"{shop}/health", trust_env=False).json()["clients"]:

@@ -24,7 +24,7 @@ def test_overview_says_what_happens_and_leads_on(visitor: Visitor) -> None:
     page.locator("table").first.get_by_text("v1").click()  # anywhere in the row
     expect(page).to_have_url(f"{visitor.url}/endpoints/digits")
     expect(page.locator("h1")).to_contain_text("digits")
-    expect(page.locator(".rail .here")).to_have_text("Endpoints")
+    expect(page.locator("nav.rail .here")).to_have_text("Endpoints")
     page.go_back()
     expect(page.locator("h1")).to_have_text("Overview")
 
