@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nicegui import run, ui
 
+from headrace.base.ids import TRACE_PREFIX
 from headrace.console.parts import numbers
 from headrace.console.parts.button import copy_button
 from headrace.console.parts.frame import facts, problem
@@ -97,7 +98,7 @@ def _facts(visit: Visit, call: Call) -> list[tuple[str, str]]:
         (say("figure.latency"), numbers.milliseconds(call.latency_ms)),
         (say("trace.run"), numbers.milliseconds(call.run_ms) if call.run_ms else ""),
         (say("trace.rows"), numbers.count(call.rows)),
-        (say("column.user"), call.unit),
+        (say("column.user"), "" if call.unit.startswith(TRACE_PREFIX) else call.unit),
         (say("column.revision"), str(call.revision) if call.revision else ""),
         (say("trace.protocol"), call.protocol),
         (say("trace.parent"), call.parent),

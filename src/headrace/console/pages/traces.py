@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from nicegui import run, ui
 
+from headrace.base.ids import TRACE_PREFIX
 from headrace.console.pages.trace import show_trace
 from headrace.console.parts import numbers
 from headrace.console.parts.button import button
@@ -78,7 +79,7 @@ def load(services: Services, filters: Filters, *, after: Call | None = None) -> 
 def find(
     services: Services, filters: Filters, *, since: float | None = None, after: Call | None = None, limit: int
 ) -> list[Call]:
-    if filters.find.startswith("tr-"):
+    if filters.find.startswith(TRACE_PREFIX):
         call = services.query.call(filters.find)
         return [call] if call else []
     if since is None and filters.since in PERIODS:
@@ -112,7 +113,7 @@ async def show(
     page = _Page(visit, filters, data)
     if trace:
         await page.open(trace)
-    elif filters.find.startswith("tr-") and data.calls:
+    elif filters.find.startswith(TRACE_PREFIX) and data.calls:
         await page.open(filters.find)
     keep_fresh(page.count_new, page.show_new, seconds=3.0)
 
@@ -225,14 +226,14 @@ class _Page:
             "input": _input_cell(call.input),
             "answer": _answer_cell(call),
             "latency": cell(numbers.milliseconds(call.latency_ms)),
-            "user": cell(call.unit[:8], classes="mono soft", title=call.unit),
+            "user": _user_cell(call),
             "why": cell(self._visit.name("reason", call.reason), classes="soft"),
             "feedback": feedback_cell(self._visit, self._feedback.get(call.trace_id, ())),
         }
 
     def count_new(self) -> list[Call]:
         """Calls since the newest one shown; runs in a thread."""
-        if self._filters.find.startswith("tr-"):
+        if self._filters.find.startswith(TRACE_PREFIX):
             return []
         newest = self._calls[0].time if self._calls else self._visit.now() - 1
         shown = {call.trace_id for call in self._calls[:PAGE]}
@@ -268,6 +269,12 @@ class _Page:
     def _closed(self) -> None:
         self._table.choose("")
         ui.navigate.history.replace(self._filters.address())
+
+
+def _user_cell(call: Call) -> Cell:
+    if call.unit.startswith(TRACE_PREFIX):  # nobody was named, so that the call stands for itself
+        return cell(numbers.NOTHING, classes="soft")
+    return cell(call.unit[:8], classes="mono soft", title=call.unit)
 
 
 def _input_cell(value: Any) -> Cell:
