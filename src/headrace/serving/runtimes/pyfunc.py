@@ -20,7 +20,13 @@ from headrace.types.errors import BadInput, ModelFailed
 from headrace.types.model import Package, RuntimeKind, Signature
 
 PROGRAM = "headrace.serving.host"
-ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+# A model host asks nobody on the network: no telemetry, no price list of language models.
+ENVIRONMENT = {
+    "DO_NOT_TRACK": "true",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_MODEL_CATALOG_URI": "",
+}
 
 
 class PyfuncRuntime:
