@@ -67,6 +67,8 @@ def interval(number: int, tally: dict[str, Tally] | None = None) -> Interval:
         release=tally or {},
         step_wise={},
         cuts={},
+        feedback=(),
+        called=(0, 0),
     )
 
 
