@@ -99,8 +99,8 @@ class Shop:
         self.ids = TraceIds(KEY)
         digits = load_digits()
         self.rows = digits.data.astype(int).tolist()
-        model = LogisticRegression(max_iter=500, C=0.002).fit(digits.data[:1000], digits.target[:1000])
-        scores = model.predict_proba(digits.data).round(4).tolist()
+        model = LogisticRegression(max_iter=200, C=0.05).fit(digits.data[:1000] / 16, digits.target[:1000])
+        scores = model.predict_proba(digits.data / 16).round(4).tolist()
         rows = zip(self.rows, scores, digits.target.tolist(), strict=True)
         self.known = {tuple(row): (scored, label) for row, scored, label in rows}
         self.told = 0  # the last second that was played
