@@ -124,7 +124,7 @@ def services_of(settings: Settings) -> Services:
 
 
 def application(services: Services) -> FastAPI:
-    passage = Passage(services.settings.mlflow_uri, services.releases.sync)
+    passage = Passage(services.settings.mlflow_uri, services.follow_registry)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -29,6 +29,7 @@ from headrace.types.journal import Position
 
 # Who must have read a journal segment before it goes. A release's own cursor joins them while it runs.
 CONSUMERS = ("mirror", "collect")
+SETTLE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,19 @@ class Services:
             return f"/mlflow{self.links.page(trace_id)}" if self.links.has(trace_id) else None
         except HeadraceError:
             return None
+
+    def follow_registry(self) -> None:
+        """The registry as it is now, in force for the next request. Raises UpstreamError while MLflow is away."""
+        self.releases.sync()
+        self.settle()
+
+    def settle(self) -> int:
+        """Wait a moment until the data planes run the newest plan. Its revision."""
+        with self.database.read() as conn:
+            revision = plans.revision(conn)
+        if revision:
+            self.planes.await_plan(revision, SETTLE_SECONDS)
+        return revision
 
     def status(self) -> dict[str, Any]:
         """Answers within a second or so whatever is down: what the loops met last is as good as asking again."""

@@ -115,6 +115,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
             exporter=Exporter(database=database, query=query, clock=clock),
             mlflow_link=lambda trace_id: f"/mlflow/#/{trace_id}",
             status=lambda: {"version": "test"},
+            settle=lambda: 1,
         )
         yield Stand(services, database, journal, clock, releases, tmp_path)
         query.close()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from conftest import Stand, told
 
+from headrace.api.admin.export import AT_ONCE
+from headrace.flywheel.export import Export
+from headrace.flywheel.selection import Selection
 from headrace.store import audit, feedbacks
 from headrace.types.call import CallStatus
 from headrace.types.errors import BadInput, Conflict, ModelRefused, NotFound, PlatformError, Unavailable, UpstreamError
@@ -271,6 +278,61 @@ async def test_bad_exports(client: httpx.AsyncClient, parameters: dict[str, str]
     answer = await client.get("/export", params=parameters)
     assert answer.status_code == 400
     assert told(answer).field == field
+
+
+async def test_exports_are_bounded(client: httpx.AsyncClient, stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reads the whole journal: a third one at once is sent away, and told when to come again."""
+    both, go_on = threading.Barrier(AT_ONCE + 1, timeout=30), threading.Event()
+    make = stand.services.exporter.export
+
+    def slow(selection: Selection, folder: Path) -> Export:
+        both.wait()
+        go_on.wait(30)
+        return make(selection, folder)
+
+    monkeypatch.setattr(stand.services.exporter, "export", slow)
+    wanted = [asyncio.create_task(client.get("/export", params={"model": "digits"})) for _ in range(AT_ONCE)]
+    await asyncio.to_thread(both.wait)
+    refused = await client.get("/export", params={"model": "digits"})
+    go_on.set()
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert [answer.status_code for answer in await asyncio.gather(*wanted)] == [200] * AT_ONCE
+    monkeypatch.undo()
+    assert (await client.get("/export", params={"model": "digits"})).status_code == 200, "there is room again"
+
+
+async def test_work_goes_on_when_its_caller_leaves(stand: Stand) -> None:
+    told, done = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def deploy(name: str, uri: str, *, actor: str, progress: Any) -> None:
+        progress("half-way")
+        asyncio.run_coroutine_threadsafe(told.wait(), loop).result(30)
+        progress("done")
+        done.set()
+
+    stand.releases.deploy = deploy  # type: ignore[method-assign, assignment]
+    body = iter([{"type": "http.request", "body": b'{"model": "m"}', "more_body": False}])
+
+    async def receive() -> Any:
+        if (message := next(body, None)) is None:
+            await told.wait()
+            return {"type": "http.disconnect"}
+        return message
+
+    async def send(message: Any) -> None:
+        if b"half-way" in message.get("body", b""):
+            told.set()
+
+    headers = {"host": "127.0.0.1:8001", "content-type": "application/json", **NDJSON}
+    scope = {
+        "type": "http", "method": "POST", "path": "/api/v1/endpoints/digits/deploy", "query_string": b"",
+        "root_path": "", "raw_path": b"", "http_version": "1.1", "scheme": "http",
+        "server": ("127.0.0.1", 8001), "client": None,
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    await stand.app()(scope, receive, send)
+    assert await asyncio.to_thread(done.wait, 30)
 
 
 async def test_an_export_of_an_unknown_model(client: httpx.AsyncClient, stand: Stand) -> None:

@@ -28,6 +28,7 @@ class Upstream:
     bodies: list[bytes] = field(default_factory=list)
     status: int = 200
     url: str = ""
+    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request)
@@ -45,6 +46,15 @@ class Upstream:
                 return response
             case "/mlflow/zip":
                 return web.Response(body=gzip.compress(b"hello"), headers={"content-encoding": "gzip"})
+            case "/mlflow/endless":
+                response = web.StreamResponse()
+                await response.prepare(request)
+                try:
+                    while True:
+                        await response.write(b"x" * (1 << 16))
+                except ConnectionError:
+                    self.hung_up.set()
+                    raise
             case "/mlflow/gone":
                 assert request.transport is not None
                 request.transport.close()
@@ -129,6 +139,28 @@ async def test_a_large_download(through: httpx.AsyncClient) -> None:
     assert len(answer.content) == 40 << 20
 
 
+async def test_a_caller_who_leaves_is_not_downloaded_for(stand: Stand, upstream: Upstream) -> None:
+    app, sent, enough = stand.app(mlflow=upstream.url), [0], asyncio.Event()
+
+    async def send(message: Any) -> None:
+        sent[0] += len(message.get("body", b""))
+        if sent[0] > 1 << 20:
+            enough.set()
+
+    body = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> Any:
+        if (message := next(body, None)) is None:
+            await enough.wait()
+            return {"type": "http.disconnect"}
+        return message
+
+    await app(scope_of("GET", "/mlflow/endless"), receive, send)
+    async with asyncio.timeout(30):
+        await upstream.hung_up.wait()
+    await stand.passages[-1].close()
+
+
 async def test_status_and_method_are_kept(through: httpx.AsyncClient, upstream: Upstream) -> None:
     upstream.status = 404
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"):
@@ -178,13 +210,16 @@ async def raw_request(app: FastAPI, method: str, path: str) -> int:
     async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    scope = {
+    await app(scope_of(method, path), receive, send)
+    return int(sent[0]["status"])
+
+
+def scope_of(method: str, path: str) -> dict[str, Any]:
+    return {
         "type": "http", "method": method, "scheme": "http", "http_version": "1.1", "query_string": b"", "root_path": "",
         "path": unquote(path), "raw_path": path.encode(), "headers": [(b"host", b"127.0.0.1:8001")],
         "server": ("127.0.0.1", 8001), "client": ("127.0.0.1", 1),
     }  # fmt: skip
-    await app(scope, receive, send)
-    return int(sent[0]["status"])
 
 
 async def test_closed_says_why(through: httpx.AsyncClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator
+from threading import BoundedSemaphore
 from typing import IO
 
 from fastapi import APIRouter, Request
@@ -13,25 +14,38 @@ from fastapi.responses import Response, StreamingResponse
 from headrace.control.services import Services
 from headrace.flywheel.export import Export
 from headrace.flywheel.selection import Selection, read_selection
+from headrace.types.errors import Overloaded
 
 CHUNK = 256 * 1024
+AT_ONCE = 2  # each reads the whole journal and writes a file
 
 
 def router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["data"])
+    places = BoundedSemaphore(AT_ONCE)
 
     @routes.get("/export")
     def export(request: Request) -> Response:
         """`model`, `endpoint`, `rating` (up, down, corrected, any), `from`, `to`, `format` (csv, jsonl, parquet)."""
         selection = read_selection(request.query_params)
-        work = services.settings.home / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="export-", dir=work) as folder:
-            made = services.exporter.export(selection, work / folder)
-            file = made.path.open("rb")  # outlives its name, so that nothing is left whoever breaks off
+        if not places.acquire(blocking=False):
+            raise Overloaded(f"{AT_ONCE} exports are being made already", retry_after=5.0)
+        try:
+            made, file = _make(services, selection)
+        finally:
+            places.release()
         return StreamingResponse(_content(file), media_type=made.media, headers=_headers(selection, made))
 
     return routes
+
+
+def _make(services: Services, selection: Selection) -> tuple[Export, IO[bytes]]:
+    """The file outlives its name, so that nothing is left on the disk whoever breaks off."""
+    work = services.settings.home / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="export-", dir=work) as folder:
+        made = services.exporter.export(selection, work / folder)
+        return made, made.path.open("rb")
 
 
 def _headers(selection: Selection, made: Export) -> dict[str, str]:

@@ -163,6 +163,9 @@ async def _content(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     try:
         async for chunk in answer.content.iter_any():
             yield chunk
+            # A cancellation reaches a task that waits for nothing, or for something that has not come. While MLflow is
+            # faster than this loop that is never so, and a caller who left would be downloaded for to the end.
+            await asyncio.sleep(0)
     finally:
         answer.close()
 

@@ -12,7 +12,7 @@ from pydantic import StrictInt, StrictStr
 from headrace.api.admin.endpoints import actor_of
 from headrace.api.admin.reply import answer
 from headrace.control.services import Services
-from headrace.store import endpoints, plans, versions
+from headrace.store import endpoints, versions
 from headrace.types.errors import BadInput, NotFound
 from headrace.types.model import ModelVersion, Stage
 
@@ -66,9 +66,7 @@ def router(services: Services) -> APIRouter:
         """In force for the next request when this has answered. The version that it replaces is archived."""
         version, stage = _version(body.version), _stage(body.stage)
         moved = services.releases.move_stage(name, version, stage, actor=actor_of(request))
-        with services.database.read() as conn:
-            revision = plans.revision(conn)
-        return answer(moved, headers={"x-headrace-revision": str(revision)})
+        return answer(moved, headers={"x-headrace-revision": str(services.settle())})
 
     return routes
 
