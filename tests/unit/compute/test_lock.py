@@ -70,8 +70,14 @@ def test_describe_then_release(tmp_path: Path) -> None:
 def test_children_do_not_inherit_it(tmp_path: Path) -> None:
     lock = HomeLock(tmp_path / "lock")
     lock.acquire(me())
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+    code = "print('up', flush=True); input()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False
+    )
     try:
+        assert child.stdout is not None
+        # Popen may return a moment before the kernel has closed what exec closes, so the child says that it is there.
+        assert child.stdout.readline() == b"up\n"
         lock.release()
         assert holder(lock.path) is None
     finally:
