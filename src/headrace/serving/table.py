@@ -13,6 +13,7 @@ from headrace.serving.answer import Check
 from headrace.serving.codec import Codec
 from headrace.serving.lifecycle import State
 from headrace.serving.runtimes.base import Model
+from headrace.serving.statistics import Statistics
 from headrace.traffic.admit import Gate, Keyring
 from headrace.types.endpoint import Capture, Endpoint
 from headrace.types.errors import NotFound, TooLarge, Unavailable
@@ -31,6 +32,7 @@ class Loaded:
     refs: int = 0
     since: float = 0.0  # steady clock, of the last move
     reason: str = ""
+    statistics: Statistics = field(default_factory=Statistics)
     _parts: Parts | None = None
 
     def fill(self, model: Model, codec: Codec, check: Check) -> None:

@@ -22,6 +22,42 @@ class Capture(StrEnum):
     NONE = "none"  # the call is recorded, its input and output are not
 
 
+class TimeoutAction(StrEnum):
+    """What becomes of a call that waited longer than its time in the queue."""
+
+    REJECT = "REJECT"
+    DELAY = "DELAY"  # it runs after all others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """How calls that wait for a model are run together, in Triton's words and with their meaning there.
+
+    A model that is idle is given a call at once. While it is busy, calls queue; when it is free again, it takes as many
+    as fit, whole calls only. So nothing is delayed at idle unless `max_queue_delay_microseconds` says so. Priority 1 is
+    the highest; 0 in a request means the default level.
+    """
+
+    max_batch_size: int = 64  # rows; 0: each call runs alone
+    preferred_batch_size: tuple[int, ...] = ()  # with a delay: sizes that are run without waiting for more
+    max_queue_delay_microseconds: int = 0
+    max_queue_size: int = 0  # calls; 0: only the endpoint's max_concurrency bounds it
+    default_timeout_microseconds: int = 0  # in the queue; 0: none
+    timeout_action: TimeoutAction = TimeoutAction.REJECT
+    allow_timeout_override: bool = True  # a request may shorten its time in the queue
+    priority_levels: int = 0  # 0: no priorities
+    default_priority_level: int = 0
+    instances: int = 1  # copies that run at the same time: threads in the data plane, or model hosts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """Answers kept by version and content, per data plane. Off unless a size is given."""
+
+    size_mb: int = 0
+    ttl_seconds: float = 60.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     timeout_ms: int = 30_000
@@ -50,6 +86,9 @@ class Endpoint:
     task: Task = Task.PREDICT
     limits: Limits = Limits()
     capture: Capture = Capture.FULL
+    batching: Batching = Batching()
+    cache: Cache = Cache()
+    parked: bool = False  # unloaded by its owner: known, but answers 503 until it is loaded again
     revision: int = 0  # of the plan that last changed it
 
     def variant(self, name: str) -> Variant | None:
