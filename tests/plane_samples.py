@@ -143,6 +143,10 @@ class ScriptedModel:
     form: Form = field(default_factory=Form)
     closed: bool = False
     ran: list[Inputs] = field(default_factory=list)
+    instances: int = 1
+
+    def quick(self, rows: int) -> bool:
+        return False
 
     async def warm(self, inputs: Inputs) -> Outputs:
         found = self.behave(inputs)

@@ -20,6 +20,7 @@ from typing import Protocol
 from headrace.base.clock import Clock
 from headrace.base.log import fields
 from headrace.serving.answer import Check
+from headrace.serving.batch import Batcher
 from headrace.serving.codec import Codec
 from headrace.serving.lifecycle import MOVES, State
 from headrace.serving.predict import Predictor
@@ -148,15 +149,15 @@ class Fleet:
             for loaded in due:
                 self._move(loaded, State.UNLOADED)
                 del self._loaded[loaded.package.id]
-                if (model := loaded.empty()) is not None:
-                    await model.close()
+                if (batcher := loaded.empty()) is not None:
+                    await batcher.close()
         if due:
             await asyncio.to_thread(_trim)
 
     async def close(self) -> None:
         for loaded in self._loaded.values():
-            if (model := loaded.empty()) is not None:
-                await model.close()
+            if (batcher := loaded.empty()) is not None:
+                await batcher.close()
         for runtime in self._runtimes.values():
             await runtime.close()
 
@@ -200,8 +201,10 @@ class Fleet:
     async def _warm(self, loaded: Loaded, model: Model, folder: Path) -> None:
         signature = loaded.package.signature
         codec, check = Codec(signature, model.form), Check(signature)
-        await warm(model, codec, check, folder=folder, package=loaded.package)
-        loaded.fill(model, codec, check)
+        together = await warm(model, codec, check, folder=folder, package=loaded.package)
+        name = f"{loaded.package.model}/{loaded.package.version}"
+        batcher = Batcher(model, loaded.statistics, name=name, steady=self._clock.steady, together=together)
+        loaded.fill(batcher, codec, check)
 
     # taking over
 
@@ -209,6 +212,9 @@ class Fleet:
         """The one moment of change: a single assignment. A plan that is realised in part does not count as in force."""
         old = self.table
         lanes = {e.name: build_lane(e, self._gate(e), self._usable(e), self._hashed) for e in plan.endpoints}
+        for lane in lanes.values():
+            for loaded in lane.loaded.values():
+                loaded.parts[0].configure(lane.endpoint.batching)
         self.predictor.table = Table(
             revision=plan.revision if whole else 0,
             realised=True,

@@ -14,12 +14,13 @@ import msgspec
 from headrace.base.log import trace
 from headrace.serving.answer import to_json
 from headrace.serving.codec import Codec
-from headrace.serving.run import Place, run
+from headrace.serving.run import Place, Wait, run
 from headrace.serving.runtimes.base import Inputs, Outputs
-from headrace.serving.table import Table
+from headrace.serving.table import Loaded, Table
 from headrace.traffic.record import Open, Recorder
 from headrace.traffic.route import Header, decide
 from headrace.types.call import CallStatus
+from headrace.types.endpoint import Endpoint
 from headrace.types.errors import CallerError, HeadraceError, Overloaded, TimedOut
 from headrace.types.model import Signature
 
@@ -47,6 +48,9 @@ class Request:
     user: str
     header: Header
     parent: str = ""
+    priority: int = 0  # 1 is the highest; 0: the endpoint's default
+    queue_timeout_us: int = 0  # in the queue of the model; 0: the endpoint's
+    timeout_ms: int = 0  # the caller's own deadline; 0: the endpoint's
 
 
 @dataclass(slots=True)
@@ -65,6 +69,7 @@ class Predictor:
 
     async def predict(self, request: Request, dialect: Dialect) -> Answer:
         began, ran, seconds = self._steady(), 0.0, 0.0
+        loaded: Loaded | None = None
         table = self.table  # one plan for the whole call
         table.keyring.check(request.header)  # admit: who
         lane = table.lane(request.model)
@@ -88,34 +93,46 @@ class Predictor:
                     wanted=request.wanted,
                 )
                 loaded = lane.variant(decision.variant)
-                model, codec, check = place.hold(loaded)
+                batcher, codec, check = place.hold(loaded)
                 call.routed(decision, loaded.package.version)
+                read = self._steady()
                 inputs = dialect.read(codec)
                 call.rows = lane.bounded(inputs.rows)
                 if lane.captured:
                     call.input = record.kept(dialect.kept(inputs))
                 ran = self._steady()
-                outputs = check(await run(model, inputs, place, endpoint.limits.timeout_ms), inputs.rows)
+                outputs = check(await run(batcher, inputs, place, _wait(request, endpoint)), inputs.rows)
                 seconds = self._steady() - ran
                 result = to_json(outputs[0], codec.signature.outputs[0])
                 body = dialect.write(outputs, codec.signature, result)
                 if lane.captured:
                     call.output = record.kept(result)
         except BaseException as error:  # re-raised: also a bug of ours, or a shutdown, leaves its line in the journal
-            self._failed(call, error, began=began, run_seconds=self._steady() - ran if ran else 0.0)
+            total = self._failed(call, error, began=began, run_seconds=self._steady() - ran if ran else 0.0)
+            if loaded is not None:
+                loaded.statistics.fail.add(total)
             raise
-        record.close(call, CallStatus.OK, began=began, run_seconds=seconds)
+        total = record.close(call, CallStatus.OK, began=began, run_seconds=seconds)
+        encode = total - (ran - began) - seconds
+        loaded.statistics.answered(call.rows, now=call.time, decode=ran - read, encode=encode, total=total)
         return Answer(call=call, body=body)
 
-    def _failed(self, call: Open, error: BaseException, *, began: float, run_seconds: float) -> None:
-        """Record it as what it was, and tell the caller under which trace id."""
+    def _failed(self, call: Open, error: BaseException, *, began: float, run_seconds: float) -> float:
+        """Record it as what it was, and tell the caller under which trace id. Returns the seconds it took."""
         if isinstance(error, HeadraceError):
             error.trace_id, error.variant = call.trace_id, call.variant
             status, told = ending(error), error.sentence()
         else:
             call.counted = False  # not the model's doing
             status, told = CallStatus.FAILED, f"interrupted: {type(error).__name__}"
-        self._recorder.close(call, status, began=began, run_seconds=run_seconds, error=told)
+        return self._recorder.close(call, status, began=began, run_seconds=run_seconds, error=told)
+
+
+def _wait(request: Request, endpoint: Endpoint) -> Wait:
+    """The shorter of the endpoint's time and the caller's own."""
+    limit = endpoint.limits.timeout_ms
+    timeout_ms = min(limit, request.timeout_ms) if request.timeout_ms > 0 else limit
+    return Wait(timeout_ms / 1000, request.queue_timeout_us / 1e6, request.priority)
 
 
 def ending(error: HeadraceError) -> CallStatus:

@@ -9,12 +9,24 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
+from dataclasses import dataclass
 from types import TracebackType
 
-from headrace.serving.runtimes.base import Inputs, Model, Outputs
+from headrace.serving.batch import Batcher
+from headrace.serving.queue import Answer
+from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.serving.table import Loaded, Parts
 from headrace.traffic.admit import Gate
 from headrace.types.errors import TimedOut
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long a call may take in all and in the queue (0: as the endpoint says), and how urgent it is."""
+
+    seconds: float
+    queue_seconds: float = 0.0
+    priority: int = 0
 
 
 class Place:
@@ -57,13 +69,20 @@ class Place:
             self._loaded.refs -= 1
 
 
-async def run(model: Model, inputs: Inputs, place: Place, timeout_ms: int) -> Outputs:
-    """Raises TimedOut, ModelFailed, or BadInput for what only the runtime can see."""
-    work = model.run(inputs)
+async def run(batcher: Batcher, inputs: Inputs, place: Place, wait: Wait) -> Outputs:
+    """Raises TimedOut, ModelFailed, Overloaded, or BadInput for what only the runtime can see."""
+    work = batcher.run(inputs, priority=wait.priority, patience=wait.queue_seconds)
     if isinstance(work, list):
         return work
     place.working(work)
-    done, _ = await asyncio.wait((work,), timeout=timeout_ms / 1000)
+    try:
+        done, _ = await asyncio.wait((work,), timeout=wait.seconds)
+    finally:
+        if isinstance(work, Answer):
+            work.leave()  # whoever hung up or ran out of time does not keep its place in the queue
     if not done:
-        raise TimedOut(f"the model did not answer within {timeout_ms} ms", hint="limits.timeout_ms of the endpoint")
+        raise TimedOut(
+            f"the model did not answer within {wait.seconds * 1000:g} ms",
+            hint="limits.timeout_ms of the endpoint, or the caller's own deadline",
+        )
     return work.result()

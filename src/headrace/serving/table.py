@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from headrace.serving.answer import Check
+from headrace.serving.batch import Batcher
 from headrace.serving.codec import Codec
 from headrace.serving.lifecycle import State
-from headrace.serving.runtimes.base import Model
 from headrace.serving.statistics import Statistics
 from headrace.traffic.admit import Gate, Keyring
 from headrace.types.endpoint import Capture, Endpoint
@@ -20,7 +20,7 @@ from headrace.types.errors import NotFound, TooLarge, Unavailable
 from headrace.types.model import Package
 from headrace.types.traffic import TrafficPolicy
 
-Parts = tuple[Model, Codec, Check]
+Parts = tuple[Batcher, Codec, Check]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -35,10 +35,10 @@ class Loaded:
     statistics: Statistics = field(default_factory=Statistics)
     _parts: Parts | None = None
 
-    def fill(self, model: Model, codec: Codec, check: Check) -> None:
-        self._parts = (model, codec, check)
+    def fill(self, batcher: Batcher, codec: Codec, check: Check) -> None:
+        self._parts = (batcher, codec, check)
 
-    def empty(self) -> Model | None:
+    def empty(self) -> Batcher | None:
         """Let go of the model; who called it closes it."""
         parts, self._parts = self._parts, None
         return parts[0] if parts else None

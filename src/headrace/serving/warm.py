@@ -16,25 +16,44 @@ import numpy as np
 from headrace.base.log import fields
 from headrace.serving.answer import Check
 from headrace.serving.codec import Codec
-from headrace.serving.runtimes.base import Array, Inputs, Model
+from headrace.serving.runtimes.base import Array, Inputs, Model, Outputs
 from headrace.types.errors import BadInput, ModelFailed, ModelRefused, Unavailable
-from headrace.types.model import Layout, Package
+from headrace.types.model import Layout, Package, RuntimeKind
 
 ROWS = 256  # of the package's rows at most
 
 log = logging.getLogger("headrace.serving")
 
 
-async def warm(model: Model, codec: Codec, check: Check, *, folder: Path, package: Package) -> None:
-    """Raises ModelRefused."""
+async def warm(model: Model, codec: Codec, check: Check, *, folder: Path, package: Package) -> bool:
+    """Whether calls may be run together: each row's answer is the same alone and among others, as far as the rows at
+    hand can show. Raises ModelRefused."""
     if not package.warmup:
         await _warm_blindly(model, codec)
-        return
+        return package.runtime is RuntimeKind.ONNX  # a graph says what it does to its first dimension
     try:
         inputs = read_rows(folder / package.warmup, codec)
-        check(await model.warm(inputs), inputs.rows)
+        outputs = check(await model.warm(inputs), inputs.rows)
+        return await _same_alone(model, check, inputs, outputs)
     except (BadInput, ModelFailed, Unavailable) as error:
         raise ModelRefused(f"it does not answer its own warm-up rows: {error.sentence()}", field=error.field) from error
+
+
+async def _same_alone(model: Model, check: Check, inputs: Inputs, outputs: Outputs) -> bool:
+    for row in {0, inputs.rows - 1}:
+        work = model.run(inputs.part(row, row + 1))
+        alone = check(work if isinstance(work, list) else await work, 1)
+        for one, many in zip(alone, outputs, strict=True):
+            if not _alike(one[0], many[row]):
+                log.warning("calls are not run together: a row's answer depends on its company", extra=fields(row=row))
+                return False
+    return True
+
+
+def _alike(one: Array, other: Array) -> bool:
+    if np.asarray(one).dtype.kind == "f":
+        return bool(np.allclose(one, other, rtol=1e-3, atol=1e-5))
+    return bool(np.array_equal(one, other))
 
 
 async def _warm_blindly(model: Model, codec: Codec) -> None:

@@ -76,8 +76,10 @@ class Recorder:
         """What stands for this user in every record."""
         return keyed_hash(self._unit_key, user)
 
-    def close(self, call: Open, status: CallStatus, *, began: float, run_seconds: float = 0.0, error: str = "") -> None:
-        """Write it down. `began` is when it was accepted, by the steady clock."""
+    def close(
+        self, call: Open, status: CallStatus, *, began: float, run_seconds: float = 0.0, error: str = ""
+    ) -> float:
+        """Write it down; returns the seconds since `began`, when it was accepted by the steady clock."""
         seconds = self.clock.steady() - began
         call.status = status
         call.latency_ms = round(seconds * 1000, 3)
@@ -85,6 +87,7 @@ class Recorder:
         call.error = error[:_ERROR_LIMIT]
         self.meter.call(call.endpoint, call.variant, status, seconds=seconds, run_seconds=run_seconds, rows=call.rows)
         self.journal.append(encode_call(call))  # when there is no room it counts the loss itself
+        return seconds
 
     def kept(self, value: bytes | msgspec.Raw) -> msgspec.Raw:
         """Input or output for the line, as the JSON that it is; nothing when it is too large."""

@@ -47,7 +47,9 @@ class Batching:
     allow_timeout_override: bool = True  # a request may shorten its time in the queue
     priority_levels: int = 0  # 0: no priorities
     default_priority_level: int = 0
-    instances: int = 1  # copies that run at the same time: threads in the data plane, or model hosts
+    instances: int = (
+        0  # that run at the same time: threads in the data plane, or model hosts; 0: as the runtime sees fit
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -151,7 +151,8 @@ async def test_a_call_that_takes_too_long_keeps_its_place_until_it_ends() -> Non
     with pytest.raises(Overloaded):
         await plane.ask()
     work[0].set_exception(ModelFailed("too late to tell anyone"))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the run ends
+    await asyncio.sleep(0)  # what waited for it hears of it
     assert plane.inside() == (0, [0])
 
 

@@ -34,6 +34,12 @@ class Inputs:
     arrays: dict[str, Array]
     matrix: Array | None = None
 
+    def part(self, start: int, end: int) -> Inputs:
+        """Some of the rows; they share memory with these."""
+        end = min(end, self.rows)
+        matrix = None if self.matrix is None else self.matrix[start:end]
+        return Inputs(end - start, {name: array[start:end] for name, array in self.arrays.items()}, matrix)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
@@ -51,13 +57,18 @@ class Model(Protocol):
     """A loaded package."""
 
     form: Form
+    instances: int  # that can run at the same time
+
+    def quick(self, rows: int) -> bool:
+        """Whether run() answers such a call at once, in less time than handing it over would take."""
+        ...
 
     async def warm(self, inputs: Inputs) -> Outputs:
         """Run real rows until the speed is known, and return what they gave."""
         ...
 
     def run(self, inputs: Inputs) -> Outputs | Future[Outputs]:
-        """At once when that is shorter than handing it over; else a future."""
+        """At once when `quick`; else a future. Called for `instances` calls at a time at most."""
         ...
 
     async def close(self) -> None: ...

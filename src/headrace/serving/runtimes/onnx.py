@@ -126,11 +126,15 @@ class OnnxModel:
             matrix=_dtype(graph[0]) if wide else None,
             dtypes={feed.source: feed.dtype for feed in self._feeds if feed.dtype.kind == "f"},
         )
+        self.instances = max(1, (os.cpu_count() or 1) - 1)  # one core is the event loop's
         self._base = float("inf")  # seconds of a call, and per row on top; unknown until warm
         self._per_row = 0.0
 
     async def warm(self, inputs: Inputs) -> Outputs:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._measure, inputs)
+
+    def quick(self, rows: int) -> bool:
+        return self._base + self._per_row * rows < INLINE_SECONDS
 
     def run(self, inputs: Inputs) -> Outputs | Future[Outputs]:
         if self._base + self._per_row * inputs.rows < INLINE_SECONDS:
@@ -157,7 +161,7 @@ class OnnxModel:
     def _measure(self, inputs: Inputs) -> Outputs:
         """Two sizes give a line: the cost of a call and of each row on top."""
         outputs = self._run(inputs)
-        few, many = _first(inputs, 1), _first(inputs, _BATCH)
+        few, many = inputs.part(0, 1), inputs.part(0, _BATCH)
         one, batch = self._median(few), self._median(many)
         self._per_row = max(0.0, (batch - one) / (many.rows - few.rows)) if many.rows > few.rows else one
         self._base = max(0.0, one - self._per_row)
@@ -170,12 +174,6 @@ class OnnxModel:
             self._run(inputs)
             times.append(time.perf_counter() - start)
         return sorted(times)[_ROUNDS // 2]
-
-
-def _first(inputs: Inputs, rows: int) -> Inputs:
-    rows = min(rows, inputs.rows)
-    matrix = None if inputs.matrix is None else inputs.matrix[:rows]
-    return Inputs(rows, {name: array[:rows] for name, array in inputs.arrays.items()}, matrix)
 
 
 def _output_names(session: ort.InferenceSession, signature: Signature) -> list[str]:

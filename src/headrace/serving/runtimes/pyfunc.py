@@ -59,10 +59,14 @@ class PyfuncRuntime:
 
 class PyfuncModel:
     form = Form()
+    instances = 1
 
     def __init__(self, host: HostProcess, signature: Signature) -> None:
         self.host = host
         self._names = [spec.name for spec in signature.outputs]
+
+    def quick(self, rows: int) -> bool:
+        return False
 
     async def warm(self, inputs: Inputs) -> Outputs:
         return await self._call(inputs)

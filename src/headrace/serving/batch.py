@@ -1,0 +1,173 @@
+"""Calls that run together: a model that is busy lets calls queue, and takes as many as fit when it is free.
+
+Called by run.py for every call, built by fleet.py around a loaded model. Decides when the model runs and on what; which
+calls go together is queue.py's. At idle nothing is added: a free model gets a call at once, and one that answers faster
+than a hand-over costs is run where it is called. What one call gets never depends on its company: when a batch fails,
+each of its calls runs again alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future, TimerHandle
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from headrace.serving.queue import RETRY_AFTER, Answer, Queue, Waiting
+from headrace.serving.runtimes.base import Array, Inputs, Model, Outputs
+from headrace.serving.statistics import Statistics
+from headrace.types.endpoint import Batching
+from headrace.types.errors import ModelFailed, Overloaded, Unavailable
+
+
+class Batcher:
+    """`together`: false for a model whose answers to several rows are not those to each row alone."""
+
+    def __init__(
+        self,
+        model: Model,
+        statistics: Statistics,
+        *,
+        name: str,
+        steady: Callable[[], float],
+        together: bool = True,
+    ) -> None:
+        self.model = model
+        self.statistics = statistics
+        self.together = together
+        self._steady = steady
+        self._queue = Queue(Batching(), name=name)
+        self._busy = 0
+        self._timer: TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def queued(self) -> int:
+        return len(self._queue)
+
+    def configure(self, batching: Batching) -> None:
+        """At any time; calls that wait are treated by the new words from now on."""
+        self._queue.batching = batching if self.together else replace(batching, max_batch_size=0)
+        self._pump()
+
+    def run(self, inputs: Inputs, *, priority: int = 0, patience: float = 0.0) -> Outputs | Future[Outputs]:
+        """Outputs at once, or a future; cancel it to leave the queue. Raises Overloaded when the queue is full."""
+        if self.model.quick(inputs.rows):
+            began = self._steady()
+            outputs = self.model.run(inputs)
+            self.statistics.waited(1, 0.0)
+            self.statistics.executed(inputs.rows, calls=1, seconds=self._steady() - began)
+            return outputs
+        if self._closed:
+            raise Unavailable("the model was unloaded", retry_after=RETRY_AFTER)
+        waiting = Waiting(inputs, Answer(loop=asyncio.get_running_loop()), self._steady())
+        self._queue.push(waiting, priority=priority, patience=patience)
+        self._pump()
+        return waiting.answer
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for waiting in self._queue.empty():
+            waiting.answer.set_exception(Unavailable("the model was unloaded", retry_after=RETRY_AFTER))
+        await self.model.close()
+
+    def _pump(self) -> None:
+        """Give every free instance something to do; then see when to look again."""
+        now = self._steady()
+        for waiting in self._queue.expired(now):
+            late = Overloaded("the call waited longer than its time in the queue allows", retry_after=RETRY_AFTER)
+            waiting.answer.set_exception(late)
+        while self._free() and (batch := self._queue.take(now)):
+            self._start(batch, now)
+        self._look_again(now)
+
+    def _free(self) -> bool:
+        return self._busy < (self._queue.batching.instances or self.model.instances) and not self._closed
+
+    def _look_again(self, now: float) -> None:
+        """The end of a run pumps anyway; this is for what only the clock brings."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        pause = self._queue.pause(now, busy=not self._free())
+        if pause is not None and not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(pause, self._pump)
+
+    def _start(self, batch: list[Waiting], now: float) -> None:
+        self._busy += 1
+        for waiting in batch:
+            waiting.answer.started = True
+        self.statistics.waited(len(batch), sum(now - w.since for w in batch))
+        try:
+            work = self.model.run(_merged([w.inputs for w in batch]))
+        except Exception as error:  # noqa: BLE001  whoever waits is told, as by a run that failed later
+            self._failed(batch, error)
+            return
+        if isinstance(work, list):
+            self._done(batch, work, now)
+        else:
+            work.add_done_callback(partial(self._ended, batch, now))
+
+    def _ended(self, batch: list[Waiting], began: float, work: Future[Outputs]) -> None:
+        if work.cancelled():
+            self._failed(batch, ModelFailed("the run was cancelled"))
+        elif (error := work.exception()) is not None:
+            self._failed(batch, error)
+        else:
+            self._done(batch, work.result(), began)
+        self._pump()
+
+    def _done(self, batch: list[Waiting], outputs: Outputs, began: float) -> None:
+        sizes = [w.inputs.rows for w in batch]
+        try:
+            parts = _split(outputs, sizes)
+        except ModelFailed as error:
+            self._failed(batch, error)
+            return
+        self._busy -= 1
+        self.statistics.executed(sum(sizes), calls=len(batch), seconds=self._steady() - began)
+        for waiting, part in zip(batch, parts, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result(part)
+
+    def _failed(self, batch: list[Waiting], error: BaseException) -> None:
+        self._busy -= 1
+        if len(batch) > 1 and not self._closed:
+            self._queue.again(batch)
+            return
+        for waiting in batch:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)
+
+
+def _merged(several: list[Inputs]) -> Inputs:
+    """Rows of all of them, in order."""
+    if len(several) == 1:
+        return several[0]
+    rows = sum(inputs.rows for inputs in several)
+    if several[0].matrix is not None:
+        return Inputs(rows, {}, np.concatenate([inputs.matrix for inputs in several if inputs.matrix is not None]))
+    names = several[0].arrays
+    return Inputs(rows, {name: np.concatenate([inputs.arrays[name] for inputs in several]) for name in names})
+
+
+def _split(outputs: Outputs, sizes: list[int]) -> list[Outputs]:
+    """Each call's rows, in order. Raises ModelFailed when an output has another number of rows than went in."""
+    if len(sizes) == 1:
+        return [outputs]
+    rows = sum(sizes)
+    for output in outputs:
+        if not output.shape or output.shape[0] != rows:
+            raise ModelFailed(f"the model gave an output of shape {list(output.shape)} for {rows} rows")
+    edges = np.cumsum([0, *sizes]).tolist()
+    return [[_rows(output, start, end) for output in outputs] for start, end in pairwise(edges)]
+
+
+def _rows(output: Array, start: int, end: int) -> Array:
+    return output[start:end]
