@@ -34,6 +34,7 @@ DTYPES: dict[Datatype, np.dtype[Any]] = {
     Datatype.INT32: np.dtype(np.int32),
     Datatype.INT64: np.dtype(np.int64),
     Datatype.FP16: np.dtype(np.float16),
+    Datatype.BF16: np.dtype(np.float32),  # which holds every value of it; numpy has no type for it
     Datatype.FP32: np.dtype(np.float32),
     Datatype.FP64: np.dtype(np.float64),
     Datatype.BYTES: np.dtype(object),

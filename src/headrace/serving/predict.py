@@ -32,8 +32,8 @@ class Dialect(Protocol):
 
     def read(self, codec: Codec) -> Inputs: ...
 
-    def kept(self, inputs: Inputs) -> bytes | msgspec.Raw:
-        """The inputs as /predict would have written them, for the journal."""
+    def kept(self, inputs: Inputs) -> bytes | msgspec.Raw | None:
+        """The inputs as /predict would have written them, for the journal; None: more than it keeps."""
         ...
 
     def write(self, outputs: Outputs, signature: Signature, result: bytes) -> bytes:

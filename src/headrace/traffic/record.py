@@ -89,9 +89,9 @@ class Recorder:
         self.journal.append(encode_call(call))  # when there is no room it counts the loss itself
         return seconds
 
-    def kept(self, value: bytes | msgspec.Raw) -> msgspec.Raw:
-        """Input or output for the line, as the JSON that it is; nothing when it is too large."""
-        if len(value) > CAPTURE_LIMIT:
+    def kept(self, value: bytes | msgspec.Raw | None) -> msgspec.Raw:
+        """Input or output for the line, as the JSON that it is; nothing when it is too large (None: surely is)."""
+        if value is None or len(value) > CAPTURE_LIMIT:
             self.meter.count("headrace_capture_dropped_total")
             return NOTHING
         return msgspec.Raw(value)

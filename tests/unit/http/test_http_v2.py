@@ -1,11 +1,15 @@
-"""The Open Inference Protocol in JSON."""
+"""The Open Inference Protocol over HTTP: JSON and binary tensors, metadata, health, errors."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import numpy as np
 import pytest
-from http_edge import Http
+from http_edge import Answer, Http
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from plane_samples import endpoint, package
 
 from headrace.traffic.admit import key_hash
@@ -99,16 +103,79 @@ async def test_404_in_the_form_of_v2(path: str) -> None:
     assert (answer.status, isinstance(answer.json()["error"], str)) == (404, True)
 
 
-async def test_binary_tensors_are_refused_clearly() -> None:
+ROW = np.array([[1, 2, 3]], dtype="<f8").tobytes()
+
+
+def binary(**more: Any) -> tuple[bytes, dict[str, str]]:
+    parameters = {"binary_data_size": len(ROW)}
+    request = {"inputs": [{"name": "input", "shape": [1, 3], "datatype": "FP64", "parameters": parameters}], **more}
+    text = json.dumps(request).encode()
+    return text + ROW, {"inference-header-content-length": str(len(text)), "content-type": "application/octet-stream"}
+
+
+def parted(answer: Answer) -> tuple[Any, bytes]:
+    length = int(answer.headers["inference-header-content-length"])
+    return json.loads(answer.body[:length]), answer.body[length:]
+
+
+async def test_binary_tensors_both_ways() -> None:
     http = await Http().serve(BOTH)
-    answer = await http.call(
-        "POST",
-        "/v2/models/toy/infer",
-        b"\x00\x01",
-        headers={"inference-header-content-length": "2", "content-type": "application/octet-stream"},
-    )
-    assert answer.status == 400
-    assert "binary tensors are not taken here yet" in answer.json()["error"]
+    body, headers = binary(id="b", parameters={"binary_data_output": True, "priority": 1, "mine": "x"})
+    answer = await http.call("POST", "/v2/models/toy/infer", body, headers=headers)
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/octet-stream")
+    told, tail = parted(answer)
+    assert (told["id"], [o["parameters"]["binary_data_size"] for o in told["outputs"]]) == ("b", [8, 8])
+    assert tail == bytes(16)
+    (call,) = http.journal.calls()
+    assert (call.input, call.output) == ([[1, 2, 3]], [0])
+
+
+async def test_binary_in_and_json_out() -> None:
+    http = await Http().serve(BOTH)
+    body, headers = binary(outputs=[{"name": "scores"}])
+    answer = await http.call("POST", "/v2/models/toy/infer", body, headers=headers)
+    assert "inference-header-content-length" not in answer.headers
+    assert answer.json()["outputs"] == [{"name": "scores", "datatype": "FP32", "shape": [1, 2], "data": [0.0, 0.0]}]
+
+
+async def test_a_body_without_json_is_answered_in_bytes_or_in_json_when_that_is_accepted() -> None:
+    http = await Http().serve(BOTH)
+    headers = {"inference-header-content-length": "0", "content-type": "application/octet-stream"}
+    answer = await http.call("POST", "/v2/models/toy/infer", ROW * 2, headers=headers)
+    told, tail = parted(answer)
+    assert ([o["shape"] for o in told["outputs"]], len(tail)) == ([[2], [2, 2]], 32)
+    asked = await http.call("POST", "/v2/models/toy/infer", ROW, headers=headers | {"accept": "application/json"})
+    assert asked.json()["outputs"][0]["data"] == [0]
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1000000", "", "1.0", "\u0663"])
+async def test_a_length_of_the_json_that_cannot_be(length: str) -> None:
+    http = await Http().serve(BOTH)
+    body, headers = binary()
+    headers["inference-header-content-length"] = length
+    answer = await http.call("POST", "/v2/models/toy/infer", body, headers=headers)
+    assert (answer.status, "allowed: 0 to" in answer.json()["error"]) == (400, True)
+
+
+@pytest.mark.parametrize(("shift", "message"), [(-1, "truncated"), (1, "trailing characters")])
+async def test_a_length_that_is_off_by_one(shift: int, message: str) -> None:
+    http = await Http().serve(BOTH)
+    body, headers = binary()
+    headers["inference-header-content-length"] = str(int(headers["inference-header-content-length"]) + shift)
+    answer = await http.call("POST", "/v2/models/toy/infer", body, headers=headers)
+    assert (answer.status, message in answer.json()["error"]) == (400, True)
+
+
+@settings(deadline=None, max_examples=60)
+@given(body=st.binary(max_size=80), length=st.integers(0, 90), json_first=st.booleans())
+async def test_whatever_bytes_come_it_is_the_callers_fault(body: bytes, length: int, json_first: bool) -> None:
+    http = await Http().serve(BOTH)
+    if json_first:
+        body, length = (good := binary())[0][:-24] + body, int(good[1]["inference-header-content-length"])
+    headers = {"inference-header-content-length": str(length), "content-type": "application/octet-stream"}
+    answer = await http.call("POST", "/v2/models/toy/infer", body, headers=headers)
+    assert answer.status in (200, 400)
+    assert answer.status == 200 or set(answer.json()) == {"error"}
 
 
 async def test_keys_are_asked_for() -> None:

@@ -16,7 +16,7 @@ from plane_samples import NUMBERS_TABLE, ROWS_OF_3, TABLE, spec
 
 from headrace.serving.codec import Codec
 from headrace.serving.runtimes.base import Form, Inputs
-from headrace.types.errors import BadInput, CallerError, ModelRefused
+from headrace.types.errors import BadInput, CallerError
 from headrace.types.model import Datatype, Signature
 
 SINGLE = np.dtype(np.float32)
@@ -158,9 +158,9 @@ def test_a_wrong_record_is_told_what_the_model_takes() -> None:
     assert caught.value.hint == "the model takes records with width (FP64), count (INT64), colour (BYTES)"
 
 
-def test_a_type_that_json_cannot_carry_is_refused_at_load() -> None:
-    with pytest.raises(ModelRefused, match="BF16"):
-        Codec(Signature(inputs=(spec("x", Datatype.BF16),), outputs=(spec("z"),)), Form())
+def test_bf16_is_carried_as_float32() -> None:
+    codec = Codec(Signature(inputs=(spec("x", Datatype.BF16),), outputs=(spec("z"),)), Form())
+    assert codec.dtypes["x"] == np.float32
 
 
 def test_columns_with_odd_names() -> None:

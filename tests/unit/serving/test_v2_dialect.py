@@ -12,7 +12,7 @@ from plane_samples import NUMBERS_TABLE, ROWS_OF_3, TABLE
 
 from headrace.serving.codec import Codec
 from headrace.serving.runtimes.base import Form, Inputs
-from headrace.serving.v2 import InferRequest, V2Dialect
+from headrace.serving.v2 import InferRequest, V2Dialect, schedule
 from headrace.types.errors import BadInput
 
 TENSOR = Codec(ROWS_OF_3, Form(dtypes={"input": np.dtype(np.float32)}))
@@ -63,9 +63,17 @@ WRONG = [
     ([tensor([1, 2, 3], [3])], "inputs.input.shape", "is [3]; the model takes [n, 3]"),
     ([tensor([1, 2, 3, 4], [2, 2])], "inputs.input.shape", "[2, 2]"),
     ([tensor([1, 2, 3], [-1, 3])], "inputs.input.shape", "cannot be"),
-    ([tensor([], [])], "inputs.input.shape", "cannot be"),
+    ([tensor([], [])], "inputs.input.shape", "is []; the model takes [n, 3]"),
     ([tensor([1, 2], [1, 3])], "inputs.input.data", "2 values; shape [1, 3] has 3"),
-    ([tensor([1, 2], [9_000_000_000, 3])], "inputs.input.data", "2 values"),
+    ([tensor([1, 2], [2**31, 3])], "inputs.input.data", "2 values"),
+    ([tensor([1, 2], [9_000_000_000, 3])], "inputs.input.shape", "cannot be"),
+    ([tensor([], [0, 2**64])], "inputs.input.shape", "cannot be"),
+    ([{"name": "input", "shape": [1, 3], "datatype": "FP64"}], "inputs.input", "no data"),
+    (
+        [{"name": "input", "shape": [1, 3], "datatype": "FP64", "parameters": {"binary_data_size": 24}}],
+        "inputs.input",
+        "no data without header inference-header-content-length",
+    ),
     ([tensor([[1, 2], [3]], [1, 3])], "inputs.input.data", "nested otherwise"),
     ([tensor([[[1, 2, 3]]], [1, 3])], "inputs.input.data", "nested 3 deep"),
     ([tensor([1, None, 3], [1, 3])], "inputs.input.data[1]", "null"),
@@ -91,11 +99,55 @@ def test_an_unknown_output_is_refused_before_the_model_runs() -> None:
 def test_outputs_are_tensors_and_can_be_chosen() -> None:
     outputs = [np.array([1, 0]), np.array([[0.5, 0.5], [1.0, 0.0]], dtype=np.float32)]
     asked = dialect(tensor([1, 2, 3], [1, 3]), outputs=[{"name": "scores"}])
+    asked.read(TENSOR)
     assert json.loads(asked.write(outputs, ROWS_OF_3, b"")) == [
         {"name": "scores", "datatype": "FP32", "shape": [2, 2], "data": [0.5, 0.5, 1.0, 0.0]}
     ]
-    everything = json.loads(dialect(tensor([1, 2, 3], [1, 3])).write(outputs, ROWS_OF_3, b""))
-    assert [o["name"] for o in everything] == ["label", "scores"]
+    for names in ([], ["scores", "label"]):
+        asked = dialect(tensor([1, 2, 3], [1, 3]), outputs=[{"name": name} for name in names])
+        asked.read(TENSOR)
+        written = json.loads(asked.write(outputs, ROWS_OF_3, b""))
+        assert [o["name"] for o in written] == (names or ["label", "scores"])
+
+
+WRONG_PARAMETERS = [
+    ({"outputs": [{"name": "label"}, {"name": "label"}]}, "outputs", "asked for twice"),
+    ({"parameters": {"binary_data_output": 1}}, "parameters.binary_data_output", "allowed: true, false"),
+    ({"outputs": [{"name": "label", "parameters": {"binary_data": "yes"}}]}, "parameters.binary_data", "'yes'"),
+    ({"outputs": [{"name": "label", "parameters": {"classification": -1}}]}, "outputs.label", "number of classes"),
+    ({"outputs": [{"name": "label", "parameters": {"classification": True}}]}, "outputs.label", "number of classes"),
+]
+
+
+@pytest.mark.parametrize(("more", "field", "message"), WRONG_PARAMETERS)
+def test_a_wrong_parameter_is_refused_before_the_model_runs(more: Any, field: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        read(TENSOR, tensor([1, 2, 3], [1, 3]), **more)
+    assert caught.value.field == field
+
+
+def test_classes_are_the_highest_values_with_their_place() -> None:
+    outputs = [np.array([3, 7]), np.array([[0.25, 0.75], [0.5, 0.5]], dtype=np.float32)]
+    wanted = [{"name": name, "parameters": {"classification": k}} for name, k in (("scores", 5), ("label", 1))]
+    asked = dialect(tensor([1, 2, 3], [1, 3]), outputs=wanted)
+    asked.read(TENSOR)
+    assert json.loads(asked.write(outputs, ROWS_OF_3, b"")) == [
+        {
+            "name": "scores",
+            "datatype": "BYTES",
+            "shape": [2, 2],
+            "data": ["0.750000:1", "0.250000:0", "0.500000:0", "0.500000:1"],
+        },
+        {"name": "label", "datatype": "BYTES", "shape": [2, 1], "data": ["3:0", "7:0"]},
+    ]
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, True, "1", None, 2**63])
+@pytest.mark.parametrize("name", ["priority", "timeout"])
+def test_a_schedule_is_whole_numbers(name: str, value: Any) -> None:
+    with pytest.raises(BadInput, match=f"{name} is"):
+        schedule({name: value})
+    assert schedule({"priority": 2, "timeout": 500, "mine": "x"}) == (2, 500)
 
 
 def test_the_journal_keeps_inputs_as_predict_takes_them() -> None:

@@ -1,7 +1,7 @@
-"""The Open Inference Protocol (KServe V2) in JSON: health, metadata, infer; with and without a version in the path.
+"""The Open Inference Protocol (KServe V2) over HTTP: health, metadata, infer; with and without a version in the path.
 
 Called by edge.py. Decides the form of requests and answers. Where the specification contradicts itself: ready and live
-answer 200 with `{"ready": true}` and `{"live": true}`, 503 when it is not so. The binary extension is not spoken yet.
+answer 200 with `{"ready": true}` and `{"live": true}`, 503 when it is not so. Tensors are v2.py's.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from headrace.api.http.exchange import Exchange, Reply, json_reply
 from headrace.api.http.predict import broken
 from headrace.serving.predict import Predictor, Request
 from headrace.serving.table import Lane
-from headrace.serving.v2 import InferRequest, V2Dialect
+from headrace.serving.v2 import InferRequest, V2Dialect, schedule
 from headrace.types.errors import BadInput, NotFound, Unavailable
 from headrace.types.model import RuntimeKind, TensorSpec
 
 PLATFORMS = {RuntimeKind.ONNX: "onnx_onnxv1", RuntimeKind.PYFUNC: "mlflow_pyfunc"}
+LENGTH_HEADER = "inference-header-content-length"
+_BINARY = (b"content-type", b"application/octet-stream")
 _decoder = msgspec.json.Decoder(InferRequest)
 _encoder = msgspec.json.Encoder()
 
@@ -38,13 +40,8 @@ class V2Handler:
         self._limit = limit
 
     async def infer(self, exchange: Exchange, parameters: Parameters) -> Reply:
-        if exchange.header("inference-header-content-length") is not None:
-            raise BadInput(
-                "binary tensors are not taken here yet",
-                field="inference-header-content-length",
-                hint="send JSON tensors: binary_data=False in tritonclient",
-            )
-        body = read_body(await exchange.json_body(self._limit))
+        body, dialect = await self._read(exchange)
+        priority, waits = schedule(body.parameters) if body.parameters else (0, 0)
         answer = await self._predictor.predict(
             Request(
                 model=parameters["model"],
@@ -52,17 +49,36 @@ class V2Handler:
                 user=exchange.header(self._user_header) or "",
                 header=exchange.header,
                 parent=exchange.header("traceparent") or "",
+                priority=priority,
+                queue_timeout_us=waits,
             ),
-            V2Dialect(body),
+            dialect,
         )
         call = answer.call
         echoed = b'"id":%b,' % _encoder.encode(body.id) if body.id else b""
         name = _encoder.encode(parameters["model"])
-        return json_reply(
-            b'{"model_name":%b,"model_version":"%d",%b"outputs":%b}' % (name, call.version, echoed, answer.body),
-            200,
-            ((b"x-headrace-trace", call.trace_id.encode()), (b"x-headrace-variant", call.variant.encode())),
-        )
+        text = b'{"model_name":%b,"model_version":"%d",%b"outputs":%b}' % (name, call.version, echoed, answer.body)
+        headers = ((b"x-headrace-trace", call.trace_id.encode()), (b"x-headrace-variant", call.variant.encode()))
+        if not dialect.tail:
+            return json_reply(text, 200, headers)
+        length = (b"inference-header-content-length", b"%d" % len(text))
+        return Reply(200, b"".join((text, *dialect.tail)), [_BINARY, length, *headers])
+
+    async def _read(self, exchange: Exchange) -> tuple[InferRequest, V2Dialect]:
+        """JSON alone; JSON with bytes behind it; or, with a length of 0, bytes alone."""
+        told = exchange.header(LENGTH_HEADER)
+        if told is None:
+            body = read_body(await exchange.json_body(self._limit))
+            return body, V2Dialect(body)
+        data = memoryview(await exchange.body(self._limit))
+        if not told.isascii() or not told.isdigit() or int(told) > len(data):
+            raise BadInput(f"it is {told[:32]!r}; allowed: 0 to {len(data)}, the body's size", field=LENGTH_HEADER)
+        if (length := int(told)) == 0:
+            body = InferRequest(inputs=[])
+            as_json = (exchange.header("accept") or "").startswith("application/json")
+            return body, V2Dialect(body, data, raw=True, binary=not as_json)
+        body = read_body(data[:length])
+        return body, V2Dialect(body, data[length:])
 
     async def server(self, exchange: Exchange, _: Parameters) -> Reply:
         return _json({"name": self._server_name, "version": __version__, "extensions": []})
@@ -106,11 +122,11 @@ class V2Handler:
         return lane, variant
 
 
-def read_body(data: bytes) -> InferRequest:
+def read_body(data: bytes | memoryview) -> InferRequest:
     try:
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise broken(error, data) from None
+        raise broken(error, bytes(data)) from None
 
 
 def _tensor(spec: TensorSpec) -> dict[str, object]:
