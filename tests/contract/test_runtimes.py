@@ -20,7 +20,7 @@ from headrace.compute.host import HostLimits
 from headrace.serving.answer import Check
 from headrace.serving.codec import Codec
 from headrace.serving.runtimes.base import Model, Outputs, Runtime, Surroundings, build_runtimes
-from headrace.serving.runtimes.pyfunc import PyfuncModel, PyfuncRuntime
+from headrace.serving.runtimes.hosted import HostedModel, HostedRuntime
 from headrace.types.errors import HeadraceError, ModelFailed, ModelRefused
 from headrace.types.model import Datatype, Layout, Package, PackageFile, RuntimeKind, Signature
 
@@ -262,14 +262,14 @@ async def test_a_pyfunc_that_raises_fails_its_call_and_one_that_dies_is_started_
     told: list[tuple[str, str]] = []
     listening = replace(surroundings, report=lambda name, detail: told.append((name, detail)))
     limits = HostLimits(first_pause=0.01, wait_seconds=60)
-    async with loaded(PyfuncRuntime(listening, limits), folder, made) as model:
-        assert isinstance(model, PyfuncModel)
+    async with loaded(HostedRuntime(listening, limits=limits), folder, made) as model:
+        assert isinstance(model, HostedModel)
         with pytest.raises(ModelFailed, match="ZeroDivisionError: as it was told"):
             await ask(model, made, [[-1, 0, 0]])
         assert (await ask(model, made, ROWS))[0].tolist() == LABELS
-        assert model.host.restarts == 0
+        assert model.pool.hosts[0].restarts == 0
         with pytest.raises(ModelFailed, match="exit status 9"):
             await ask(model, made, [[-2, 0, 0]])
         assert (await ask(model, made, ROWS))[0].tolist() == LABELS
-        assert model.host.restarts == 1
+        assert model.pool.hosts[0].restarts == 1
         assert told[0][0] == "host.restarted"

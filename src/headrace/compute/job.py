@@ -1,47 +1,43 @@
 """One piece of untrusted or heavy work in a child process of its own, from payload to result.
 
 Called by rooms above for work that unpickles a model or may eat the machine (conversion). The child gets no secrets:
-its environment is an allow-list, its home is an empty folder. It runs nice, under memory and processor limits, in its
-own process group, and dies with us. It ignores what the work is: `payload` and the result are bytes.
+its environment is an allow-list, its home is an empty folder, it has no network. It runs nice, under memory and
+processor limits (confine.py), in its own process group, and dies with us. It ignores what the work is: `payload` and
+the result are bytes.
 
 The child program speaks through `Report`: progress lines, then one result, on what was its standard output. Whatever it
 or its libraries print goes to standard error, whose end is quoted when it fails.
-
-`python -m headrace.compute.job LIMITS -- argv…` is the launcher: it sets the limits on itself and becomes argv.
-(Popen's preexec_fn would do so between fork and exec, which can deadlock in a process with threads.)
 """
 
 from __future__ import annotations
 
-import ctypes
-import json
 import os
-import resource
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO
 
+from headrace.compute.confine import Limits, confined
 from headrace.types.errors import ModelFailed
 
 # What a child may know of our environment. Everything else (HEADRACE_*, tokens, cloud keys) stays here.
 PASSED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
-# One thread per library: jobs share the machine with the serving of traffic.
-FIXED = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "2",
-    "PYTHONUNBUFFERED": "1",
-}
+# How many threads a library starts: one, unless said otherwise. Children share the machine with the serving of traffic.
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+)
+FIXED = {"MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
 NICE = 10
 FILE_MB = 16_384  # the largest file a job may write
 TAIL = 4_000  # characters of standard error that an error quotes at most
-PR_SET_PDEATHSIG = 1
 
 
 def run_job(
@@ -56,7 +52,7 @@ def run_job(
     """The child's result. Raises ModelFailed when it raised, was killed by a limit, or took longer than `timeout`."""
     with tempfile.TemporaryDirectory(prefix="headrace-job-") as home, tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
-            [sys.executable, "-m", __name__, json.dumps(_limits(timeout, memory_mb)), "--", *argv],
+            confined(argv, _limits(timeout, memory_mb)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -78,9 +74,10 @@ def run_job(
         raise ModelFailed(_cause(code, late=late.is_set(), timeout=timeout, memory_mb=memory_mb) + _tail(errors))
 
 
-def scrubbed_environment(home: str) -> dict[str, str]:
+def scrubbed_environment(home: str, *, threads: int = 1) -> dict[str, str]:
     """The allow-list, with `home` as the only folder that the child thinks is its own."""
-    return {name: os.environ[name] for name in PASSED if name in os.environ} | FIXED | {"HOME": home}
+    kept = {name: os.environ[name] for name in PASSED if name in os.environ}
+    return kept | FIXED | dict.fromkeys(THREADS, str(threads)) | {"HOME": home}
 
 
 class Report:
@@ -99,9 +96,9 @@ class Report:
         self._out.flush()
 
 
-def _limits(timeout: float, memory_mb: int) -> dict[str, int]:
+def _limits(timeout: float, memory_mb: int) -> Limits:
     # Processor seconds end a child that loops even when we are gone; two threads may burn two per second.
-    return {"memory_mb": memory_mb, "cpu_seconds": int(timeout * 2) + 1}
+    return Limits(memory_mb=memory_mb, nice=NICE, cpu_seconds=int(timeout * 2) + 1, file_mb=FILE_MB)
 
 
 def _converse(child: subprocess.Popen[bytes], payload: bytes, on_progress: Callable[[str], None]) -> bytes | None:
@@ -147,25 +144,3 @@ def _tail(errors: IO[bytes]) -> str:
     errors.seek(max(0, size - TAIL))
     text = errors.read().decode(errors="replace").strip()
     return f": {text}" if text else ""
-
-
-def _launch(limits: Mapping[str, int], argv: Sequence[str]) -> None:
-    """Take the limits, then become `argv`."""
-    os.nice(NICE)
-    _limit(resource.RLIMIT_CPU, limits["cpu_seconds"], grace=5)
-    _limit(resource.RLIMIT_FSIZE, FILE_MB << 20)
-    _limit(resource.RLIMIT_CORE, 0)
-    if sys.platform == "linux":  # macOS knows neither an address space limit that holds nor the death signal
-        _limit(resource.RLIMIT_AS, limits["memory_mb"] << 20)
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.execvp(argv[0], list(argv))  # noqa: S606 - that is what a launcher is for
-
-
-def _limit(kind: int, value: int, *, grace: int = 0) -> None:
-    _, hard = resource.getrlimit(kind)
-    top = value + grace if hard == resource.RLIM_INFINITY else min(value + grace, hard)
-    resource.setrlimit(kind, (min(value, top), top))
-
-
-if __name__ == "__main__":
-    _launch(json.loads(sys.argv[1]), sys.argv[3:])

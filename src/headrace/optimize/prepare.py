@@ -25,7 +25,7 @@ from headrace.compute.job import run_job
 from headrace.optimize.order import Order, Outcome
 from headrace.optimize.parity import TOLERANCE
 from headrace.store.artifacts import Artifacts
-from headrace.store.mlmodel import check_sha256
+from headrace.store.mlmodel import check_sha256, hosting_of, load_mlmodel
 from headrace.types.errors import ModelFailed, ModelRefused
 from headrace.types.model import ModelVersion, Package, RuntimeKind
 
@@ -64,6 +64,9 @@ def prepare(
     if (made := artifacts.made(key)) is not None:
         progress(f"{version.uri} is prepared already: {made.runtime.value} package {made.id[:12]}")
         return made
+    hosting = hosting_of(load_mlmodel(artifact))
+    if hosting.network:
+        progress(f"{version.uri} declares that it needs the network: its model hosts are not kept off it")
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="prepare-", dir=work) as scratch:
         out = Path(scratch) / "package"
@@ -89,6 +92,7 @@ def prepare(
             parity=outcome.parity,
             warmup=outcome.warmup,
             created=(clock or SystemClock()).now(),
+            hosting=hosting,
         )
         package = artifacts.add(out, draft, key=key)
     progress(f"{version.uri} is ready: {package.runtime.value} package {package.id[:12]}")

@@ -150,11 +150,13 @@ def _merged(several: list[Inputs]) -> Inputs:
     """Rows of all of them, in order."""
     if len(several) == 1:
         return several[0]
-    rows = sum(inputs.rows for inputs in several)
+    rows, deadline = sum(inputs.rows for inputs in several), max(inputs.deadline for inputs in several)
     if several[0].matrix is not None:
-        return Inputs(rows, {}, np.concatenate([inputs.matrix for inputs in several if inputs.matrix is not None]))
+        matrix = np.concatenate([inputs.matrix for inputs in several if inputs.matrix is not None])
+        return Inputs(rows, {}, matrix, deadline)
     names = several[0].arrays
-    return Inputs(rows, {name: np.concatenate([inputs.arrays[name] for inputs in several]) for name in names})
+    arrays = {name: np.concatenate([inputs.arrays[name] for inputs in several]) for name in names}
+    return Inputs(rows, arrays, deadline=deadline)
 
 
 def _split(outputs: Outputs, sizes: list[int]) -> list[Outputs]:

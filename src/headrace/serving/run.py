@@ -71,6 +71,7 @@ class Place:
 
 async def run(batcher: Batcher, inputs: Inputs, place: Place, wait: Wait) -> Outputs:
     """Raises TimedOut, ModelFailed, Overloaded, or BadInput for what only the runtime can see."""
+    inputs.deadline = asyncio.get_running_loop().time() + wait.seconds
     work = batcher.run(inputs, priority=wait.priority, patience=wait.queue_seconds)
     if isinstance(work, list):
         return work

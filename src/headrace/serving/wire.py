@@ -1,4 +1,4 @@
-"""Arrays as frames: what pyfunc.py and host.py say to each other.
+"""Arrays as frames: what runtimes/hosted.py and host.py say to each other.
 
 Decides that numbers travel as raw little-endian bytes and text as msgpack, and never anything pickled.
 """
@@ -14,6 +14,7 @@ import numpy as np
 from headrace.serving.runtimes.base import Array
 
 Tensors = list[dict[str, Any]]
+Table = dict[str, Array]
 
 
 def pack_arrays(arrays: Mapping[str, Array]) -> tuple[Tensors, list[bytes | memoryview]]:

@@ -25,7 +25,7 @@ import msgspec
 
 from headrace.base.files import file_sha256, sync_folder, write_atomic
 from headrace.types.errors import ModelRefused
-from headrace.types.model import Package, PackageFile
+from headrace.types.model import Hosting, Package, PackageFile
 
 MANIFEST = "manifest.json"
 SWEEP_SECONDS = 86_400
@@ -130,7 +130,9 @@ def _files(source: Path) -> tuple[PackageFile, ...]:
 
 def _sealed(package: Package) -> Package:
     """With the id that its content gives it. When it was made and what parity said are not part of its identity."""
-    content = replace(package, id="", created=0.0, parity=None)
+    content = msgspec.to_builtins(replace(package, id="", created=0.0, parity=None))
+    if package.hosting == Hosting():
+        del content["hosting"]  # the usual one is as if unsaid: packages from before it was known keep their ids
     return replace(package, id=sha256(msgspec.json.encode(content)).hexdigest())
 
 

@@ -103,6 +103,15 @@ class Parity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hosting:
+    """What the processes of a model may use of the machine, as it was declared with the model."""
+
+    network: bool = False
+    memory_mb: int = 8192  # of address space, which libraries reserve more of than they use
+    threads: int = 1  # that each numeric library may start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
     """A model version made ready to run: a content-addressed folder in the artifact store.
 
@@ -120,3 +129,4 @@ class Package:
     parity: Parity | None = None
     warmup: str = ""  # path inside the package of real rows used to warm the model (.npy / .json), or empty
     created: float = 0.0
+    hosting: Hosting = Hosting()

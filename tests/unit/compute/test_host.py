@@ -10,36 +10,60 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headrace.compute.host import HostLimits, HostProcess
+from headrace.compute.host import SHARED_FROM, THREAD_FROM, HostLimits, HostProcess
+from headrace.compute.shared import KEEP
 from headrace.types.errors import ModelFailed, ModelRefused, Unavailable
 
 CHILD = """
-    import os, resource, socket, sys, threading, time
-    from headrace.compute import frames
+    import os, resource, signal, socket, sys, threading, time
+    from headrace.compute.frames import Connection
+    from headrace.compute.shared import Area
     def end():
         while os.read(0, 1024): pass
         os._exit(0)
     threading.Thread(target=end, daemon=True).start()
-    connection = socket.socket(fileno=int(sys.argv[-1]))
+    areas = [Area(int(fd)) for fd in sys.argv[-3].split(",")]
+    connection = Connection(int(sys.argv[-1]), incoming=areas[0], outgoing=areas[1])
+    kept = []
     mark = sys.argv[1]
     count = len(open(mark).read()) if os.path.exists(mark) else 0
     open(mark, "a").write("x")
     if "refuse" in sys.argv:
-        frames.send(connection, {"error": "I will not"})
+        connection.send({"error": "I will not"})
         sys.exit(1)
     if "die" in sys.argv or ("once" in sys.argv and count):
         print("cannot import nonsense", file=sys.stderr)
         sys.exit(3)
     if "slow" in sys.argv: time.sleep(60)
-    frames.send(connection, {"ready": True})
+    connection.send({"ready": True})
     while True:
-        header, blobs = frames.receive(connection)
+        header, blobs = connection.receive()
         answer = {"id": header["id"]}
+        big = header.get("shared_from", sys.maxsize)
+        if header["op"] == "how":
+            answer["how"] = "shared" if header.get("shared") else "frame"
+            blobs = [bytes(b) for b in blobs]
+        if header["op"] == "keep":
+            kept += blobs
+            blobs = []
+        if header["op"] == "kept": blobs = [bytes(b) for b in kept]
+        if header["op"] == "drop": kept.clear()
+        if header["op"] == "half":
+            areas[1].places([8 << 20])
+            connection._socket.sendall(b"\\x10\\0\\0")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if header["op"] == "close": os.close(int(sys.argv[-1]))
+        if header["op"] == "babble": os.write(int(sys.argv[-1]), b"\\xff" * 64); time.sleep(60)
+        if header["op"] == "shrink": os.ftruncate(int(sys.argv[-3].split(",")[1]), 0)
+        if header["op"] == "connect":
+            try: socket.create_connection(("127.0.0.1", header["port"])).close()
+            except OSError as error: answer["error"] = str(error)
         if header["op"] == "die": os._exit(7)
         if header["op"] == "hang": time.sleep(60)
         if header["op"] == "env": answer["env"] = dict(os.environ)
@@ -47,7 +71,7 @@ CHILD = """
             answer["limits"] = [resource.getrlimit(k)[0] for k in (resource.RLIMIT_AS, resource.RLIMIT_CORE)]
             answer["session"] = os.getsid(0)
         if header["op"] == "eat": blobs = [bytes(1 << 30)]
-        frames.send(connection, answer, blobs)
+        connection.send(answer, blobs, shared_from=big)
 """
 QUICK = HostLimits(
     start_seconds=20, call_seconds=20, wait_seconds=10, first_pause=0.01, longest_pause=0.05, stop_seconds=5
@@ -103,6 +127,86 @@ async def test_the_child_is_confined(tmp_path: Path) -> None:
         assert header["session"] == found.pid
         with pytest.raises(ModelFailed):
             await ask(found, "eat")
+
+
+async def test_the_child_has_no_network_unless_it_is_declared(tmp_path: Path) -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    for network, told in ((False, "Permission denied"), (True, None)):
+        async with host(tmp_path, limits=replace(QUICK, network=network)) as found:
+            await found.start()
+            header, _ = await found.call({"op": "connect", "port": port})
+            assert told == header.get("error") or (told and told in header["error"])
+    server.close()
+    await server.wait_closed()
+
+
+LARGE = bytes(range(256)) * 4096  # 1 MiB
+
+
+async def test_large_messages_go_through_memory_and_small_ones_do_not(tmp_path: Path) -> None:
+    async with host(tmp_path) as found:
+        await found.start()
+        for size in (0, 1, SHARED_FROM - 64, SHARED_FROM, THREAD_FROM + 1, KEEP + 5):
+            header, blobs = await ask(found, "how", LARGE[:size] if size <= len(LARGE) else bytes(size), b"", b"end")
+            assert header["how"] == ("shared" if size >= SHARED_FROM else "frame"), size
+            assert [len(blob) for blob in blobs] == [size, 0, 3]
+        _, blobs = await ask(found, "how", LARGE, LARGE[:100])
+        assert [bytes(blob) for blob in blobs] == [LARGE, LARGE[:100]]
+
+
+async def test_what_the_child_keeps_of_its_input_is_not_written_over(tmp_path: Path) -> None:
+    async with host(tmp_path) as found:
+        await found.start()
+        await ask(found, "keep", LARGE)
+        header, _ = await ask(found, "how", bytes(len(LARGE)))
+        assert header["how"] == "frame"
+        _, blobs = await ask(found, "kept")
+        assert bytes(blobs[0]) == LARGE
+        await ask(found, "drop")
+        header, _ = await ask(found, "how", LARGE)
+        assert header["how"] == "shared"
+
+
+async def test_memory_of_a_huge_call_is_given_back(tmp_path: Path) -> None:
+    async with host(tmp_path) as found:
+        await found.start()
+        await ask(found, "how", bytes(3 * KEEP))
+        life = found._life
+        assert life
+        assert life.incoming
+        assert life.outgoing
+        for area in (life.incoming, life.outgoing):
+            assert os.fstat(area.fd).st_blocks * 512 <= KEEP
+
+
+@pytest.mark.parametrize("op", ["half", "close", "babble"])
+async def test_a_child_that_ends_its_talk_fails_the_call_and_is_started_again(tmp_path: Path, op: str) -> None:
+    async with host(tmp_path) as found:
+        await found.start()
+        with pytest.raises(ModelFailed, match=f"died.*{'SIGKILL' if op == 'half' else 'exit status'}"):
+            await ask(found, op, bytes(8 << 20))
+        assert bytes((await ask(found, "echo", LARGE))[1][0]) == LARGE
+        assert found.restarts == 1
+
+
+async def test_a_child_cannot_take_the_memory_away_under_us(tmp_path: Path) -> None:
+    async with host(tmp_path) as found:
+        await found.start()
+        with pytest.raises(ModelFailed, match="exit status 1"):
+            await ask(found, "shrink", LARGE)
+        assert "PermissionError" in (tmp_path / "host.log").read_text()
+
+
+async def test_a_child_that_does_not_read_is_killed(tmp_path: Path) -> None:
+    async with host(tmp_path, limits=replace(QUICK, call_seconds=0.3)) as found:
+        await found.start()
+        hanging = asyncio.create_task(ask(found, "hang"))
+        await asyncio.sleep(0)
+        with pytest.raises(ModelFailed):
+            await ask(found, "echo", bytes(8 << 20))
+        with pytest.raises(ModelFailed):
+            await hanging
 
 
 async def test_a_crash_fails_the_calls_under_way_and_the_next_ones_wait(tmp_path: Path) -> None:

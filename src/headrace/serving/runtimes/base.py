@@ -7,6 +7,7 @@ Decides nothing about traffic; ignores JSON (codec.py has made arrays of it).
 
 from __future__ import annotations
 
+import math
 import pkgutil
 from asyncio import Future
 from collections.abc import Callable
@@ -23,6 +24,9 @@ from headrace.types.model import Package, RuntimeKind
 
 Array = NDArray[Any]
 Outputs = list[Array]  # in the order of the signature's outputs
+Opened = Callable[
+    [dict[str, Array], int], dict[str, Array]
+]  # in a model host: arrays by name and rows → answers by name
 
 
 @dataclass(slots=True)
@@ -33,6 +37,7 @@ class Inputs:
     rows: int
     arrays: dict[str, Array]
     matrix: Array | None = None
+    deadline: float = math.inf  # on the event loop's clock: when no caller waits any more
 
     def part(self, start: int, end: int) -> Inputs:
         """Some of the rows; they share memory with these."""
@@ -57,10 +62,19 @@ class Model(Protocol):
     """A loaded package."""
 
     form: Form
-    instances: int  # that can run at the same time
+
+    @property
+    def instances(self) -> int:
+        """How many calls can run at the same time."""
+        ...
 
     def quick(self, rows: int) -> bool:
         """Whether run() answers such a call at once, in less time than handing it over would take."""
+        ...
+
+    async def scale(self, instances: int) -> None:
+        """So many processes of its own from now on; 0 leaves it as it is. Nothing to do for a model in this process.
+        Raises ModelRefused when one more does not get ready."""
         ...
 
     async def warm(self, inputs: Inputs) -> Outputs:
@@ -68,7 +82,8 @@ class Model(Protocol):
         ...
 
     def run(self, inputs: Inputs) -> Outputs | Future[Outputs]:
-        """At once when `quick`; else a future. Called for `instances` calls at a time at most."""
+        """At once when `quick`; else a future. Called for `instances` calls at a time at most. Work that can be ended
+        is ended a moment after the inputs' deadline."""
         ...
 
     async def close(self) -> None: ...

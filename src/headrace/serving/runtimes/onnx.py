@@ -130,6 +130,9 @@ class OnnxModel:
         self._base = float("inf")  # seconds of a call, and per row on top; unknown until warm
         self._per_row = 0.0
 
+    async def scale(self, instances: int) -> None:
+        """One session is shared by all threads."""
+
     async def warm(self, inputs: Inputs) -> Outputs:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._measure, inputs)
 
