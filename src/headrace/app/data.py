@@ -23,10 +23,12 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
+from headrace.api.http.described import DescribedHandler
 from headrace.api.http.edge import Edge
 from headrace.api.http.exchange import Exchange
 from headrace.api.http.feedback import FeedbackHandler
 from headrace.api.http.forward import Forwarder
+from headrace.api.http.generate import GenerateHandler
 from headrace.api.http.infer import V2Handler
 from headrace.api.http.openapi import description
 from headrace.api.http.pages import Pages
@@ -145,13 +147,9 @@ class DataPlane:
                 retention_seconds=settings.retention_days * 86_400,
             ),
             status=self.status,
-            v2=V2Handler(
-                self.predictor,
-                ready=self.status.ready,
-                server_name=settings.server_name,
-                user_header=settings.user_header,
-                limit=limit,
-            ),
+            v2=V2Handler(self.predictor, user_header=settings.user_header, limit=limit),
+            described=DescribedHandler(self.predictor, ready=self.status.ready, server_name=settings.server_name),
+            generate=GenerateHandler(self.predictor, user_header=settings.user_header, limit=limit),
             forward=Forwarder(url_of(settings.host, settings.control_port), self.fleet, admit=self._admit),
             pages=Pages(description()),
         )

@@ -9,10 +9,12 @@ from typing import Any
 
 from plane_samples import Behaviour, MemoryJournal, ScriptedRuntime, Trusting, labels, plan, recorder
 
+from headrace.api.http.described import DescribedHandler
 from headrace.api.http.edge import Edge
 from headrace.api.http.exchange import Message
 from headrace.api.http.feedback import FeedbackHandler
 from headrace.api.http.forward import Forwarder
+from headrace.api.http.generate import GenerateHandler
 from headrace.api.http.infer import V2Handler
 from headrace.api.http.openapi import description
 from headrace.api.http.pages import Pages
@@ -71,13 +73,9 @@ class Http:
                         retention_seconds=30 * DAY,
                     ),
                     status=self.status,
-                    v2=V2Handler(
-                        self.predictor,
-                        ready=self.status.ready,
-                        server_name="headrace",
-                        user_header="X-User-Id",
-                        limit=LIMIT,
-                    ),
+                    v2=V2Handler(self.predictor, user_header="X-User-Id", limit=LIMIT),
+                    described=DescribedHandler(self.predictor, ready=self.status.ready, server_name="headrace"),
+                    generate=GenerateHandler(self.predictor, user_header="X-User-Id", limit=LIMIT),
                     forward=Forwarder(control, self.fleet, admit=admit),
                     pages=Pages(description()),
                 )

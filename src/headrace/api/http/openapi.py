@@ -110,13 +110,22 @@ _ROWS: dict[str, dict[str, Row]] = {
     "/health/live": {"get": ("status", "The process answers", "", "Any", ())},
     "/metrics": {"get": ("status", "Counts and latencies: JSON, or Prometheus text", "", "Any", (400,))},
     "/v2": {"get": ("v2", "Server metadata", "", "Any", ())},
+    "/v2/models/stats": {"get": ("v2", "Counts and times of all models", "", "Any", (401,))},
     "/v2/health/live": {"get": ("v2", "The process answers", "", "Any", ())},
     "/v2/health/ready": {"get": ("v2", "The plane takes traffic", "", "Any", (503,))},
 }
+_MODEL = (401, 404, 503)
 _V2: tuple[tuple[str, tuple[str, Row]], ...] = (
-    ("", ("get", ("v2", "Inputs and outputs of a model", "", "Any", (404, 503)))),
-    ("/ready", ("get", ("v2", "The model takes calls", "", "Any", (404, 503)))),
+    ("", ("get", ("v2", "Inputs and outputs of a model", "", "Any", _MODEL))),
+    ("/ready", ("get", ("v2", "The model takes calls", "", "Any", _MODEL))),
+    ("/config", ("get", ("v2", "Batching of a model, in Triton's words", "", "Any", _MODEL))),
+    ("/stats", ("get", ("v2", "Counts and times since a version was loaded", "", "Any", _MODEL))),
     ("/infer", ("post", ("predict", "Ask a model, in tensors", "InferRequest", "InferResponse", _CALL))),
+    ("/generate", ("post", ("predict", "Ask a model, with inputs by name", "Generate", "Generated", _CALL))),
+    (
+        "/generate_stream",
+        ("post", ("predict", "The same, as server-sent events", "Generate", "Generated", _CALL)),
+    ),
 )
 
 
@@ -172,6 +181,14 @@ def _schemas() -> Json:
             id=text,
             outputs={"type": "array", "items": tensor},
         ),
+        "Generate": {
+            **_object("", id=text, parameters={"type": "object", "description": "single values"}),
+            "description": "an input of the model by its name: one value, or a list; other single values are ignored",
+        },
+        "Generated": {
+            **_object("model_name model_version", model_name=text, model_version=text),
+            "description": "an output of the model by its name",
+        },
         "Error": _object(
             "error",
             error=_object(

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from headrace.api.http.described import DescribedHandler
 from headrace.api.http.edge import Route
 from headrace.api.http.feedback import FeedbackHandler
 from headrace.api.http.forward import Forwarder
+from headrace.api.http.generate import GenerateHandler
 from headrace.api.http.infer import V2Handler
 from headrace.api.http.pages import Pages
 from headrace.api.http.predict import PredictHandler
@@ -22,6 +24,8 @@ class Handlers:
     feedback: FeedbackHandler
     status: StatusHandler
     v2: V2Handler
+    described: DescribedHandler
+    generate: GenerateHandler
     forward: Forwarder
     pages: Pages
 
@@ -34,11 +38,16 @@ def routes(h: Handlers) -> tuple[Route, ...]:
         Route("GET", "/health", h.status.health),
         Route("GET", "/health/live", h.status.live),
         Route("GET", "/metrics", h.status.metrics),
-        Route("GET", "/v2", h.v2.server),
-        Route("GET", "/v2/health/live", h.v2.live),
-        Route("GET", "/v2/health/ready", h.v2.ready),
-        *(Route("GET", f"/v2/models/{{model}}{v}", h.v2.metadata) for v in versions),
-        *(Route("GET", f"/v2/models/{{model}}{v}/ready", h.v2.model_ready) for v in versions),
+        Route("GET", "/v2", h.described.server),
+        Route("GET", "/v2/health/live", h.described.live),
+        Route("GET", "/v2/health/ready", h.described.ready),
+        Route("GET", "/v2/models/stats", h.described.statistics),
+        *(Route("GET", f"/v2/models/{{model}}{v}", h.described.metadata) for v in versions),
+        *(Route("GET", f"/v2/models/{{model}}{v}/ready", h.described.model_ready) for v in versions),
+        *(Route("GET", f"/v2/models/{{model}}{v}/config", h.described.configuration) for v in versions),
+        *(Route("GET", f"/v2/models/{{model}}{v}/stats", h.described.statistics) for v in versions),
+        *(Route("POST", f"/v2/models/{{model}}{v}/generate", h.generate.whole) for v in versions),
+        *(Route("POST", f"/v2/models/{{model}}{v}/generate_stream", h.generate.stream) for v in versions),
         *(Route("POST", f"/v2/models/{{model}}{v}/infer", h.v2.infer) for v in versions),
         Route("GET", "/models", h.forward),
         Route("GET", "/models/{name}/versions", h.forward),
