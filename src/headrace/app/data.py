@@ -33,8 +33,10 @@ from headrace.api.http.infer import V2Handler
 from headrace.api.http.openapi import description
 from headrace.api.http.pages import Pages
 from headrace.api.http.predict import PredictHandler
+from headrace.api.http.repository import RepositoryHandler
 from headrace.api.http.routes import Handlers, routes
 from headrace.api.http.status import StatusHandler
+from headrace.api.repository import Repository
 from headrace.base.clock import SystemClock
 from headrace.base.ids import TraceIds, load_key
 from headrace.base.log import setup_log
@@ -136,6 +138,7 @@ class DataPlane:
 
     def _handlers(self, settings: Settings) -> Handlers:
         limit = settings.max_body_mb << 20
+        forward = Forwarder(url_of(settings.host, settings.control_port), self.fleet, admit=self._admit)
         return Handlers(
             predict=PredictHandler(self.predictor, user_header=settings.user_header, limit=limit),
             feedback=FeedbackHandler(
@@ -150,7 +153,8 @@ class DataPlane:
             v2=V2Handler(self.predictor, user_header=settings.user_header, limit=limit),
             described=DescribedHandler(self.predictor, ready=self.status.ready, server_name=settings.server_name),
             generate=GenerateHandler(self.predictor, user_header=settings.user_header, limit=limit),
-            forward=Forwarder(url_of(settings.host, settings.control_port), self.fleet, admit=self._admit),
+            repository=RepositoryHandler(self.predictor, Repository(forward), admit=self._admit),
+            forward=forward,
             pages=Pages(description()),
         )
 

@@ -37,7 +37,7 @@ def switched(endpoint: Endpoint, variant: Variant) -> Endpoint:
     before = endpoint.policy.baseline if endpoint.policy.baseline != variant.name else previous(endpoint)
     kept = (variant.name, before) if before else (variant.name,)
     policy = replace(endpoint.policy, baseline=variant.name, candidate="", share=0, rules=_people(endpoint.policy))
-    return _only(replace(with_variant(endpoint, variant), policy=policy), kept)
+    return _only(replace(with_variant(endpoint, variant), policy=policy, parked=False), kept)
 
 
 def with_variant(endpoint: Endpoint, variant: Variant) -> Endpoint:

@@ -10,10 +10,12 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from headrace.base.ids import new_id
 from headrace.release import act, moves
 from headrace.release.deploy import deploy
+from headrace.release.park import load, unload
 from headrace.release.parts import Parts, Progress
 from headrace.release.plans import default_plan
 from headrace.release.stage import move_stage
@@ -43,6 +45,18 @@ class Releases:
         """A version live at once, with all traffic."""
         with self._alone(endpoint):
             return deploy(self._parts, endpoint=endpoint, uri=uri, actor=actor, progress=progress)
+
+    def load(
+        self, name: str, *, config: dict[str, Any] | None = None, actor: str, progress: Progress = log.debug
+    ) -> Endpoint:
+        """Into the data planes' memory; a registered model without an endpoint gets one of its name."""
+        with self._alone(name):
+            return load(self._parts, name=name, config=config, actor=actor, progress=progress)
+
+    def unload(self, name: str, *, actor: str, progress: Progress = log.debug) -> Endpoint:
+        """Out of it; the endpoint stays known."""
+        with self._alone(name):
+            return unload(self._parts, name=name, actor=actor, progress=progress)
 
     def start(
         self,

@@ -83,6 +83,8 @@ def _check_candidate(live: Endpoint, version: ModelVersion) -> None:
             f"{version.uri} is a version of {version.name!r}; endpoint {live.name!r} serves {live.model!r}",
             field="candidate",
         )
+    if live.parked:
+        raise Conflict(f"endpoint {live.name!r} is unloaded: there is no traffic to compare", field="endpoint")
     if change.variant_name(version) == live.policy.baseline:
         raise Conflict(f"{version.uri} is live on endpoint {live.name!r} already", field="candidate")
 

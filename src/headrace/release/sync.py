@@ -36,7 +36,8 @@ def sync(parts: Parts) -> None:
     now = {uri: version if version.sha256 else _fingerprint(parts, version) for uri, version in now.items()}
     _keep(parts, before, now)
     for endpoint in serving:
-        if endpoint.name not in busy and endpoint.model not in promised:
+        # One that is parked follows when it is loaded again.
+        if endpoint.name not in busy and endpoint.model not in promised and not endpoint.parked:
             _follow(parts, endpoint, [v for v in now.values() if v.name == endpoint.model])
 
 

@@ -79,6 +79,7 @@ class Fleet:
         self._keys = keys
         self._loaded: dict[str, Loaded] = {}  # by package id
         self._gates: dict[str, Gate] = {}
+        self._parked: frozenset[str] = frozenset()  # package ids of endpoints that were unloaded: not retained
         self._one_plan = asyncio.Lock()
         self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
         self._flipped = asyncio.Event()
@@ -95,7 +96,7 @@ class Fleet:
         """Bring everything up, then flip. On a refusal nothing changes, unless `partly`: a plane that just started has
         no old plan to keep, and then serves what it can."""
         async with self._one_plan:
-            variants = [(e.name, v) for e in plan.endpoints for v in e.variants]
+            variants = [(e.name, v) for e in plan.endpoints if not e.parked for v in e.variants]
             distinct = {v.package.id: v for _, v in variants}
             await asyncio.gather(*(self._bring(v) for v in distinct.values()))
             refusals = [
@@ -139,7 +140,9 @@ class Fleet:
         return [
             loaded
             for loaded in self._loaded.values()
-            if loaded.state is State.RETAINED and loaded.refs == 0 and now - loaded.since >= self._retain_seconds
+            if loaded.state is State.RETAINED
+            and loaded.refs == 0
+            and (loaded.package.id in self._parked or now - loaded.since >= self._retain_seconds)
         ]
 
     async def unload(self) -> None:
@@ -222,6 +225,7 @@ class Fleet:
             models=by_model(plan.endpoints),
             keyring=Keyring((*plan.keys, *self._keys)),
         )
+        self._parked = frozenset(v.package.id for e in plan.endpoints if e.parked for v in e.variants)
         for loaded in self._loaded.values():
             if self._in_force(loaded):
                 self._move(loaded, State.LIVE)
@@ -232,6 +236,8 @@ class Fleet:
         log.info(told, extra=fields(revision=plan.revision, before=old.revision, endpoints=len(lanes)))
 
     def _usable(self, endpoint: Endpoint) -> dict[str, Loaded]:
+        if endpoint.parked:
+            return {}
         found = {variant.name: self._loaded[variant.package.id] for variant in endpoint.variants}
         return {name: loaded for name, loaded in found.items() if loaded.state is not State.REFUSED}
 

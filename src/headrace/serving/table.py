@@ -78,6 +78,12 @@ class Lane:
         loaded = self.loaded.get(name)
         if loaded is not None:
             return loaded
+        if self.endpoint.parked:
+            raise Unavailable(
+                f"endpoint {self.endpoint.name!r} is unloaded",
+                field="model",
+                hint=f"POST /v2/repository/models/{self.endpoint.name}/load",
+            )
         there = ", ".join(sorted(self.loaded)) or "none"
         if self.endpoint.variant(name) is not None or not self.loaded:
             raise Unavailable(

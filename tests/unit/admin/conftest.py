@@ -50,6 +50,14 @@ class PlayedReleases:
         self._do("start", name, uri, plan, actor, progress=progress)
         return endpoint(name)
 
+    def load(self, name: str, *, config: Any, actor: str) -> Endpoint:
+        self._do("load", name, config, actor)
+        return endpoint(name)
+
+    def unload(self, name: str, *, actor: str) -> Endpoint:
+        self._do("unload", name, actor)
+        return endpoint(name)
+
     def move_stage(self, model: str, number: int, stage: Stage, *, actor: str) -> ModelVersion:
         self._do("stage", model, number, stage, actor)
         return replace(version(number, model), stage=stage)

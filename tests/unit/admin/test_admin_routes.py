@@ -245,6 +245,14 @@ async def test_versions_that_are_no_numbers(client: httpx.AsyncClient, stand: St
     assert not stand.releases.asked
 
 
+@pytest.mark.parametrize(("verb", "more"), [("load", ({"max_batch_size": 4},)), ("unload", ())])
+async def test_load_and_unload(client: httpx.AsyncClient, stand: Stand, verb: str, more: tuple[object, ...]) -> None:
+    body = {"config": more[0]} if more else {}
+    answer = await client.post(f"/api/v1/repository/digits/{verb}", json=body)
+    assert (answer.status_code, answer.headers["x-headrace-revision"]) == (200, "1")
+    assert stand.releases.asked == [(verb, "digits", *more, "operator")]
+
+
 async def test_an_error_that_passes_the_data_plane_has_its_form_too(client: httpx.AsyncClient, stand: Stand) -> None:
     stand.releases.error = UpstreamError("MLflow does not answer", retry_after=5.0)
     answer = await client.post("/models/digits/stage", json={"version": 2, "stage": "Staging"})

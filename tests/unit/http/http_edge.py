@@ -19,8 +19,10 @@ from headrace.api.http.infer import V2Handler
 from headrace.api.http.openapi import description
 from headrace.api.http.pages import Pages
 from headrace.api.http.predict import PredictHandler
+from headrace.api.http.repository import RepositoryHandler
 from headrace.api.http.routes import Handlers, routes
 from headrace.api.http.status import StatusHandler
+from headrace.api.repository import Repository
 from headrace.base.clock import ManualClock
 from headrace.serving.fleet import Fleet
 from headrace.serving.predict import Predictor
@@ -60,6 +62,7 @@ class Http:
         meter = self.recorder.meter
         self.status = StatusHandler(self.fleet, self.journal, meter, plane="data", blind=lambda: "")
         admit = lambda exchange: self.predictor.table.keyring.check(exchange.header)  # noqa: E731
+        forward = Forwarder(control, self.fleet, admit=admit)
         self.edge = Edge(
             routes(
                 Handlers(
@@ -76,7 +79,8 @@ class Http:
                     v2=V2Handler(self.predictor, user_header="X-User-Id", limit=LIMIT),
                     described=DescribedHandler(self.predictor, ready=self.status.ready, server_name="headrace"),
                     generate=GenerateHandler(self.predictor, user_header="X-User-Id", limit=LIMIT),
-                    forward=Forwarder(control, self.fleet, admit=admit),
+                    repository=RepositoryHandler(self.predictor, Repository(forward), admit=admit),
+                    forward=forward,
                     pages=Pages(description()),
                 )
             ),

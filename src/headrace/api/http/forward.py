@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 from headrace.api.http.edge import Parameters
 from headrace.api.http.exchange import Exchange, Reply
 from headrace.serving.fleet import Fleet
+from headrace.traffic.route import Header
 from headrace.types.errors import Unavailable
 
 PASSED_ON = ("accept", "authorization", "content-type", "traceparent", "user-agent", "x-headrace-actor")
@@ -63,18 +64,20 @@ class Forwarder:
     def _ask(self, connection: HTTPConnection, exchange: Exchange, body: bytes) -> HTTPResponse:
         query = exchange.scope["query_string"].decode("latin-1")
         target = quote(exchange.path, safe="/:@") + (f"?{query}" if query else "")
-        headers = {name: value for name in PASSED_ON if (value := exchange.header(name)) is not None}
+        return _send(connection, exchange.method, target, _passed(exchange.header), body)
+
+    async def post(self, target: str, body: bytes, header: Header) -> tuple[int, bytes]:
+        """JSON of our own, in the caller's name. Returns when what it changed is in force."""
+        connection = HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
+        headers = _passed(header) | {"content-type": "application/json", "accept": "application/json"}
         try:
-            connection.connect()
-            connection.sock.settimeout(READ_SECONDS)
-            connection.request(exchange.method, target, body=body or None, headers=headers)
-            return connection.getresponse()
+            answer = await asyncio.to_thread(_send, connection, "POST", target, headers, body)
+            await self._catch_up(answer)
+            return answer.status, await asyncio.to_thread(answer.read, BODY_LIMIT)
         except (OSError, HTTPException) as error:
-            raise Unavailable(
-                f"the control plane does not answer ({type(error).__name__}); predictions go on without it",
-                hint="headrace status",
-                retry_after=2.0,
-            ) from error
+            raise _away(error) from error
+        finally:
+            connection.close()
 
     async def _catch_up(self, answer: HTTPResponse) -> None:
         """So that a change is in force for the caller's next request."""
@@ -113,3 +116,25 @@ class Forwarder:
             return
         finally:
             gone.cancel()
+
+
+def _passed(header: Header) -> dict[str, str]:
+    return {name: value for name in PASSED_ON if (value := header(name)) is not None}
+
+
+def _send(connection: HTTPConnection, method: str, target: str, headers: dict[str, str], body: bytes) -> HTTPResponse:
+    try:
+        connection.connect()
+        connection.sock.settimeout(READ_SECONDS)
+        connection.request(method, target, body=body or None, headers=headers)
+        return connection.getresponse()
+    except (OSError, HTTPException) as error:
+        raise _away(error) from error
+
+
+def _away(error: Exception) -> Unavailable:
+    return Unavailable(
+        f"the control plane does not answer ({type(error).__name__}); predictions go on without it",
+        hint="headrace status",
+        retry_after=2.0,
+    )

@@ -77,9 +77,12 @@ _WORDS = {
     400: "an input is wrong; `field` names it",
     401: "no API key, or one that is not known",
     404: "there is no such thing; the message lists what there is",
+    403: "not with these credentials",
+    409: "not now: something else is changing it",
     413: "the body, or a part of it, is too large",
     415: "the content type is not JSON",
     500: "the model failed, or answered outside its signature",
+    502: "the control plane answered in another form than expected",
     503: "not there right now, or too many calls at once; try again after `retry-after` seconds",
     504: "the model did not answer in time",
 }
@@ -95,6 +98,7 @@ def _ref(name: str) -> Json:
 
 Row = tuple[str, str, str, str, tuple[int, ...]]  # tag, summary, body, answer, errors
 _CALL = (400, 401, 404, 413, 415, 500, 503, 504)
+_REPOSITORY = (400, 401, 403, 404, 409, 413, 502, 503)
 _ROWS: dict[str, dict[str, Row]] = {
     "/predict": {"post": ("predict", "Ask a model", "Predict", "Prediction", _CALL)},
     "/feedback": {
@@ -111,6 +115,21 @@ _ROWS: dict[str, dict[str, Row]] = {
     "/metrics": {"get": ("status", "Counts and latencies: JSON, or Prometheus text", "", "Any", (400,))},
     "/v2": {"get": ("v2", "Server metadata", "", "Any", ())},
     "/v2/models/stats": {"get": ("v2", "Counts and times of all models", "", "Any", (401,))},
+    "/v2/repository/index": {
+        "post": (
+            "repository",
+            "Every version of every endpoint, and whether it is loaded",
+            "Index",
+            "Any",
+            (400, 401, 413),
+        )
+    },
+    "/v2/repository/models/{model}/load": {
+        "post": ("repository", "Load a model; in force on the next call", "Load", "Any", _REPOSITORY)
+    },
+    "/v2/repository/models/{model}/unload": {
+        "post": ("repository", "Unload a model; it stays known", "Unload", "Any", _REPOSITORY)
+    },
     "/v2/health/live": {"get": ("v2", "The process answers", "", "Any", ())},
     "/v2/health/ready": {"get": ("v2", "The plane takes traffic", "", "Any", (503,))},
 }
@@ -189,6 +208,18 @@ def _schemas() -> Json:
             **_object("model_name model_version", model_name=text, model_version=text),
             "description": "an output of the model by its name",
         },
+        "Index": _object("", ready={"type": "boolean", "description": "only what takes calls"}),
+        "Load": _object(
+            "",
+            parameters={
+                **_object("", config={"type": ["string", "object"], "description": "batching, as Triton writes it"}),
+                "additionalProperties": False,
+            },
+        ),
+        "Unload": _object(
+            "",
+            parameters={**_object("", unload_dependents={"type": "boolean"}), "additionalProperties": False},
+        ),
         "Error": _object(
             "error",
             error=_object(

@@ -15,6 +15,7 @@ from headrace.api.http.generate import GenerateHandler
 from headrace.api.http.infer import V2Handler
 from headrace.api.http.pages import Pages
 from headrace.api.http.predict import PredictHandler
+from headrace.api.http.repository import RepositoryHandler
 from headrace.api.http.status import StatusHandler
 
 
@@ -26,6 +27,7 @@ class Handlers:
     v2: V2Handler
     described: DescribedHandler
     generate: GenerateHandler
+    repository: RepositoryHandler
     forward: Forwarder
     pages: Pages
 
@@ -49,6 +51,9 @@ def routes(h: Handlers) -> tuple[Route, ...]:
         *(Route("POST", f"/v2/models/{{model}}{v}/generate", h.generate.whole) for v in versions),
         *(Route("POST", f"/v2/models/{{model}}{v}/generate_stream", h.generate.stream) for v in versions),
         *(Route("POST", f"/v2/models/{{model}}{v}/infer", h.v2.infer) for v in versions),
+        Route("POST", "/v2/repository/index", h.repository.index),
+        Route("POST", "/v2/repository/models/{model}/load", h.repository.load),
+        Route("POST", "/v2/repository/models/{model}/unload", h.repository.unload),
         Route("GET", "/models", h.forward),
         Route("GET", "/models/{name}/versions", h.forward),
         Route("POST", "/models/{name}/stage", h.forward),
