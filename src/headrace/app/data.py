@@ -17,10 +17,8 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
 import uvloop
 
 from headrace.api.http.described import DescribedHandler
@@ -35,6 +33,7 @@ from headrace.api.http.pages import Pages
 from headrace.api.http.predict import PredictHandler
 from headrace.api.http.repository import RepositoryHandler
 from headrace.api.http.routes import Handlers, routes
+from headrace.api.http.server import HttpServer
 from headrace.api.http.status import StatusHandler
 from headrace.api.repository import Repository
 from headrace.base.clock import SystemClock
@@ -61,7 +60,6 @@ from headrace.types.errors import HeadraceError
 
 TEND_SECONDS = 1.0
 FIRST_PLAN_SECONDS = 15.0  # a model host takes some; after that callers are told what is missing
-KEEP_ALIVE_SECONDS = 75  # longer than the 60 s that proxies and client pools keep an idle connection
 
 log = logging.getLogger("headrace.data")
 
@@ -195,54 +193,37 @@ class DataPlane:
         return self.journal.append(encode_event(event))
 
 
-class Server(uvicorn.Server):
-    """uvicorn, except for signals: the first SIGTERM makes the plane unready and drains it, the second ends it at once.
-    (uvicorn's own handler kills the process with the signal when it is done, before our parts are closed.)"""
-
-    def __init__(self, config: uvicorn.Config, status: StatusHandler) -> None:
-        super().__init__(config)
-        self._status = status
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end)
-        yield
-
-    def _end(self) -> None:
-        log.info("draining" if not self.should_exit else "ending at once")
-        self.force_exit = self.should_exit
-        self.should_exit = True
-        self._status.draining = True
-
-
 async def serve(settings: Settings, plane: str, listener: socket.socket) -> None:
     parts = DataPlane(settings, plane)
-    config = uvicorn.Config(
-        parts.edge,
-        http="httptools",
-        ws="none",
-        interface="asgi3",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        backlog=2048,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
-    )
+    server = HttpServer(parts.edge)
     # What was imported lives as long as the process: the collector need not walk it in the middle of a call.
     gc.collect()
     gc.freeze()
+    ends = _signals()
     parts.start()
     try:
         # Nobody is answered before there is something to answer with: meanwhile connections wait in the kernel.
         await parts.watch.begun(FIRST_PLAN_SECONDS)
-        await Server(config, parts.status).serve(sockets=[listener])
+        await server.start(listener)
+        await ends.get()
+        log.info("draining")
+        parts.status.draining = True
+        stop = asyncio.create_task(server.stop(settings.drain_seconds))
+        again = asyncio.create_task(ends.get())
+        await asyncio.wait((stop, again), return_when=asyncio.FIRST_COMPLETED)
+        if not stop.done():
+            log.info("ending at once")
+        again.cancel()
     finally:
         await parts.stop()
+
+
+def _signals() -> asyncio.Queue[signal.Signals]:
+    """The first one makes the plane unready and drains it, the second ends it at once."""
+    heard: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, heard.put_nowait, number)
+    return heard
 
 
 def main() -> int:
@@ -250,7 +231,6 @@ def main() -> int:
     try:
         settings = load_settings()
         setup_log(arguments.plane, settings.log_level)
-        logging.getLogger("uvicorn.error").setLevel("WARNING")
         listener = socket.socket(fileno=arguments.fd) if arguments.fd >= 0 else listen(settings.host, settings.port)
         listener.setblocking(False)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

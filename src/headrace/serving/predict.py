@@ -6,6 +6,7 @@ and answers. Decides the order, and what kind of ending each error is. Ignores H
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +24,8 @@ from headrace.types.call import CallStatus
 from headrace.types.endpoint import Endpoint
 from headrace.types.errors import CallerError, HeadraceError, Overloaded, TimedOut
 from headrace.types.model import Signature
+
+HUNG_UP = "the caller hung up"  # what a call is cancelled with when nobody waits for its answer any more
 
 
 class Dialect(Protocol):
@@ -122,6 +125,8 @@ class Predictor:
         if isinstance(error, HeadraceError):
             error.trace_id, error.variant = call.trace_id, call.variant
             status, told = ending(error), error.sentence()
+        elif isinstance(error, asyncio.CancelledError) and error.args == (HUNG_UP,):
+            status, told = CallStatus.TIMEOUT, HUNG_UP  # counted: a variant that callers do not wait for is a bad one
         else:
             call.counted = False  # not the model's doing
             status, told = CallStatus.FAILED, f"interrupted: {type(error).__name__}"

@@ -1,17 +1,18 @@
-"""The edge with scripted models behind it, called over ASGI without a socket."""
+"""The edge with scripted models behind it, called through a connection without a socket."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from plane_samples import Behaviour, MemoryJournal, ScriptedRuntime, Trusting, labels, plan, recorder
 
+from headrace.api.http.connection import Connection
 from headrace.api.http.described import DescribedHandler
 from headrace.api.http.edge import Edge
-from headrace.api.http.exchange import Message
 from headrace.api.http.feedback import FeedbackHandler
 from headrace.api.http.forward import Forwarder
 from headrace.api.http.generate import GenerateHandler
@@ -42,6 +43,77 @@ class Answer:
 
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+class Line(asyncio.Transport):
+    """The client's end of a connection: what was written to it, and whether it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = asyncio.Event()
+        self.wrote = asyncio.Event()
+        self.reading = True
+
+    def write(self, data: Any) -> None:
+        self.written += bytes(data)
+        self.wrote.set()
+
+    def is_closing(self) -> bool:
+        return self.closed.is_set()
+
+    def close(self) -> None:
+        self.closed.set()
+        self.wrote.set()
+
+    abort = close
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+@dataclass
+class Site:
+    """What a server is to its connections."""
+
+    front: Any
+    date: bytes = b"date: Sat, 21 Nov 2026 12:00:00 GMT\r\n"
+    draining: bool = False
+    connections: set[Connection] = field(default_factory=set)
+
+    def lost(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+
+    def connect(self) -> tuple[Connection, Line]:
+        connection, line = Connection(self), Line()
+        connection.connection_made(line)
+        return connection, line
+
+
+def parse(written: bytes) -> tuple[Answer, bytes]:
+    """The first answer in what was written, complete or not, and what follows it."""
+    if written.startswith(b"HTTP/1.1 100 "):
+        written = written.partition(b"\r\n\r\n")[2]
+    head, _, rest = written.partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    answer = Answer(status=int(first.split()[1])) if first else Answer()
+    answer.headers = dict(line.decode().split(": ", 1) for line in lines)
+    if answer.headers.get("transfer-encoding") != "chunked":
+        size = int(answer.headers.get("content-length", 0))
+        answer.body, answer.complete = rest[:size], len(rest) >= size
+        return answer, rest[size:]
+    while rest:
+        size_line, _, rest = rest.partition(b"\r\n")
+        size = int(size_line, 16)
+        if size == 0:
+            answer.complete = True
+            return answer, rest[2:]
+        answer.body += rest[:size]
+        rest = rest[size + 2 :]
+    return answer, b""
 
 
 class Http:
@@ -101,39 +173,34 @@ class Http:
         body: Any = b"",
         *,
         headers: dict[str, str] | None = None,
-        pieces: list[Message] | None = None,
+        pieces: list[bytes] | None = None,
+        hang_up: bool = False,
     ) -> Answer:
-        """`body`: bytes as they are, anything else as JSON. `pieces`: the ASGI messages of the body, one by one."""
+        """`body`: bytes as they are, anything else as JSON. `pieces`: what the body comes in instead, one by one. An
+        empty header is left out."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        given = {"content-length": str(len(data)), **({"content-type": "application/json"} if data else {})}
-        given |= headers or {}
-        raw_path, _, query = path.partition("?")
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": raw_path,
-            "query_string": query.encode(),
-            "headers": [(k.lower().encode(), v.encode()) for k, v in given.items()],
+        given = {
+            "host": "x",
+            "content-length": str(len(data)),
+            **({"content-type": "application/json"} if data else {}),
         }
-        waiting = pieces if pieces is not None else [{"type": "http.request", "body": data, "more_body": False}]
-        answer = Answer()
-
-        async def receive() -> Message:
-            if waiting:
-                return waiting.pop(0)
-            await asyncio.Event().wait()
-            raise AssertionError
-
-        async def send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                answer.status = message["status"]
-                answer.headers = {k.decode(): v.decode() for k, v in message["headers"]}
-            else:
-                answer.body += message["body"]
-                answer.complete = not message.get("more_body", False)
-
-        await self.edge(scope, receive, send)
-        return answer
+        given |= headers or {}
+        target = path.replace(" ", "%20")
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items() if value), "", ""]
+        connection, line = Site(self.edge).connect()
+        connection.data_received("\r\n".join(lines).encode() + (data if pieces is None else b""))
+        for piece in pieces or []:
+            await asyncio.sleep(0)
+            connection.data_received(piece)
+        if hang_up:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await line.wrote.wait()
+            connection.connection_lost(None)
+        async with asyncio.timeout(30):
+            while connection.busy:
+                await asyncio.sleep(0.001)
+        return parse(line.written)[0]
 
     async def predict(self, inputs: Any, **more: Any) -> Answer:
         headers = more.pop("headers", None)

@@ -127,8 +127,7 @@ async def test_a_stream_that_breaks_off_is_not_completed(control: ThreadingHTTPS
 
 async def test_a_caller_that_hangs_up_ends_the_stream(control: ThreadingHTTPServer) -> None:
     http = Http(control=url(control))
-    pieces = [{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}]
-    answer = await http.call("GET", "/export", pieces=pieces)
+    answer = await http.call("GET", "/export", hang_up=True)
     assert not answer.complete
 
 

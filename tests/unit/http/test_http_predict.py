@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from headrace.types import errors
 from headrace.types.endpoint import Limits
 from headrace.types.errors import BadInput, HeadraceError, ModelFailed, Overloaded, TimedOut
 
+CHUNKED = {"transfer-encoding": "chunked", "content-length": "", "content-type": "application/json"}
 ROW = [1, 2, 3]
 
 
@@ -160,40 +162,43 @@ async def test_content_types(media: str, status: int) -> None:
 
 async def test_an_announced_giant_is_refused_before_it_is_read() -> None:
     http = await Http().serve(endpoint(package(1)))
-    pieces = [{"type": "http.request", "body": b"x" * 1000, "more_body": True} for _ in range(3)]
-    pieces.append({"type": "http.disconnect"})
-    answer = await http.call("POST", "/predict", b"{}", headers={"content-length": str(100 << 20)}, pieces=pieces)
+    headers = {"content-length": str(100 << 20)}
+    answer = await http.call("POST", "/predict", headers=headers, pieces=[b"x" * 1000] * 3)
     assert (answer.status, answer.json()["error"]["type"], answer.headers["connection"]) == (413, "too_large", "close")
     assert "1 MiB" in answer.json()["error"]["message"]
 
 
 async def test_an_unannounced_giant_is_refused_when_it_passes_the_limit() -> None:
     http = await Http().serve(endpoint(package(1)))
-    piece = {"type": "http.request", "body": b"x" * (LIMIT // 4), "more_body": True}
-    pieces = [dict(piece) for _ in range(50)]
-    answer = await http.call(
-        "POST", "/predict", headers={"content-type": "application/json", "content-length": "0"}, pieces=pieces
-    )
-    assert answer.status == 413
-    assert pieces == []  # drained, so that the answer can be read
+    piece = b"%x\r\n%b\r\n" % (LIMIT // 4, b"x" * (LIMIT // 4))
+    answer = await http.call("POST", "/predict", headers=CHUNKED, pieces=[piece] * 50)
+    assert (answer.status, answer.headers["connection"]) == (413, "close")
 
 
 async def test_a_body_in_pieces_is_put_together() -> None:
     http = await Http().serve(endpoint(package(1)))
     body = b'{"model": "toy", "inputs": [[1, 2, 3]]}'
-    pieces = [
-        {"type": "http.request", "body": body[i : i + 7], "more_body": i + 7 < len(body)}
-        for i in range(0, len(body), 7)
-    ]
+    pieces = [body[i : i + 7] for i in range(0, len(body), 7)]
     assert (await http.call("POST", "/predict", body, pieces=pieces)).status == 200
+    chunks = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
+    assert (await http.call("POST", "/predict", headers=CHUNKED, pieces=[*chunks, b"0\r\n\r\n"])).status == 200
 
 
-@pytest.mark.parametrize("pieces", [[], [{"type": "http.request", "body": b'{"mod', "more_body": True}]])
-async def test_a_client_that_hangs_up_is_answered_nothing(pieces: list[Any]) -> None:
+@pytest.mark.parametrize("pieces", [[], [b'{"mod']])
+async def test_a_client_that_hangs_up_is_answered_nothing(pieces: list[bytes]) -> None:
     http = await Http().serve(endpoint(package(1)))
-    answer = await http.call("POST", "/predict", pieces=[*pieces, {"type": "http.disconnect"}])
+    answer = await http.call("POST", "/predict", b"x" * 40, pieces=pieces, hang_up=True)
     assert (answer.status, http.journal.calls()) == (0, [])
     assert http.recorder.meter.counters["headrace_refused_total", "gone"] == 1
+
+
+async def test_a_client_that_hangs_up_while_the_model_runs_counts_against_its_variant() -> None:
+    http = await Http().serve(endpoint(package(1)))
+    http.runtime.models[1].behave = lambda _: asyncio.get_running_loop().create_future()
+    body = {"model": "toy", "inputs": [ROW]}
+    answer = await http.call("POST", "/predict", body, hang_up=True)
+    (call,) = http.journal.calls()
+    assert (answer.status, call.status, call.error, call.counted) == (0, "timeout", "the caller hung up", True)
 
 
 async def test_keys() -> None:

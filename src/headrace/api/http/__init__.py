@@ -1,1 +1,1 @@
-"""The data plane's edge: raw ASGI, one JSON parse, no framework."""
+"""The data plane's edge: our own HTTP/1.1 on httptools, one JSON parse, no framework."""

@@ -1,11 +1,13 @@
-"""The data plane's front door: a path and a method to a handler, an error to its form. Raw ASGI, no framework.
+"""The data plane's front door: a path and a method to a handler, an error to its form. No framework.
 
-Served by uvicorn (app/data.py). Decides nothing else: handlers translate, rooms below decide. An error is written in
-the form of the protocol it happened in: V2 has `{"error": "…"}`, everything else an object with type, field and hint.
+Called by connection.py for each request. Decides nothing else: handlers translate, rooms below decide. An error is
+written in the form of the protocol it happened in: V2 has `{"error": "…"}`, everything else an object with type, field
+and hint.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
@@ -14,9 +16,9 @@ from dataclasses import dataclass
 import msgspec
 
 from headrace.api.errors import WrongMethod, kind_of, status_of
-from headrace.api.http.exchange import Exchange, Gone, Receive, Reply, Scope, Send, json_reply
+from headrace.api.http.exchange import Exchange, Reply, json_reply
 from headrace.traffic.meter import Meter
-from headrace.types.errors import HeadraceError, NotFound, TooLarge
+from headrace.types.errors import HeadraceError, NotFound
 
 Parameters = dict[str, str]
 Handler = Callable[[Exchange, Parameters], Awaitable[Reply | None]]  # None: it has answered itself, in a stream
@@ -27,12 +29,14 @@ log = logging.getLogger("headrace.http")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`path` may have segments such as {model}."""
+    """`path` may have segments such as {model}. `eager`: mostly answered without waiting for anything, so that it is
+    begun where it arrives, outside of any task: until its first wait it must not ask for one (asyncio.timeout)."""
 
     method: str
     path: str
     handler: Handler
     documented: bool = True
+    eager: bool = False
 
 
 class Edge:
@@ -41,26 +45,32 @@ class Edge:
         self._meter = meter
         self._exact: dict[str, dict[str, Handler]] = {}
         self._patterns: dict[int, list[tuple[list[str], dict[str, Handler]]]] = {}
+        self._eager = {route.path.rpartition("/")[2] for route in self.routes if route.eager}
         for route in self.routes:
             self._add(route)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        exchange = Exchange(scope, receive, send)
+    async def __call__(self, exchange: Exchange) -> None:
         try:
             handler, parameters = self._find(exchange)
             reply = await handler(exchange, parameters)
             if reply is not None:
-                await exchange.reply(reply)
-        except Gone:
-            self._meter.count("headrace_refused_total", "gone")
+                exchange.reply(reply)
         except HeadraceError as error:
-            await self._refuse(exchange, error)
+            self._refuse(exchange, error)
+        except asyncio.CancelledError:
+            self._meter.count("headrace_refused_total", "gone")
+            raise
         except Exception:
             # The last resort: a bug is told to the log in full and to the caller without a stack.
             log.exception("request failed")
-            await self._refuse(exchange, HeadraceError("something went wrong inside Headrace", hint="see its log"))
+            self._refuse(exchange, HeadraceError("something went wrong inside Headrace", hint="see its log"))
+
+    def eager(self, exchange: Exchange) -> bool:
+        return exchange.path.rpartition("/")[2] in self._eager
+
+    def malformed(self, reason: str) -> None:
+        self._meter.count("headrace_refused_total", "malformed")
+        log.debug("refused: %s", reason)
 
     def _add(self, route: Route) -> None:
         if "{" not in route.path:
@@ -94,14 +104,11 @@ class Edge:
                 return methods, {p[1:-1]: g for p, g in zip(parts, given, strict=True) if p[:1] == "{"}
         raise NotFound(f"there is no {path!r} here", hint="GET /docs lists what there is")
 
-    async def _refuse(self, exchange: Exchange, error: HeadraceError) -> None:
+    def _refuse(self, exchange: Exchange, error: HeadraceError) -> None:
         if not error.trace_id:
             self._meter.count("headrace_refused_total", kind_of(error))
-        reply = error_reply(error, v2=exchange.path.startswith("/v2"))
-        if isinstance(error, TooLarge):
-            await exchange.refuse(reply)
-        else:
-            await exchange.reply(reply)
+        if not exchange.begun:  # an answer that has begun can only be cut
+            exchange.reply(error_reply(error, v2=exchange.path.startswith("/v2")))
 
 
 def error_reply(error: HeadraceError, *, v2: bool) -> Reply:

@@ -62,8 +62,7 @@ class Forwarder:
         return None
 
     def _ask(self, connection: HTTPConnection, exchange: Exchange, body: bytes) -> HTTPResponse:
-        query = exchange.scope["query_string"].decode("latin-1")
-        target = quote(exchange.path, safe="/:@") + (f"?{query}" if query else "")
+        target = quote(exchange.path, safe="/:@") + (f"?{exchange.query}" if exchange.query else "")
         return _send(connection, exchange.method, target, _passed(exchange.header), body)
 
     async def post(self, target: str, body: bytes, header: Header) -> tuple[int, bytes]:
@@ -104,18 +103,13 @@ class Forwarder:
             for name, value in answer.getheaders()
             if name.lower() not in KEPT_BACK
         ]
-        await exchange.send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        gone = asyncio.ensure_future(exchange.gone())
+        exchange.begin(answer.status, headers)
         try:
-            while not gone.done():
-                chunk = await asyncio.to_thread(answer.read1, CHUNK)
-                await exchange.send({"type": "http.response.body", "body": chunk, "more_body": bool(chunk)})
-                if not chunk:
-                    return
+            while chunk := await asyncio.to_thread(answer.read1, CHUNK):
+                await exchange.write(chunk)
+            exchange.end()
         except (OSError, HTTPException):
             return
-        finally:
-            gone.cancel()
 
 
 def _passed(header: Header) -> dict[str, str]:

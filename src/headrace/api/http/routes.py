@@ -35,7 +35,7 @@ class Handlers:
 def routes(h: Handlers) -> tuple[Route, ...]:
     versions = ("", "/versions/{version}")
     return (
-        Route("POST", "/predict", h.predict),
+        Route("POST", "/predict", h.predict, eager=True),
         Route("POST", "/feedback", h.feedback),
         Route("GET", "/health", h.status.health),
         Route("GET", "/health/live", h.status.live),
@@ -50,7 +50,7 @@ def routes(h: Handlers) -> tuple[Route, ...]:
         *(Route("GET", f"/v2/models/{{model}}{v}/stats", h.described.statistics) for v in versions),
         *(Route("POST", f"/v2/models/{{model}}{v}/generate", h.generate.whole) for v in versions),
         *(Route("POST", f"/v2/models/{{model}}{v}/generate_stream", h.generate.stream) for v in versions),
-        *(Route("POST", f"/v2/models/{{model}}{v}/infer", h.v2.infer) for v in versions),
+        *(Route("POST", f"/v2/models/{{model}}{v}/infer", h.v2.infer, eager=True) for v in versions),
         Route("POST", "/v2/repository/index", h.repository.index),
         Route("POST", "/v2/repository/models/{model}/load", h.repository.load),
         Route("POST", "/v2/repository/models/{model}/unload", h.repository.unload),

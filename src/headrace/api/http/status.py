@@ -74,7 +74,7 @@ class StatusHandler:
         return json_reply(b'{"status":"live"}')
 
     async def metrics(self, exchange: Exchange, _: Parameters) -> Reply:
-        wanted = parse_qs(exchange.scope["query_string"].decode("latin-1")).get("format", [""])[0]
+        wanted = parse_qs(exchange.query).get("format", [""])[0]
         if wanted not in ("", "json", "prometheus"):
             raise BadInput(f"format is {wanted!r}; allowed: json, prometheus", field="format")
         accepted = exchange.header("accept") or ""
