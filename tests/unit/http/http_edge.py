@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -172,21 +173,26 @@ class Http:
         path: str,
         body: Any = b"",
         *,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str | None] | None = None,
         pieces: list[bytes] | None = None,
         hang_up: bool = False,
     ) -> Answer:
-        """`body`: bytes as they are, anything else as JSON. `pieces`: what the body comes in instead, one by one. An
-        empty header is left out."""
+        """`body`: bytes as they are, anything else as JSON. `pieces`: what the body comes in instead, one by one. A header
+        that is None is left out."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         given = {
             "host": "x",
             "content-length": str(len(data)),
             **({"content-type": "application/json"} if data else {}),
         }
-        given |= headers or {}
+        given |= dict(headers or {})
         target = path.replace(" ", "%20")
-        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items() if value), "", ""]
+        lines = [
+            f"{method} {target} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in given.items() if value is not None),
+            "",
+            "",
+        ]
         connection, line = Site(self.edge).connect()
         connection.data_received("\r\n".join(lines).encode() + (data if pieces is None else b""))
         for piece in pieces or []:

@@ -16,7 +16,7 @@ from headrace.types import errors
 from headrace.types.endpoint import Limits
 from headrace.types.errors import BadInput, HeadraceError, ModelFailed, Overloaded, TimedOut
 
-CHUNKED = {"transfer-encoding": "chunked", "content-length": "", "content-type": "application/json"}
+CHUNKED = {"transfer-encoding": "chunked", "content-length": None, "content-type": "application/json"}
 ROW = [1, 2, 3]
 
 
