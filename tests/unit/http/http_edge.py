@@ -177,8 +177,8 @@ class Http:
         pieces: list[bytes] | None = None,
         hang_up: bool = False,
     ) -> Answer:
-        """`body`: bytes as they are, anything else as JSON. `pieces`: what the body comes in instead, one by one. A header
-        that is None is left out."""
+        """`body`: bytes as they are, anything else as JSON. `pieces`: what the body comes in instead, one by one. A
+        header that is None is left out."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         given = {
             "host": "x",
