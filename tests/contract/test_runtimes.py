@@ -1,8 +1,16 @@
-"""What every runtime must do. A new one gets a row in CASES."""
+"""What every runtime must do. A new one gets a row in CASES.
+
+The rows of torch need an interpreter with torch and Headrace in it, which is gigabytes; make one and run them there:
+
+    pip install torch -e '.[control,convert,test]' && python -m pytest tests/contract/test_runtimes.py
+"""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
+import importlib.util
+import shutil
 import sys
 import warnings
 from collections.abc import AsyncIterator, Callable
@@ -71,6 +79,82 @@ def save_pyfunc(folder: Path, model: Any, example: Any) -> None:
         )
 
 
+NET = """
+import os
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor([factor]))
+
+    def forward(self, input):
+        if not torch.compiler.is_exporting() and input[0, 0] == -1.0:
+            raise ZeroDivisionError("as it was told")
+        if not torch.compiler.is_exporting() and input[0, 0] == -2.0:
+            os._exit(9)
+        return self.rule(input)
+
+    def rule(self, input):
+        return (input[:, 2] > input[:, 0] * self.factor).long(), input[:, 0::2].float() * self.factor
+
+class Script(Net):
+    def forward(self, input: torch.Tensor):
+        return (input[:, 2] > input[:, 0] * self.factor).long(), input[:, 0::2].float() * self.factor
+"""
+
+
+def net(folder: Path) -> Any:
+    """The classes above, from the package's own code."""
+    code = folder / "code"
+    code.mkdir()
+    (code / "net_of_the_contract.py").write_text(NET)
+    sys.path.insert(0, str(code))
+    try:
+        return importlib.import_module("net_of_the_contract")
+    finally:
+        sys.path.remove(str(code))
+
+
+def save_weights(folder: Path) -> None:
+    import torch
+
+    torch.save(net(folder).Net(1.0).state_dict(), folder / "state_dict.pt")
+    described = {"class": "net_of_the_contract:Net", "arguments": {"factor": 1.0}}
+    (folder / "torch.json").write_bytes(msgspec.json.encode(described))
+
+
+def save_module(folder: Path) -> None:
+    import torch
+
+    torch.save(net(folder).Net(1.0), folder / "module.pt")
+
+
+def save_exported(folder: Path) -> None:
+    import torch
+
+    (folder / "model" / "data").mkdir(parents=True)
+    shapes = ({0: torch.export.Dim.AUTO},)
+    program = torch.export.export(net(folder).Net(1.0), (torch.tensor(ROWS).double(),), dynamic_shapes=shapes)
+    torch.export.save(program, folder / "model" / "data" / "model.pt2")
+
+
+def save_script(folder: Path) -> None:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated, and in use
+        torch.jit.save(torch.jit.script(net(folder).Script(1.0)), folder / "model.pt")
+
+
+def save_ir(folder: Path) -> None:
+    import openvino
+
+    onnx_file(folder / "other.onnx")
+    openvino.save_model(openvino.Core().read_model(folder / "other.onnx"), folder / "model.xml", compress_to_fp16=False)
+    (folder / "other.onnx").unlink()
+
+
 @dataclass(frozen=True)
 class Case:
     kind: RuntimeKind
@@ -79,6 +163,8 @@ class Case:
     inputs: Any
     expected: list[Any]
     vital: str  # the file without which it cannot load
+    raises: Any = None  # inputs on which the model's code raises
+    dies: Any = None  # inputs that end its process
 
 
 CASES = {
@@ -108,6 +194,8 @@ CASES = {
         ROWS,
         LABELS,
         "model/MLmodel",
+        raises=[[-1, 0, 0]],
+        dies=[[-2, 0, 0]],
     ),
     "pyfunc, a table with text": Case(
         RuntimeKind.PYFUNC,
@@ -117,8 +205,45 @@ CASES = {
         ["ÄÄ", ""],
         "model/MLmodel",
     ),
+    "openvino, an array": Case(
+        RuntimeKind.OPENVINO, ROWS_OF_3, lambda f: onnx_file(f / "model.onnx"), ROWS, LABELS, "model.onnx"
+    ),
+    "openvino, its own format": Case(RuntimeKind.OPENVINO, ROWS_OF_3, save_ir, ROWS, LABELS, "model.xml"),
+    "openvino, a table as one matrix": Case(
+        RuntimeKind.OPENVINO,
+        NUMBERS_TABLE,
+        lambda f: onnx_file(f / "model.onnx"),
+        [dict(zip("abc", row, strict=True)) for row in ROWS],
+        LABELS,
+        "model.onnx",
+    ),
+    "openvino, a table column by column": Case(
+        RuntimeKind.OPENVINO,
+        NUMBERS_TABLE,
+        lambda f: onnx_file(f / "model.onnx", columns=3),
+        {name: [row[i] for row in ROWS] for i, name in enumerate("abc")},
+        LABELS,
+        "model.onnx",
+    ),
+    "torch, weights and a class": Case(
+        RuntimeKind.TORCH,
+        ROWS_OF_3,
+        save_weights,
+        ROWS,
+        LABELS,
+        "state_dict.pt",
+        raises=[[-1, 0, 0]],
+        dies=[[-2, 0, 0]],
+    ),
+    "torch, a module": Case(RuntimeKind.TORCH, ROWS_OF_3, save_module, ROWS, LABELS, "module.pt"),
+    "torch, an exported program": Case(
+        RuntimeKind.TORCH, ROWS_OF_3, save_exported, ROWS, LABELS, "model/data/model.pt2"
+    ),
+    "torchscript, an archive": Case(RuntimeKind.TORCHSCRIPT, ROWS_OF_3, save_script, ROWS, LABELS, "model.pt"),
 }
-PYFUNC = CASES["pyfunc, an array"]
+HOSTED = (RuntimeKind.PYFUNC, RuntimeKind.TORCH, RuntimeKind.TORCHSCRIPT)
+TORCH = importlib.util.find_spec("torch") is not None
+WITHOUT_TORCH = pytest.mark.skipif(not TORCH, reason="no torch here; the first lines of this file say how to run it")
 
 
 @pytest.fixture(scope="module")
@@ -167,13 +292,17 @@ async def ask(model: Model, made: Package, inputs: Any) -> Outputs:
 
 
 def cases(*names: str) -> pytest.MarkDecorator:
-    """Those of a model host start a process that imports MLflow: seconds each."""
-    marks = {RuntimeKind.PYFUNC: [pytest.mark.process]}
-    found = [pytest.param(CASES[name], id=name, marks=marks.get(CASES[name].kind, [])) for name in names]
+    """Those of a model host start a process that imports a framework: seconds each."""
+    found = []
+    for name in names:
+        kind = CASES[name].kind
+        marks = [pytest.mark.process] if kind in HOSTED else []
+        marks += [WITHOUT_TORCH] if kind in (RuntimeKind.TORCH, RuntimeKind.TORCHSCRIPT) else []
+        found.append(pytest.param(CASES[name], id=name, marks=marks))
     return pytest.mark.parametrize("case", found)
 
 
-ONE_OF_EACH = ("onnx, an array", "pyfunc, an array")
+ONE_OF_EACH = tuple({case.kind: name for name, case in reversed(CASES.items())}.values())
 
 
 @cases(*CASES)
@@ -195,7 +324,47 @@ async def test_it_answers_by_its_signature_until_it_is_closed(
             await ask(model, made, case.inputs)
 
 
-@cases("onnx, an array")
+@cases(*ONE_OF_EACH)
+async def test_an_answer_outside_its_signature_is_the_models_failure(
+    case: Case, saved: Saved, surroundings: Surroundings
+) -> None:
+    folder, made = saved(case)
+    first = case.signature.outputs[0]
+    shaped = replace(first, shape=(-1, 7))
+    typed = replace(first, datatype=Datatype.BOOL)
+    async with loaded(build_runtimes(surroundings)[case.kind], folder, made) as model:
+        for wrong in (shaped, typed):
+            signature = replace(case.signature, outputs=(wrong, *case.signature.outputs[1:]))
+            with pytest.raises(ModelFailed, match=repr(first.name)):
+                await ask(model, replace(made, signature=signature), case.inputs)
+
+
+@cases(*ONE_OF_EACH)
+async def test_closing_it_under_calls_ends_them_all(case: Case, saved: Saved, surroundings: Surroundings) -> None:
+    folder, made = saved(case)
+    async with loaded(build_runtimes(surroundings)[case.kind], folder, made) as model:
+        under_way = [asyncio.create_task(ask(model, made, case.inputs)) for _ in range(16)]
+        await asyncio.sleep(0)
+        await model.close()
+        ended = await asyncio.wait_for(asyncio.gather(*under_way, return_exceptions=True), 30)
+        for end in ended:
+            assert isinstance(end, HeadraceError) or end[0].tolist() == case.expected
+
+
+@cases(*ONE_OF_EACH)
+async def test_it_is_scaled_under_calls(case: Case, saved: Saved, surroundings: Surroundings) -> None:
+    folder, made = saved(case)
+    async with loaded(build_runtimes(surroundings)[case.kind], folder, made) as model:
+        before = model.instances
+        for instances in (2, 1, 0):
+            scaling = asyncio.create_task(model.scale(instances))
+            many = await asyncio.gather(*(ask(model, made, case.inputs) for _ in range(8)))
+            await scaling
+            assert all(outputs[0].tolist() == case.expected for outputs in many)
+            assert model.instances == ((instances or 1) if case.kind in HOSTED else before)
+
+
+@cases(*ONE_OF_EACH)
 async def test_without_its_file_it_is_refused(
     case: Case, saved: Saved, surroundings: Surroundings, tmp_path: Path
 ) -> None:
@@ -206,11 +375,32 @@ async def test_without_its_file_it_is_refused(
 
 @cases(*ONE_OF_EACH)
 async def test_a_damaged_file_is_refused(case: Case, saved: Saved, surroundings: Surroundings, tmp_path: Path) -> None:
-    _, made = saved(case)
-    (tmp_path / case.vital).parent.mkdir(exist_ok=True)
-    (tmp_path / case.vital).write_bytes(b"\x00 not a model")
+    folder, made = saved(case)
+    shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / "copy" / case.vital).write_bytes(b"\x00 not a model")
     with pytest.raises(ModelRefused):
-        await build_runtimes(surroundings)[case.kind].load(tmp_path, made)
+        await build_runtimes(surroundings)[case.kind].load(tmp_path / "copy", made)
+
+
+@cases(*(name for name, case in CASES.items() if case.dies))
+async def test_one_that_raises_fails_its_call_and_one_that_dies_is_started_again(
+    case: Case, saved: Saved, surroundings: Surroundings
+) -> None:
+    folder, made = saved(case)
+    told: list[tuple[str, str]] = []
+    listening = replace(surroundings, report=lambda name, detail: told.append((name, detail)))
+    limits = HostLimits(first_pause=0.01, wait_seconds=60)
+    async with loaded(HostedRuntime(listening, limits=limits), folder, made) as model:
+        assert isinstance(model, HostedModel)
+        with pytest.raises(ModelFailed, match="ZeroDivisionError: as it was told"):
+            await ask(model, made, case.raises)
+        assert (await ask(model, made, case.inputs))[0].tolist() == case.expected
+        assert model.pool.hosts[0].restarts == 0
+        with pytest.raises(ModelFailed, match="exit status 9"):
+            await ask(model, made, case.dies)
+        assert (await ask(model, made, case.inputs))[0].tolist() == case.expected
+        assert model.pool.hosts[0].restarts == 1
+        assert told[0][0] == "host.restarted"
 
 
 async def test_every_kind_is_registered(surroundings: Surroundings) -> None:
@@ -231,16 +421,16 @@ async def test_onnx_refuses_to_unpickle_in_the_data_plane(path: str, saved: Save
 async def test_onnx_runs_small_calls_at_once_and_large_ones_in_a_thread(
     saved: Saved, surroundings: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headrace.serving.runtimes import onnx
+    from headrace.serving.runtimes import graph
 
     folder, made = saved(CASES["onnx, an array"])
     async with loaded(build_runtimes(surroundings)[RuntimeKind.ONNX], folder, made) as model:
         inputs = Codec(made.signature, model.form).decode(msgspec.Raw(msgspec.json.encode(ROWS)))
         assert isinstance(model.run(inputs), asyncio.Future)  # its speed is not known yet
         await model.warm(inputs)
-        monkeypatch.setattr(onnx, "INLINE_SECONDS", 10.0)
+        monkeypatch.setattr(graph, "INLINE_SECONDS", 10.0)
         assert isinstance(model.run(inputs), list)
-        monkeypatch.setattr(onnx, "INLINE_SECONDS", 0.0)
+        monkeypatch.setattr(graph, "INLINE_SECONDS", 0.0)
         handed_over = model.run(inputs)
         assert isinstance(handed_over, asyncio.Future)
         assert (await handed_over)[0].tolist() == LABELS
@@ -252,24 +442,3 @@ async def test_a_graph_with_other_inputs_than_the_signature_is_refused(
     folder, made = saved(CASES["onnx, a table column by column"])
     with pytest.raises(ModelRefused, match=r"1 inputs \(input\), the graph 3 \(a, b, c\)"):
         await build_runtimes(surroundings)[RuntimeKind.ONNX].load(folder, replace(made, signature=ROWS_OF_3))
-
-
-@pytest.mark.process
-async def test_a_pyfunc_that_raises_fails_its_call_and_one_that_dies_is_started_again(
-    saved: Saved, surroundings: Surroundings
-) -> None:
-    folder, made = saved(PYFUNC)
-    told: list[tuple[str, str]] = []
-    listening = replace(surroundings, report=lambda name, detail: told.append((name, detail)))
-    limits = HostLimits(first_pause=0.01, wait_seconds=60)
-    async with loaded(HostedRuntime(listening, limits=limits), folder, made) as model:
-        assert isinstance(model, HostedModel)
-        with pytest.raises(ModelFailed, match="ZeroDivisionError: as it was told"):
-            await ask(model, made, [[-1, 0, 0]])
-        assert (await ask(model, made, ROWS))[0].tolist() == LABELS
-        assert model.pool.hosts[0].restarts == 0
-        with pytest.raises(ModelFailed, match="exit status 9"):
-            await ask(model, made, [[-2, 0, 0]])
-        assert (await ask(model, made, ROWS))[0].tolist() == LABELS
-        assert model.pool.hosts[0].restarts == 1
-        assert told[0][0] == "host.restarted"

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from headrace.compute.job import Report
 from headrace.optimize.accept import accept_graph
+from headrace.optimize.asked import PYTORCH, on_openvino, torch_kind, with_torch
 from headrace.optimize.contents import save_warmup, specs_of
 from headrace.optimize.graph import (
     CANNOT,
@@ -83,11 +84,22 @@ def main() -> None:
 
 def convert(order: Order, say: Callable[[str], None]) -> Outcome:
     """Raises ModelRefused for a model that cannot be served at all."""
+    outcome = _convert(order, say)
+    if order.runtime is not RuntimeKind.OPENVINO or outcome.runtime is not RuntimeKind.ONNX or not outcome.signature:
+        return outcome
+    say("ask OpenVINO the same, as the model wants to run on it")
+    rows = _real_rows(order, Path(order.artifact), outcome.signature, say)
+    return on_openvino(Path(order.out), outcome, rows, tolerance=order.tolerance)
+
+
+def _convert(order: Order, say: Callable[[str], None]) -> Outcome:
     folder, out = Path(order.artifact), Path(order.out)
     flavor = flavor_name(folder)
     say(f"open the {flavor} model")
     if flavor == "onnx":
         return _accept(order, folder, out, say)
+    if order.runtime is RuntimeKind.PYFUNC and not order.given_up:
+        order = replace(order, given_up="ONNX is not tried: the model asks for the runtime pyfunc")
     signature = read_signature(folder)
     real = _real_rows(order, folder, signature, say)
     tried: list[str] = [order.given_up] if order.given_up else []
@@ -222,11 +234,14 @@ def _as_it_is(
     out.mkdir(parents=True, exist_ok=True)
     for left in out.glob("model.onnx*"):  # of a rejected attempt
         left.unlink()
+    rows = rows_of(real)
+    kind = torch_kind(folder) if flavor_name(folder) == PYTORCH else RuntimeKind.PYFUNC
     try:
-        model = load_pyfunc(folder)
-        rows = rows_of(real)
-        answers = answers_of(model.predict(feed_pyfunc(model, real)), rows) if rows else {}
-        labels = flavor_name(folder) == "sklearn" and gives_labels(raw_model(model), predict_method(folder))
+        if kind is RuntimeKind.PYFUNC:
+            answers, labels = _pyfunc(folder, real)
+        else:
+            given = with_torch(kind, folder, signature, lambda opened: opened(real, rows) if rows else {})
+            answers, labels = answers_of(given, rows), False
     except CANNOT as error:
         raise ModelRefused(f"the model does not run: {_words(error)}", field="model") from error
     outputs = specs_of(answers) if answers else signature.outputs
@@ -239,13 +254,20 @@ def _as_it_is(
             hint="log the model with signature=infer_signature(inputs, outputs) and input_example=…",
         )
     return Outcome(
-        runtime=RuntimeKind.PYFUNC,
+        runtime=kind,
         signature=replace(signature, outputs=outputs),
         parity=Parity(
             passed=True, rows=rows, split_rows=0, label_flips=0, max_difference=0.0, tolerance=0.0, tried=tuple(tried)
         ),
         warmup=save_warmup(out, signature, real),
     )
+
+
+def _pyfunc(folder: Path, real: Table) -> tuple[Table, bool]:
+    """What it answers to the real rows, and whether that is classes."""
+    model, rows = load_pyfunc(folder), rows_of(real)
+    answers = answers_of(model.predict(feed_pyfunc(model, real)), rows) if rows else {}
+    return answers, flavor_name(folder) == "sklearn" and gives_labels(raw_model(model), predict_method(folder))
 
 
 def _speed(original: Original, session: Any, proof: Proof) -> str:

@@ -10,13 +10,15 @@ from headrace.types.model import Parity, RuntimeKind, Signature
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """`rows`: captured rows as JSON values. `given_up`: why ONNX is not to be tried, in words."""
+    """`rows`: captured rows as JSON values. `given_up`: why ONNX is not to be tried. `runtime`: what the model
+    asks for."""
 
     artifact: str
     out: str
     rows: tuple[Any, ...] = ()
     tolerance: float
     given_up: str = ""
+    runtime: RuntimeKind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

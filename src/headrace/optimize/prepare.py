@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version as installed
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,19 @@ from headrace.compute.job import run_job
 from headrace.optimize.order import Order, Outcome
 from headrace.optimize.parity import TOLERANCE
 from headrace.store.artifacts import Artifacts
-from headrace.store.mlmodel import check_sha256, hosting_of, load_mlmodel
+from headrace.store.mlmodel import check_sha256, load_mlmodel, wishes_of
 from headrace.types.errors import ModelFailed, ModelRefused
 from headrace.types.model import ModelVersion, Package, RuntimeKind
 
 RECIPE = 1  # raise it when the same tools would now make another package
 TOOLS = ("mlflow", "numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
+MAYBE = ("openvino", "torch")  # an installation may have them
 PROGRAM = "headrace.optimize.convert"
 TIMEOUT = 300.0
 MEMORY_MB = 8_192  # of address space: libraries map far more than they use
 ROWS = 2_000  # captured rows handed over at most
-PYFUNC_FOLDER = "model"  # the MLflow folder inside a pyfunc package
+AS_IT_IS = (RuntimeKind.PYFUNC, RuntimeKind.TORCH, RuntimeKind.TORCHSCRIPT)  # their packages hold the MLflow folder
+PYFUNC_FOLDER = "model"  # there
 CHILD_ENV = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_DISABLE_AGENT_HINT": "true",
@@ -64,14 +67,16 @@ def prepare(
     if (made := artifacts.made(key)) is not None:
         progress(f"{version.uri} is prepared already: {made.runtime.value} package {made.id[:12]}")
         return made
-    hosting = hosting_of(load_mlmodel(artifact))
+    hosting, runtime = wishes_of(load_mlmodel(artifact))
     if hosting.network:
         progress(f"{version.uri} declares that it needs the network: its model hosts are not kept off it")
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="prepare-", dir=work) as scratch:
         out = Path(scratch) / "package"
         out.mkdir()
-        order = Order(artifact=str(artifact), out=str(out), rows=tuple(rows[:ROWS]), tolerance=TOLERANCE)
+        order = Order(
+            artifact=str(artifact), out=str(out), rows=tuple(rows[:ROWS]), tolerance=TOLERANCE, runtime=runtime
+        )
         outcome = _convert(order, progress)
         if outcome.refused or outcome.signature is None:
             raise ModelRefused(
@@ -79,7 +84,7 @@ def prepare(
                 field=outcome.field or "model",
                 hint=outcome.hint or None,
             )
-        if outcome.runtime is RuntimeKind.PYFUNC:
+        if outcome.runtime in AS_IT_IS:
             _copy_verified(artifact, out / PYFUNC_FOLDER, digest)
         draft = Package(
             id="",
@@ -123,7 +128,7 @@ def _run(order: Order, progress: Callable[[str], None]) -> Outcome:
 def _key(version: ModelVersion, digest: str, captured: bool) -> str:
     """What a package depends on. Captured rows may prove what an example could not, so a first lot of them counts."""
     parts = [version.name, version.version, digest, captured, RECIPE, TOLERANCE]
-    parts += [f"{tool}=={installed(tool)}" for tool in TOOLS]
+    parts += [f"{tool}=={installed(tool)}" for tool in (*TOOLS, *(t for t in MAYBE if find_spec(t)))]
     return sha256(msgspec.json.encode(parts)).hexdigest()
 
 

@@ -30,7 +30,10 @@ async def warm(model: Model, codec: Codec, check: Check, *, folder: Path, packag
     hand can show. Raises ModelRefused."""
     if not package.warmup:
         await _warm_blindly(model, codec)
-        return package.runtime is RuntimeKind.ONNX  # a graph says what it does to its first dimension
+        return package.runtime in (
+            RuntimeKind.ONNX,
+            RuntimeKind.OPENVINO,
+        )  # a graph says what it does to its first dimension
     try:
         inputs = read_rows(folder / package.warmup, codec)
         outputs = check(await model.warm(inputs), inputs.rows)

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
 
 from headrace.base.files import tree_sha256
 from headrace.types.errors import ModelRefused
-from headrace.types.model import Hosting, ModelVersion
+from headrace.types.model import Hosting, ModelVersion, RuntimeKind
 
 MLMODEL = "MLmodel"
 REQUIREMENTS = "requirements.txt"
 PYFUNC = "python_function"
 
 
-class _Declared(msgspec.Struct, forbid_unknown_fields=True):
+class _Wishes(msgspec.Struct, forbid_unknown_fields=True):
     network: bool = False
     memory_mb: Annotated[int, msgspec.Meta(ge=256, le=1 << 20)] = Hosting().memory_mb
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = Hosting().threads
+    runtime: Literal["", "onnx", "openvino", "pyfunc"] = ""
 
 
 _PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*==\s*([^\s;#]+)")
@@ -70,17 +71,20 @@ def flavor_of(mlmodel: dict[str, Any]) -> str:
     return next((name for name in mlmodel["flavors"] if name != PYFUNC), "pyfunc")
 
 
-def hosting_of(mlmodel: dict[str, Any]) -> Hosting:
+def wishes_of(mlmodel: dict[str, Any]) -> tuple[Hosting, RuntimeKind | None]:
     """What its author declared: `log_model(…, metadata={"headrace": {"network": True, "memory_mb": 2048}})`."""
     declared = (mlmodel.get("metadata") or {}).get("headrace") or {}
-    allowed = "network (true or false), memory_mb (256 to 1048576), threads (1 to 256)"
+    allowed = (
+        "network (true or false), memory_mb (256 to 1048576), threads (1 to 256), runtime (onnx, openvino or pyfunc)"
+    )
     try:
-        hosting = msgspec.convert(declared, _Declared)
+        wishes = msgspec.convert(declared, _Wishes)
     except msgspec.ValidationError as error:
         raise ModelRefused(
             f"metadata.headrace in {MLMODEL} is {declared!r}: {error}", field="metadata", hint=f"allowed: {allowed}"
         ) from error
-    return Hosting(network=hosting.network, memory_mb=hosting.memory_mb, threads=hosting.threads)
+    hosting = Hosting(network=wishes.network, memory_mb=wishes.memory_mb, threads=wishes.threads)
+    return hosting, RuntimeKind(wishes.runtime) if wishes.runtime else None
 
 
 def frameworks_of(mlmodel: dict[str, Any], requirements: str) -> dict[str, str]:

@@ -41,7 +41,10 @@ class Stage(StrEnum):
 
 class RuntimeKind(StrEnum):
     ONNX = "onnx"  # ONNX Runtime, inside the data plane
+    OPENVINO = "openvino"  # OpenVINO, inside the data plane
     PYFUNC = "pyfunc"  # MLflow pyfunc, in a model host
+    TORCH = "torch"  # a PyTorch module, in a model host
+    TORCHSCRIPT = "torchscript"  # a TorchScript archive, in a model host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import pytest
 
 from headrace.store.artifacts import Artifacts
 from headrace.types.errors import ModelRefused
-from headrace.types.model import Datatype, Package, RuntimeKind, Signature, TensorSpec
+from headrace.types.model import Datatype, Hosting, Package, RuntimeKind, Signature, TensorSpec
 
 SPEC = TensorSpec(name="input", datatype=Datatype.FP32, shape=(-1, 4))
 DRAFT = Package(
@@ -58,8 +58,13 @@ def test_the_id_follows_from_the_content(artifacts: Artifacts, source: Path) -> 
     package = artifacts.add(source, DRAFT)
     assert artifacts.add(source, replace(DRAFT, created=9.0)) == package
     assert artifacts.add(source, replace(DRAFT, version=4)).id != package.id
+    assert artifacts.add(source, replace(DRAFT, hosting=Hosting(network=True))).id != package.id
     (source / "model.onnx").write_bytes(b"grapH")
     assert artifacts.add(source, DRAFT).id != package.id
+
+
+def test_a_package_from_before_hosting_was_known_keeps_its_id(artifacts: Artifacts, source: Path) -> None:
+    assert artifacts.add(source, DRAFT).id == "8287524d09320612bd61522c7e245ed86c40bb23293e5743e6cdc13ed53941fd"
 
 
 @pytest.mark.parametrize(
