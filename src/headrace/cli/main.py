@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import headrace
-from headrace.cli import release
+from headrace.cli import endpoint, release
 from headrace.cli.demo.command import demo
 from headrace.cli.deploy import deploy
 from headrace.cli.models import models, stage
@@ -67,6 +67,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(release.app, name="release")
+app.add_typer(endpoint.app, name="endpoint")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

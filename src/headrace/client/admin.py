@@ -55,6 +55,10 @@ class Admin:
     def endpoint(self, name: str) -> Json:
         return _object(self._wire.get(f"{_API}/endpoints/{_part(name)}"))
 
+    def configure(self, endpoint: str, changes: Json) -> Json:
+        """Batching, cache, limits, capture: `{"batching": {"max_batch_size": 32}}`. In force when this returns."""
+        return _object(self._wire.patch(f"{_API}/endpoints/{_part(endpoint)}", changes))
+
     def deploy(self, endpoint: str, model: str, *, on_progress: Callable[[str], None] = _ignore) -> Json:
         """Put a model version live on an endpoint, with all its traffic."""
         path = f"{_API}/endpoints/{_part(endpoint)}/deploy"

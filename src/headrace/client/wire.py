@@ -49,6 +49,9 @@ class Wire:
     def post(self, path: str, body: Any, *, headers: dict[str, str] | None = None) -> Any:
         return read_json(self._send("POST", path, json=body, headers=headers))
 
+    def patch(self, path: str, body: Any) -> Any:
+        return read_json(self._send("PATCH", path, json=body))
+
     def stream(self, path: str, body: Any, on_progress: Callable[[str], None]) -> Any:
         """A POST that takes long: its progress, line by line, then its result."""
         timeout = httpx.Timeout(self.http.timeout.connect, read=_SILENCE)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.release.configure import bounded
 from headrace.release.deploy import check_free, check_name, confirm, deploy, publish_change
 from headrace.release.parts import Parts, Progress
 from headrace.store import audit, endpoints, versions
@@ -72,9 +73,7 @@ def batching_of(config: dict[str, Any], now: Batching) -> Batching:
         made = msgspec.convert({**msgspec.to_builtins(now), **given}, Batching)
     except msgspec.ValidationError as error:
         raise BadInput(f"the configuration cannot be: {error}", field="config") from None
-    for name in ("max_batch_size", "max_queue_delay_microseconds", "max_queue_size", "priority_levels", "instances"):
-        if getattr(made, name) < 0:
-            raise BadInput(f"{name} is {getattr(made, name)!r}; allowed: whole numbers from 0", field="config")
+    bounded("batching", made)
     return made
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from headrace.base.ids import new_id
 from headrace.release import act, moves
+from headrace.release.configure import configure
 from headrace.release.deploy import deploy
 from headrace.release.park import load, unload
 from headrace.release.parts import Parts, Progress
@@ -57,6 +58,13 @@ class Releases:
         """Out of it; the endpoint stays known."""
         with self._alone(name):
             return unload(self._parts, name=name, actor=actor, progress=progress)
+
+    def configure(
+        self, endpoint: str, changes: dict[str, Any], *, actor: str, progress: Progress = log.debug
+    ) -> Endpoint:
+        """Batching, cache, limits, capture: in force without a reload."""
+        with self._alone(endpoint):
+            return configure(self._parts, name=endpoint, changes=changes, actor=actor, progress=progress)
 
     def start(
         self,

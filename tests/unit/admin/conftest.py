@@ -50,6 +50,10 @@ class PlayedReleases:
         self._do("start", name, uri, plan, actor, progress=progress)
         return endpoint(name)
 
+    def configure(self, name: str, changes: Any, *, actor: str, progress: Callable[[str], None]) -> Endpoint:
+        self._do("configure", name, changes, actor, progress=progress)
+        return endpoint(name)
+
     def load(self, name: str, *, config: Any, actor: str) -> Endpoint:
         self._do("load", name, config, actor)
         return endpoint(name)

@@ -49,6 +49,13 @@ async def test_deploy(client: httpx.AsyncClient, stand: Stand) -> None:
     assert stand.releases.asked == [("deploy", "digits", "models:/digits/2", "ann")]
 
 
+async def test_configure(client: httpx.AsyncClient, stand: Stand) -> None:
+    changes = {"batching": {"max_batch_size": 8}, "capture": "none"}
+    answer = await client.patch("/api/v1/endpoints/digits", json=changes, headers={"x-headrace-actor": "ann"})
+    assert answer.json()["name"] == "digits"
+    assert stand.releases.asked == [("configure", "digits", changes, "ann")]
+
+
 async def test_deploy_with_progress(client: httpx.AsyncClient) -> None:
     answer = await client.post("/api/v1/endpoints/digits/deploy", json={"model": "models:/digits/2"}, headers=NDJSON)
     assert answer.headers["content-type"] == "application/x-ndjson"

@@ -135,6 +135,42 @@ def test_models_and_versions(run: Run, planes: Planes) -> None:
     assert "log one with the mlflow client" in run("models").out
 
 
+def test_endpoints_and_how_they_run(run: Run, planes: Planes) -> None:
+    toy = {
+        "name": "digits",
+        "model": "digits",
+        "policy": {"baseline": "v1", "candidate": "v2", "share": 500},
+        "batching": {"max_batch_size": 64},
+        "limits": {"timeout_ms": 30000},
+        "capture": "full",
+        "parked": True,
+    }
+    planes.says["GET /api/v1/endpoints"] = {"endpoints": [toy]}
+    planes.says["GET /api/v1/endpoints/digits"] = toy
+    planes.says["PATCH /api/v1/endpoints/digits"] = toy
+    listed = run("endpoint", "list").out
+    assert all(word in listed for word in ("digits", "v2 5 %", "30000 ms", "unloaded"))
+    shown = run("endpoint", "show", "digits").out
+    assert "batching.max_batch_size" in shown
+    assert "capture" in shown
+    words = ("batching.preferred_batch_size=2,4", "batching.allow_timeout_override=false", "cache.ttl_seconds=0.5")
+    assert "in force" in run("endpoint", "set", "digits", *words, "capture=none").out
+    assert planes.asked[-1] == (
+        "PATCH /api/v1/endpoints/digits",
+        {
+            "batching": {"preferred_batch_size": [2, 4], "allow_timeout_override": False},
+            "cache": {"ttl_seconds": 0.5},
+            "capture": "none",
+        },
+    )
+
+
+@pytest.mark.parametrize("word", ["batching", "=3", "batching.=3"])
+def test_a_setting_of_an_endpoint_that_is_none(run: Run, word: str) -> None:
+    ran = run("endpoint", "set", "digits", word)
+    assert (ran.status, "is not SETTING=VALUE" in ran.err) == (2, True)
+
+
 def test_stage(run: Run, planes: Planes) -> None:
     planes.says["POST /models/digits/stage"] = {"name": "digits", "version": 2, "stage": "Production"}
     found = run("stage", "digits", "2", "Production")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -28,6 +28,17 @@ class Start:
     plan: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configure:
+    """`batching`: max_batch_size, max_queue_delay_microseconds, … as in Triton's configuration. `cache`: size_mb,
+    ttl_seconds. `limits`: timeout_ms, max_concurrency, max_rows. `capture`: full or none."""
+
+    batching: dict[str, Any] | None = None
+    cache: dict[str, Any] | None = None
+    limits: dict[str, Any] | None = None
+    capture: str | None = None
+
+
 def actor_of(request: Request) -> str:
     """For the audit log. A name, not a proof: who holds the admin token may act."""
     return request.headers.get("x-headrace-actor", "").strip()[:100] or "operator"
@@ -49,6 +60,15 @@ def router(services: Services) -> APIRouter:
         if found is None:
             raise NotFound(f"there is no endpoint {name!r}; there are: {there}", field="name")
         return answer(found)
+
+    @routes.patch("/endpoints/{name}")
+    async def configure(name: str, request: Request, body: Configure) -> Response:
+        """How it runs: what is given changes, the rest stays. In force on every data plane when this answers."""
+        actor = actor_of(request)
+        changes = {key: value for key, value in asdict(body).items() if value is not None}
+        return await long_work(
+            request, lambda tell: services.releases.configure(name, changes, actor=actor, progress=tell)
+        )
 
     @routes.post("/endpoints/{name}/deploy")
     async def deploy(name: str, request: Request, body: Deploy) -> Response:
