@@ -68,7 +68,11 @@ def admin(home: Path | None, url: str | None, *, timeout: float = 30.0) -> Admin
 
 
 def headrace(home: Path | None, url: str | None, *, key: str = "", timeout: float = 35.0) -> Headrace:
-    return Headrace(url or _found(settings_for(home))[DATA], key=key, timeout=timeout)
+    return Headrace(data_url(home, url), key=key, timeout=timeout)
+
+
+def data_url(home: Path | None, url: str | None) -> str:
+    return url or _found(settings_for(home))[DATA]
 
 
 def _found(settings: Settings) -> dict[str, str]:

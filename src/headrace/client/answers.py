@@ -64,7 +64,9 @@ def error_of(response: httpx.Response) -> HeadraceError:
     except ValueError:
         content = None
     retry_after = _seconds(response.headers.get("retry-after"))
-    return error_from(content, status=response.status_code, retry_after=retry_after, url=str(response.request.url))
+    error = error_from(content, status=response.status_code, retry_after=retry_after, url=str(response.request.url))
+    error.trace_id = error.trace_id or response.headers.get("x-headrace-trace", "")
+    return error
 
 
 def error_from(content: Any, *, status: int = 0, retry_after: float | None = None, url: str = "") -> HeadraceError:

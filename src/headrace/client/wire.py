@@ -52,6 +52,13 @@ class Wire:
     def patch(self, path: str, body: Any) -> Any:
         return read_json(self._send("PATCH", path, json=body))
 
+    def send(self, path: str, body: bytes) -> tuple[bytes, httpx.Headers]:
+        """A POST of JSON that is encoded already; its answer as it came."""
+        response = self._send("POST", path, content=body, headers={"content-type": "application/json"})
+        if not response.is_success:
+            raise error_of(response)
+        return response.content, response.headers
+
     def stream(self, path: str, body: Any, on_progress: Callable[[str], None]) -> Any:
         """A POST that takes long: its progress, line by line, then its result."""
         timeout = httpx.Timeout(self.http.timeout.connect, read=_SILENCE)
