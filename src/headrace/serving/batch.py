@@ -9,6 +9,7 @@ each of its calls runs again alone.
 from __future__ import annotations
 
 import asyncio
+import logging
 from asyncio import Future, TimerHandle
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,11 +18,14 @@ from itertools import pairwise
 
 import numpy as np
 
+from headrace.base.log import fields
 from headrace.serving.queue import RETRY_AFTER, Answer, Queue, Waiting
 from headrace.serving.runtimes.base import Array, Inputs, Model, Outputs
 from headrace.serving.statistics import Statistics
 from headrace.types.endpoint import Batching
-from headrace.types.errors import ModelFailed, Overloaded, Unavailable
+from headrace.types.errors import HeadraceError, ModelFailed, Overloaded, Unavailable
+
+log = logging.getLogger("headrace.serving")
 
 
 class Batcher:
@@ -43,6 +47,8 @@ class Batcher:
         self._queue = Queue(Batching(), name=name)
         self._busy = 0
         self._timer: TimerHandle | None = None
+        self._scaled = 0  # instances that were asked for; 0: as the runtime sees fit
+        self._scaling: Future[None] | None = None
         self._closed = False
 
     @property
@@ -52,6 +58,17 @@ class Batcher:
     def configure(self, batching: Batching) -> None:
         """At any time; calls that wait are treated by the new words from now on."""
         self._queue.batching = batching if self.together else replace(batching, max_batch_size=0)
+        if batching.instances != self._scaled:
+            self._scaled = batching.instances
+            self._scaling = asyncio.ensure_future(self._scale(batching.instances))
+        self._pump()
+
+    async def _scale(self, instances: int) -> None:
+        """Beside live traffic; a model in this process has nothing to do."""
+        try:
+            await self.model.scale(instances)
+        except HeadraceError as error:
+            log.error("instances could not be started", extra=fields(instances=instances, error=error.sentence()))
         self._pump()
 
     def run(self, inputs: Inputs, *, priority: int = 0, patience: float = 0.0) -> Outputs | Future[Outputs]:
@@ -71,6 +88,8 @@ class Batcher:
 
     async def close(self) -> None:
         self._closed = True
+        if self._scaling is not None:
+            await self._scaling
         if self._timer is not None:
             self._timer.cancel()
         for waiting in self._queue.empty():

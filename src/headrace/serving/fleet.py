@@ -21,11 +21,13 @@ from headrace.base.clock import Clock
 from headrace.base.log import fields
 from headrace.serving.answer import Check
 from headrace.serving.batch import Batcher
+from headrace.serving.cache import Cache
 from headrace.serving.codec import Codec
 from headrace.serving.lifecycle import MOVES, State
 from headrace.serving.predict import Predictor
+from headrace.serving.reserve import Reservations, available_memory
 from headrace.serving.runtimes.base import Model, Runtime
-from headrace.serving.table import Loaded, Table, build_lane, by_model
+from headrace.serving.table import Lane, Loaded, Table, build_lane, by_model
 from headrace.serving.warm import warm
 from headrace.traffic.admit import Gate, Keyring
 from headrace.types.endpoint import Endpoint, Plan, Variant
@@ -71,6 +73,7 @@ class Fleet:
         """`keys` are hashes accepted besides the plan's; `hashed` turns a user id into a unit."""
         self.predictor = predictor
         self.refusal: Refusal | None = None
+        self.reservations = Reservations(available_memory)
         self._artifacts = artifacts
         self._runtimes = runtimes
         self._clock = clock
@@ -78,6 +81,7 @@ class Fleet:
         self._hashed = hashed
         self._keys = keys
         self._loaded: dict[str, Loaded] = {}  # by package id
+        self._caches: dict[str, Cache] = {}
         self._gates: dict[str, Gate] = {}
         self._parked: frozenset[str] = frozenset()  # package ids of endpoints that were unloaded: not retained
         self._one_plan = asyncio.Lock()
@@ -195,10 +199,12 @@ class Fleet:
             there = ", ".join(sorted(self._runtimes))
             raise ModelRefused(f"no runtime {package.runtime.value!r} on this plane; there are: {there}")
         folder = await asyncio.to_thread(self._artifacts.verify, package)
-        self._move(loaded, State.LOADING)
-        model = await runtime.load(folder, package)
-        self._move(loaded, State.WARMING)
-        await _or_close(model, self._warm(loaded, model, folder))
+        self._move(loaded, State.RESERVING)
+        with self.reservations.reserve(package):
+            self._move(loaded, State.LOADING)
+            model = await runtime.load(folder, package)
+            self._move(loaded, State.WARMING)
+            await _or_close(model, self._warm(loaded, model, folder))
         self._move(loaded, State.READY)
 
     async def _warm(self, loaded: Loaded, model: Model, folder: Path) -> None:
@@ -214,10 +220,7 @@ class Fleet:
     def _flip(self, plan: Plan, *, whole: bool) -> None:
         """The one moment of change: a single assignment. A plan that is realised in part does not count as in force."""
         old = self.table
-        lanes = {e.name: build_lane(e, self._gate(e), self._usable(e), self._hashed) for e in plan.endpoints}
-        for lane in lanes.values():
-            for loaded in lane.loaded.values():
-                loaded.parts[0].configure(lane.endpoint.batching)
+        lanes = {e.name: self._lane(e) for e in plan.endpoints}
         self.predictor.table = Table(
             revision=plan.revision if whole else 0,
             realised=True,
@@ -235,6 +238,12 @@ class Fleet:
         told = "plan in force" if whole else "plan in force in part"
         log.info(told, extra=fields(revision=plan.revision, before=old.revision, endpoints=len(lanes)))
 
+    def _lane(self, endpoint: Endpoint) -> Lane:
+        usable = self._usable(endpoint)
+        for loaded in usable.values():
+            loaded.parts.batcher.configure(endpoint.batching)
+        return build_lane(endpoint, self._gate(endpoint), usable, self._hashed, self._cache(endpoint))
+
     def _usable(self, endpoint: Endpoint) -> dict[str, Loaded]:
         if endpoint.parked:
             return {}
@@ -246,6 +255,15 @@ class Fleet:
         gate = self._gates.setdefault(endpoint.name, Gate(endpoint.name, 0))
         gate.limit = endpoint.limits.max_concurrency
         return gate
+
+    def _cache(self, endpoint: Endpoint) -> Cache | None:
+        """Kept over plans: its keys name the version."""
+        if endpoint.cache.size_mb == 0:
+            self._caches.pop(endpoint.name, None)
+            return None
+        cache = self._caches.setdefault(endpoint.name, Cache(endpoint.cache, self._clock.steady))
+        cache.configure(endpoint.cache)
+        return cache
 
     def _in_force(self, loaded: Loaded) -> bool:
         return any(loaded in lane.loaded.values() for lane in self.table.lanes.values())

@@ -1,7 +1,7 @@
 """The life of one loaded package, from a folder on disk until its memory is given back.
 
-    verifying → loading → warming → ready → live → draining → retained → unloaded
-        └───────────┴─────────┴→ refused               └──── live ←────┘   (a roll back takes the warm one again)
+    verifying → reserving → loading → warming → ready → live → draining → retained → unloaded
+        └───────────┴──────────┴─────────┴→ refused              └──── live ←────┘   (a roll back takes the warm one)
 
 Called by fleet.py, which alone moves a state. Decides which moves exist.
 """
@@ -13,6 +13,7 @@ from enum import StrEnum
 
 class State(StrEnum):
     VERIFYING = "verifying"  # its files are hashed and compared with the manifest
+    RESERVING = "reserving"  # memory is set aside for it
     LOADING = "loading"  # the runtime reads it, beside what runs
     WARMING = "warming"  # real rows go through it; outputs must be finite and fit the signature
     READY = "ready"  # could take traffic; waits until the whole plan can be realised
@@ -24,7 +25,8 @@ class State(StrEnum):
 
 
 MOVES: dict[State, frozenset[State]] = {
-    State.VERIFYING: frozenset({State.LOADING, State.REFUSED}),
+    State.VERIFYING: frozenset({State.RESERVING, State.REFUSED}),
+    State.RESERVING: frozenset({State.LOADING, State.REFUSED}),
     State.LOADING: frozenset({State.WARMING, State.REFUSED}),
     State.WARMING: frozenset({State.READY, State.REFUSED}),
     State.READY: frozenset({State.LIVE, State.DRAINING}),

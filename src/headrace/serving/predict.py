@@ -96,7 +96,8 @@ class Predictor:
                     wanted=request.wanted,
                 )
                 loaded = lane.variant(decision.variant)
-                batcher, codec, check = place.hold(loaded)
+                parts = place.hold(loaded)
+                codec = parts.codec
                 call.routed(decision, loaded.package.version)
                 read = self._steady()
                 inputs = dialect.read(codec)
@@ -104,7 +105,7 @@ class Predictor:
                 if lane.captured:
                     call.input = record.kept(dialect.kept(inputs))
                 ran = self._steady()
-                outputs = check(await run(batcher, inputs, place, _wait(request, endpoint)), inputs.rows)
+                outputs = await run(parts, inputs, place, _wait(request, endpoint), lane.cache)
                 seconds = self._steady() - ran
                 result = to_json(outputs[0], codec.signature.outputs[0])
                 body = dialect.write(outputs, codec.signature, result)

@@ -8,11 +8,13 @@ model is unloaded under a running call.
 from __future__ import annotations
 
 import asyncio
+import time
 from asyncio import Future
 from dataclasses import dataclass
 from types import TracebackType
 
 from headrace.serving.batch import Batcher
+from headrace.serving.cache import Cache, key_of
 from headrace.serving.queue import Answer
 from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.serving.table import Loaded, Parts
@@ -69,8 +71,24 @@ class Place:
             self._loaded.refs -= 1
 
 
-async def run(batcher: Batcher, inputs: Inputs, place: Place, wait: Wait) -> Outputs:
-    """Raises TimedOut, ModelFailed, Overloaded, or BadInput for what only the runtime can see."""
+async def run(parts: Parts, inputs: Inputs, place: Place, wait: Wait, cache: Cache | None) -> Outputs:
+    """The model's answer, checked; or the one it gave before. Raises TimedOut, ModelFailed, Overloaded, or BadInput for
+    what only the runtime can see."""
+    if cache is None:
+        return parts.check(await _run(parts.batcher, inputs, place, wait), inputs.rows)
+    statistics = parts.batcher.statistics
+    began = time.perf_counter()
+    key = key_of(parts.package_id, inputs)
+    if (outputs := cache.get(key)) is not None:
+        statistics.cache_hit.add(time.perf_counter() - began)
+        return outputs
+    statistics.cache_miss.add(time.perf_counter() - began)
+    outputs = parts.check(await _run(parts.batcher, inputs, place, wait), inputs.rows)
+    cache.put(key, outputs)
+    return outputs
+
+
+async def _run(batcher: Batcher, inputs: Inputs, place: Place, wait: Wait) -> Outputs:
     inputs.deadline = asyncio.get_running_loop().time() + wait.seconds
     work = batcher.run(inputs, priority=wait.priority, patience=wait.queue_seconds)
     if isinstance(work, list):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from headrace.serving.answer import Check
 from headrace.serving.batch import Batcher
+from headrace.serving.cache import Cache
 from headrace.serving.codec import Codec
 from headrace.serving.lifecycle import State
 from headrace.serving.statistics import Statistics
@@ -20,7 +22,14 @@ from headrace.types.errors import NotFound, TooLarge, Unavailable
 from headrace.types.model import Package
 from headrace.types.traffic import TrafficPolicy
 
-Parts = tuple[Batcher, Codec, Check]
+
+class Parts(NamedTuple):
+    """What a call needs of a loaded package."""
+
+    package_id: str
+    batcher: Batcher
+    codec: Codec
+    check: Check
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -36,12 +45,17 @@ class Loaded:
     _parts: Parts | None = None
 
     def fill(self, batcher: Batcher, codec: Codec, check: Check) -> None:
-        self._parts = (batcher, codec, check)
+        self._parts = Parts(self.package.id, batcher, codec, check)
 
     def empty(self) -> Batcher | None:
         """Let go of the model; who called it closes it."""
         parts, self._parts = self._parts, None
-        return parts[0] if parts else None
+        return parts.batcher if parts else None
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait for it."""
+        return self._parts.batcher.queued if self._parts else 0
 
     @property
     def parts(self) -> Parts:
@@ -59,6 +73,7 @@ class Lane:
     gate: Gate
     loaded: dict[str, Loaded]
     captured: bool  # inputs and outputs go into the journal
+    cache: Cache | None = None
 
     @property
     def live(self) -> bool:
@@ -121,7 +136,9 @@ class Table:
         raise NotFound(f"there is no model {name!r}; there are: {there}", field="model")
 
 
-def build_lane(endpoint: Endpoint, gate: Gate, loaded: dict[str, Loaded], hashed: Callable[[str], str]) -> Lane:
+def build_lane(
+    endpoint: Endpoint, gate: Gate, loaded: dict[str, Loaded], hashed: Callable[[str], str], cache: Cache | None = None
+) -> Lane:
     """A candidate that is not loaded gets no traffic: the baseline has its share, the plan is reported as refused."""
     policy = endpoint.policy
     if policy.candidate not in loaded:
@@ -133,7 +150,8 @@ def build_lane(endpoint: Endpoint, gate: Gate, loaded: dict[str, Loaded], hashed
         if rule.variant in loaded
     )
     captured = endpoint.capture is Capture.FULL
-    return Lane(endpoint=endpoint, policy=replace(policy, rules=rules), gate=gate, loaded=loaded, captured=captured)
+    policy = replace(policy, rules=rules)
+    return Lane(endpoint=endpoint, policy=policy, gate=gate, loaded=loaded, captured=captured, cache=cache)
 
 
 def by_model(endpoints: Iterable[Endpoint]) -> dict[str, str]:

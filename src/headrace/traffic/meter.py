@@ -69,6 +69,24 @@ METRICS = (
     Metric(name="headrace_ready", kind="gauge", labels=(), meaning="1 while the plane takes traffic"),
     Metric(name="process_cpu_seconds_total", kind="counter", labels=(), meaning="CPU time of this process"),
     Metric(name="process_resident_memory_bytes", kind="gauge", labels=(), meaning="memory of this process"),
+    # As Triton names and means them, so that dashboards made for it work. Durations are sums in microseconds.
+    *(
+        Metric(name=f"nv_{name}", kind=kind, labels=("model", "version"), meaning=meaning)
+        for name, kind, meaning in (
+            ("inference_request_success", "counter", "requests answered"),
+            ("inference_request_failure", "counter", "requests that failed"),
+            ("inference_count", "counter", "rows answered"),
+            ("inference_exec_count", "counter", "runs of the model, each on one batch"),
+            ("inference_request_duration_us", "counter", "time from accepted to answered"),
+            ("inference_queue_duration_us", "counter", "time in the queue of the model"),
+            ("inference_compute_input_duration_us", "counter", "time to make tensors of what came"),
+            ("inference_compute_infer_duration_us", "counter", "time inside the runtime"),
+            ("inference_compute_output_duration_us", "counter", "time to write the answer"),
+            ("inference_pending_request_count", "gauge", "requests in the queue of the model now"),
+            ("cache_num_hits_per_model", "counter", "answers taken from the response cache"),
+            ("cache_num_misses_per_model", "counter", "answers the response cache did not have"),
+        )
+    ),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}
 

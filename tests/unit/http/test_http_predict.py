@@ -260,3 +260,17 @@ def test_every_error_of_the_tree_has_a_status() -> None:
     tree = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, HeadraceError)]
     assert set(tree) <= set(STATUS)
     assert (status_of(Overloaded("x")), kind_of(BadInput("x"))) == (503, "bad_input")
+
+
+@pytest.mark.parametrize("told", ["soon", "0", "-5", "99999999999"])
+async def test_a_deadline_that_is_none(told: str) -> None:
+    http = await Http().serve(endpoint(package(1)))
+    answer = await http.predict([ROW], headers={"x-headrace-timeout-ms": told})
+    assert (answer.status, answer.json()["error"]["field"]) == (400, "x-headrace-timeout-ms")
+
+
+async def test_a_caller_says_how_long_it_waits() -> None:
+    http = await Http().serve(endpoint(package(1)))
+    http.runtime.models[1].behave = lambda _: asyncio.get_running_loop().create_future()
+    answer = await http.predict([ROW], headers={"x-headrace-timeout-ms": "5"})
+    assert (answer.status, http.journal.calls()[0].status) == (504, "timeout")

@@ -28,7 +28,7 @@ from headrace.serving.predict import Answer, Predictor, Request
 from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.traffic.admit import key_hash
 from headrace.types.call import CallStatus
-from headrace.types.endpoint import Capture, Endpoint, Limits
+from headrace.types.endpoint import Cache, Capture, Endpoint, Limits
 from headrace.types.errors import (
     BadInput,
     HeadraceError,
@@ -73,8 +73,10 @@ class Plane:
         wanted: str | None = None,
         headers: Mapping[str, str] | None = None,
         user: str = "",
+        timeout_ms: int = 0,
     ) -> Answer:
-        request = Request(model=model, wanted=wanted, user=user, header=(headers or {}).get)
+        header = (headers or {}).get
+        request = Request(model=model, wanted=wanted, user=user, header=header, timeout_ms=timeout_ms)
         return await self.predictor.predict(request, PlainDialect(msgspec.Raw(inputs)))
 
     def inside(self) -> tuple[int, list[int]]:
@@ -224,3 +226,34 @@ async def test_keys_are_asked_for_first() -> None:
     with pytest.raises(Unauthenticated):
         await plane.ask(model="other")
     await plane.ask(headers={"x-api-key": "secret"})
+
+
+async def test_an_endpoint_with_a_cache_asks_its_model_once() -> None:
+    plane = await Plane().serve(endpoint(package(1), cache=Cache(size_mb=1)))
+    answers = [await plane.ask() for _ in range(3)]
+    other = await plane.ask(b"[[3,2,1]]")
+    assert len(plane.runtime.models[1].ran) == 2
+    assert {a.body for a in (*answers, other)} == {answers[0].body}
+    assert len({a.call.trace_id for a in answers}) == 3, "each is a call of its own"
+    told = plane.fleet.loaded()[0].statistics
+    assert (told.cache_hit.count, told.cache_miss.count, told.success.count, told.execution_count) == (2, 2, 4, 2)
+
+
+async def test_what_the_model_did_wrong_is_not_kept() -> None:
+    def broken(inputs: Inputs) -> Outputs:
+        raise ModelFailed("it broke")
+
+    plane = Plane(broken)
+    await plane.serve(endpoint(package(1), cache=Cache(size_mb=1)))
+    for _ in range(2):
+        with pytest.raises(ModelFailed):
+            await plane.ask()
+    assert len(plane.runtime.models[1].ran) == 2
+
+
+async def test_a_caller_may_wait_less_than_the_endpoint() -> None:
+    plane = Plane()
+    await plane.serve(endpoint(package(1)))
+    plane.runtime.models[1].behave = lambda _: asyncio.get_running_loop().create_future()
+    with pytest.raises(TimedOut, match="within 5 ms"):
+        await plane.ask(timeout_ms=5)

@@ -10,7 +10,7 @@ import msgspec
 
 from headrace.api.http.edge import Parameters
 from headrace.api.http.exchange import Exchange, Reply, json_reply
-from headrace.api.http.predict import broken
+from headrace.api.http.predict import broken, timeout_of
 from headrace.serving.predict import Predictor, Request
 from headrace.serving.v2 import InferRequest, V2Dialect, schedule
 from headrace.types.errors import BadInput
@@ -70,6 +70,7 @@ def request_of(exchange: Exchange, parameters: Parameters, user_header: str, *, 
         parent=exchange.header("traceparent") or "",
         priority=priority,
         queue_timeout_us=waits,
+        timeout_ms=timeout_of(exchange),
     )
 
 

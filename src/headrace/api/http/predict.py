@@ -15,6 +15,9 @@ from headrace.serving.predict import Predictor, Request
 from headrace.traffic.route import selector
 from headrace.types.errors import BadInput
 
+TIMEOUT_HEADER = b"x-headrace-timeout-ms"
+_LONGEST = 86_400_000  # a day
+
 
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     model: str
@@ -42,6 +45,7 @@ class PredictHandler:
                 user=exchange.header(self._user_header) or ("" if body.user is None else str(body.user)),
                 header=exchange.header,
                 parent=exchange.header("traceparent") or "",
+                timeout_ms=timeout_of(exchange),
             ),
             PlainDialect(body.inputs),
         )
@@ -52,6 +56,19 @@ class PredictHandler:
             200,
             ((b"x-headrace-trace", trace_id), (b"x-headrace-variant", call.variant.encode())),
         )
+
+
+def timeout_of(exchange: Exchange) -> int:
+    """How long the caller waits, in milliseconds; 0 when it does not say."""
+    told = exchange.headers.get(TIMEOUT_HEADER)
+    if told is None:
+        return 0
+    if not told.isdigit() or not 0 < int(told) <= _LONGEST:
+        raise BadInput(
+            f"{TIMEOUT_HEADER.decode()} is {told.decode('latin-1')[:40]!r}; allowed: milliseconds, 1 to {_LONGEST:,}",
+            field=TIMEOUT_HEADER.decode(),
+        )
+    return int(told)
 
 
 def read_body(data: bytes) -> PredictBody:

@@ -15,7 +15,7 @@ from headrace import __version__
 from headrace.api.http.edge import Parameters
 from headrace.api.http.exchange import Exchange, Reply, json_reply
 from headrace.serving.fleet import Fleet
-from headrace.serving.table import Lane
+from headrace.serving.table import Lane, Loaded
 from headrace.traffic.meter import Meter, Reading
 from headrace.traffic.record import Journal
 from headrace.types.errors import BadInput
@@ -86,10 +86,32 @@ class StatusHandler:
         table, refusal = self._fleet.table, self._fleet.refusal
         for lane in table.lanes.values():
             yield "headrace_inside", {"endpoint": lane.endpoint.name}, lane.gate.inside
+        for loaded in self._fleet.loaded():
+            yield from _statistics(loaded)
         yield "headrace_journal_lost_total", {}, self._journal.lost
         yield "headrace_plan_revision", {}, table.revision
         yield "headrace_plan_refused", {}, refusal.revision if refusal else 0
         yield "headrace_ready", {}, int(self.ready())
+
+
+def _statistics(loaded: Loaded) -> Iterator[Reading]:
+    """Under Triton's names."""
+    told, labels = loaded.statistics, {"model": loaded.package.model, "version": str(loaded.package.version)}
+    for name, value in (
+        ("inference_request_success", told.success.count),
+        ("inference_request_failure", told.fail.count),
+        ("inference_count", told.inference_count),
+        ("inference_exec_count", told.execution_count),
+        ("inference_request_duration_us", told.success.ns // 1000),
+        ("inference_queue_duration_us", told.queue.ns // 1000),
+        ("inference_compute_input_duration_us", told.compute_input.ns // 1000),
+        ("inference_compute_infer_duration_us", told.compute_infer.ns // 1000),
+        ("inference_compute_output_duration_us", told.compute_output.ns // 1000),
+        ("inference_pending_request_count", loaded.queued),
+        ("cache_num_hits_per_model", told.cache_hit.count),
+        ("cache_num_misses_per_model", told.cache_miss.count),
+    ):
+        yield f"nv_{name}", labels, value
 
 
 def _endpoint(lane: Lane) -> dict[str, object]:
