@@ -42,7 +42,9 @@ class Platform:
     def __init__(self, home: Path, **settings: Any) -> None:
         self.home = home
         self.port, self.control_port = free_port(), free_port()
-        self.settings = {"home": home, "port": self.port, "control_port": self.control_port} | settings
+        self.grpc_port = free_port()
+        ports = {"port": self.port, "control_port": self.control_port, "grpc_port": self.grpc_port}
+        self.settings = {"home": home, **ports} | settings
         self.env = os.environ | {f"HEADRACE_{k.upper()}": str(v) for k, v in self.settings.items()}
         self.data = f"http://127.0.0.1:{self.port}"
         self.control = f"http://127.0.0.1:{self.control_port}"

@@ -38,8 +38,9 @@ BODY = {"model": "toy", "inputs": [ROW]}
 class RunningPlane:
     """What the supervisor does: binds the port, keeps it, starts the plane on it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **settings: object) -> None:
         self.home = home
+        self.settings = {"control_port": 1, "grpc_port": -1, "poll_ms": 10} | settings
         home.mkdir(exist_ok=True)
         self.listener = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{port_of(self.listener)}"
@@ -53,7 +54,7 @@ class RunningPlane:
 
     def start(self) -> RunningPlane:
         env = {k: v for k, v in os.environ.items() if not k.startswith("HEADRACE_")}
-        env |= {"HEADRACE_HOME": str(self.home), "HEADRACE_CONTROL_PORT": "1", "HEADRACE_POLL_MS": "10"}
+        env |= {f"HEADRACE_{name.upper()}": str(value) for name, value in {"home": self.home, **self.settings}.items()}
         with (self.home / "plane.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "headrace.app.data", "--fd", str(self.listener.fileno())],

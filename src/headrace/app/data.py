@@ -36,6 +36,7 @@ from headrace.api.http.routes import Handlers, routes
 from headrace.api.http.server import HttpServer
 from headrace.api.http.status import StatusHandler
 from headrace.api.repository import Repository
+from headrace.app.remote import Remote, build_grpc
 from headrace.base.clock import SystemClock
 from headrace.base.ids import TraceIds, load_key
 from headrace.base.log import setup_log
@@ -116,7 +117,10 @@ class DataPlane:
             report=self._report_plan,
         )
         self.status = StatusHandler(self.fleet, self.journal, self.meter, plane=plane, blind=lambda: self.watch.blind)
-        self.edge = Edge(routes(self._handlers(settings)), self.meter)
+        forward = Forwarder(url_of(settings.host, settings.control_port), self.fleet, admit=self._admit)
+        repository = Repository(forward)
+        self.edge = Edge(routes(self._handlers(settings, forward, repository)), self.meter)
+        self.grpc = build_grpc(settings, self.predictor, repository, ready=self.status.ready)
         self.meter.watch(_process)
         self._lost_told = 0
         self._tender: asyncio.Task[None] | None = None
@@ -134,9 +138,8 @@ class DataPlane:
         await asyncio.to_thread(self.journal.close)
         self.database.close()
 
-    def _handlers(self, settings: Settings) -> Handlers:
+    def _handlers(self, settings: Settings, forward: Forwarder, repository: Repository) -> Handlers:
         limit = settings.max_body_mb << 20
-        forward = Forwarder(url_of(settings.host, settings.control_port), self.fleet, admit=self._admit)
         return Handlers(
             predict=PredictHandler(self.predictor, user_header=settings.user_header, limit=limit),
             feedback=FeedbackHandler(
@@ -151,7 +154,7 @@ class DataPlane:
             v2=V2Handler(self.predictor, user_header=settings.user_header, limit=limit),
             described=DescribedHandler(self.predictor, ready=self.status.ready, server_name=settings.server_name),
             generate=GenerateHandler(self.predictor, user_header=settings.user_header, limit=limit),
-            repository=RepositoryHandler(self.predictor, Repository(forward), admit=self._admit),
+            repository=RepositoryHandler(self.predictor, repository, admit=self._admit),
             forward=forward,
             pages=Pages(description()),
         )
@@ -205,10 +208,12 @@ async def serve(settings: Settings, plane: str, listener: socket.socket) -> None
         # Nobody is answered before there is something to answer with: meanwhile connections wait in the kernel.
         await parts.watch.begun(FIRST_PLAN_SECONDS)
         await server.start(listener)
+        if parts.grpc is not None:
+            await parts.grpc.start()
         await ends.get()
         log.info("draining")
         parts.status.draining = True
-        stop = asyncio.create_task(server.stop(settings.drain_seconds))
+        stop = asyncio.create_task(_drain(server, parts.grpc, settings.drain_seconds))
         again = asyncio.create_task(ends.get())
         await asyncio.wait((stop, again), return_when=asyncio.FIRST_COMPLETED)
         if not stop.done():
@@ -216,6 +221,10 @@ async def serve(settings: Settings, plane: str, listener: socket.socket) -> None
         again.cancel()
     finally:
         await parts.stop()
+
+
+async def _drain(server: HttpServer, grpc: Remote | None, seconds: float) -> None:
+    await asyncio.gather(server.stop(seconds), *([grpc.stop(seconds)] if grpc else ()))
 
 
 def _signals() -> asyncio.Queue[signal.Signals]:

@@ -33,6 +33,7 @@ class Settings:
     host: str = setting("127.0.0.1", "address that both planes listen on")
     port: int = setting(8000, "port of the data plane; 0 takes a free one")
     control_port: int = setting(8001, "port of the control plane and the console; 0 takes a free one")
+    grpc_port: int = setting(8002, "port of the data plane's gRPC (extra grpc); 0 takes a free one, -1: none")
     database_url: str = setting("", "SQLAlchemy URL; empty: SQLite in the data folder")
     mlflow_uri: str = setting("", "a running MLflow server; empty: one is started and supervised")
     admin_token: Secret = setting(Secret(""), "bearer token that the control plane asks for; empty: none")
@@ -55,6 +56,7 @@ class Settings:
         for name, low, high in (
             ("port", 0, 65_535),
             ("control_port", 0, 65_535),
+            ("grpc_port", -1, 65_535),
             ("max_body_mb", 1, 4096),
             ("poll_ms", 5, 60_000),
             ("segment_mb", 1, 1024),

@@ -58,6 +58,7 @@ class Codec:
         self.specs = {spec.name: spec for spec in signature.inputs}
         self.dtypes = {spec.name: form.dtypes.get(spec.name, dtype_of(spec)) for spec in signature.inputs}
         self._matrix = form.matrix
+        self._unicode = [n for n, dtype in self.dtypes.items() if form.unicode and dtype.kind == "O"]
         self._table = signature.layout is Layout.COLUMNS
         self._tensors = {spec.name: _Tensor(spec, self.dtypes[spec.name]) for spec in signature.inputs}
         self._only = next(iter(self._tensors.values())) if len(self._tensors) == 1 else None
@@ -85,6 +86,9 @@ class Codec:
 
     def from_arrays(self, arrays: dict[str, Array]) -> Inputs:
         """Arrays that already have the signature's types and shapes (from V2 tensors, or warm-up rows)."""
+        for name in self._unicode:
+            if any(isinstance(value, bytes) for value in arrays[name].flat):
+                raise BadInput("a text is not UTF-8; this model takes nothing else", field=f"inputs.{name}")
         if self._table and self._matrix is not None:
             rows = _same_rows(arrays)
             with np.errstate(over="ignore"):

@@ -8,7 +8,7 @@ paths and headers; values are read and written by v2_json.py and v2_binary.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -227,6 +227,7 @@ def _array(tensor: Tensor, spec: TensorSpec, dtype: np.dtype[Any], blob: memoryv
             raise BadInput("it has data and binary_data_size; send one of them", field=field)
         return fitted(from_bytes(blob, tensor.datatype, count, field), dtype, field).reshape(shape)
     if not isinstance(tensor.data, msgspec.Raw):
+        no_shared_memory(tensor.parameters, field)
         header = " without header inference-header-content-length" if "binary_data_size" in tensor.parameters else ""
         raise BadInput(f"it has no data{header}", field=field)
     return from_json(tensor.data, sent, dtype, count, tensor.shape, f"{field}.data").reshape(shape)
@@ -269,6 +270,11 @@ def _one_text(shape: list[int], blob: memoryview | None) -> Array:
     array = np.empty(shape, dtype=object)
     array[...] = text_of(bytes(blob or b""))
     return array
+
+
+def no_shared_memory(parameters: Mapping[str, Any], field: str) -> None:
+    if "shared_memory_region" in parameters:
+        raise BadInput("shared memory is not spoken here; send the values", field=field)
 
 
 def schedule(parameters: dict[str, Any]) -> tuple[int, int]:

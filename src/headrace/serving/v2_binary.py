@@ -65,10 +65,14 @@ def from_bytes(blob: memoryview | bytes, datatype: str, count: int, field: str) 
         array = array != 0
     elif len(blob) < _SHARED or not array.flags.aligned:
         array = array.copy()
+    all_finite(array, field)
+    return array
+
+
+def all_finite(array: Array, field: str) -> None:
     if array.dtype.kind == "f" and not finite(array):
         bad = int(np.count_nonzero(~np.isfinite(array)))
-        raise BadInput(f"{bad} of {count} values are NaN or infinite", field=field, hint="leave such rows out")
-    return array
+        raise BadInput(f"{bad} of {array.size} values are NaN or infinite", field=field, hint="leave such rows out")
 
 
 def fitted(array: Array, dtype: np.dtype[Any], field: str) -> Array:

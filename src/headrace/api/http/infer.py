@@ -10,13 +10,15 @@ import msgspec
 
 from headrace.api.http.edge import Parameters
 from headrace.api.http.exchange import Exchange, Reply, json_reply
+from headrace.api.http.inflate import inflated
 from headrace.api.http.predict import broken, timeout_of
 from headrace.serving.predict import Predictor, Request
 from headrace.serving.v2 import InferRequest, V2Dialect, schedule
 from headrace.types.errors import BadInput
 
 LENGTH_HEADER = "inference-header-content-length"
-_BINARY = (b"content-type", b"application/octet-stream")
+OCTETS = b"application/octet-stream"
+_BINARY = (b"content-type", OCTETS)
 _decoder = msgspec.json.Decoder(InferRequest)
 _encoder = msgspec.json.Encoder()
 
@@ -48,9 +50,9 @@ class V2Handler:
         """JSON alone; JSON with bytes behind it; or, with a length of 0, bytes alone."""
         told = exchange.header(LENGTH_HEADER)
         if told is None:
-            body = read_body(await exchange.json_body(self._limit))
+            body = read_body(await self._json(exchange))
             return body, V2Dialect(body)
-        data = memoryview(await exchange.body(self._limit))
+        data = memoryview(await self._body(exchange))
         if not told.isascii() or not told.isdigit() or int(told) > len(data):
             raise BadInput(f"it is {told[:32]!r}; allowed: 0 to {len(data)}, the body's size", field=LENGTH_HEADER)
         if (length := int(told)) == 0:
@@ -59,6 +61,17 @@ class V2Handler:
             return body, V2Dialect(body, data, raw=True, binary=not as_json)
         body = read_body(data[:length])
         return body, V2Dialect(body, data[length:])
+
+    async def _json(self, exchange: Exchange) -> bytes:
+        """Some clients of V2 call everything bytes."""
+        if exchange.headers.get(b"content-type") == OCTETS or b"content-encoding" in exchange.headers:
+            return await self._body(exchange)
+        return await exchange.json_body(self._limit)
+
+    async def _body(self, exchange: Exchange) -> bytes:
+        data = await exchange.body(self._limit)
+        encoding = exchange.header("content-encoding")
+        return data if encoding is None else await inflated(data, encoding, self._limit)
 
 
 def request_of(exchange: Exchange, parameters: Parameters, user_header: str, *, priority: int, waits: int) -> Request:

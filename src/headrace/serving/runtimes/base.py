@@ -51,11 +51,13 @@ class Form:
     """How a model wants its inputs, so that JSON is decoded into that and not converted again.
 
     `matrix`: the element type of one matrix of all columns, instead of named arrays. `dtypes`: by input, where it is
-    another than the signature's (a graph that computes in single precision).
+    another than the signature's (a graph that computes in single precision). `unicode`: texts that are not UTF-8
+    cannot be run.
     """
 
     matrix: np.dtype[Any] | None = None
     dtypes: dict[str, np.dtype[Any]] = field(default_factory=dict)
+    unicode: bool = False
 
 
 class Model(Protocol):

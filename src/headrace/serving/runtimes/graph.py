@@ -61,6 +61,7 @@ class GraphModel(ABC):
         self.form = Form(
             matrix=nodes[0].dtype if wide else None,
             dtypes={feed.source: feed.dtype for feed in self._feeds if feed.dtype.kind == "f"},
+            unicode=True,
         )
         self.instances = max(1, (os.cpu_count() or 1) - 1)  # one core is the event loop's
         self._pool = pool
