@@ -20,6 +20,7 @@ from headrace.cli.models import models, stage
 from headrace.cli.predict import predict
 from headrace.cli.show import fail, say
 from headrace.cli.status import logs, status
+from headrace.cli.stream import stream
 from headrace.cli.traces import export, feedback, traces
 from headrace.cli.up import down, up
 from headrace.types.errors import BadInput, HeadraceError, PlatformError, UpstreamError
@@ -61,7 +62,7 @@ def root(
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(up, down, status, logs),
     *(deploy, models, stage),
-    *(predict, feedback, traces, export),
+    *(predict, stream, feedback, traces, export),
     demo,
 )
 for command in COMMANDS:

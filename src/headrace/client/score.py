@@ -113,6 +113,7 @@ class Scorer:
                 self._wait(0.0, 0)
 
     def _wait(self, least: float, waits: int) -> None:
-        longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(waits, 10))
-        if self._pause(max(least, longest * random.uniform(0.5, 1.0))):  # noqa: S311 - so that callers do not march in step
+        """As long as it was asked for, else longer each time; never in step with other callers."""
+        usual = least or min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(waits, 10))
+        if self._pause(usual * random.uniform(1.0, 1.5)):  # noqa: S311
             raise Stopped

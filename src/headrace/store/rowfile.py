@@ -130,13 +130,17 @@ class _Jsonl:
             first = sum(1 for _ in islice(lines, skip))
             while (block := list(islice(lines, size))) or not first:
                 records, bad = _records(block)
-                names = list(dict.fromkeys(name for record in records for name in record))
-                columns = [column_of([record.get(name) for record in records]) for name in names]
-                table = pa.table(columns, names=names) if names else _nameless(len(block))
-                yield Rows(first=first, table=table, bad=bad)
+                yield rows_of(records, first=first, bad=bad)
                 if not block:
                     return
                 first += len(block)
+
+
+def rows_of(records: Sequence[dict[str, Any]], *, first: int = 0, bad: dict[int, str] | None = None) -> Rows:
+    names = list(dict.fromkeys(name for record in records for name in record))
+    columns = [column_of([record.get(name) for record in records]) for name in names]
+    table = pa.table(columns, names=names) if names else _nameless(len(records))
+    return Rows(first=first, table=table, bad=bad or {})
 
 
 def _records(lines: Sequence[bytes]) -> tuple[list[dict[str, Any]], dict[int, str]]:

@@ -1,0 +1,1 @@
+"""One file a broker. base.py holds the Protocols and the registry."""
