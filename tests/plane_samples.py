@@ -144,9 +144,14 @@ class ScriptedModel:
     closed: bool = False
     ran: list[Inputs] = field(default_factory=list)
     instances: int = 1
+    scaled: int = 0
+    fast: bool = False
 
     def quick(self, rows: int) -> bool:
-        return False
+        return self.fast
+
+    async def scale(self, instances: int) -> None:
+        self.scaled = instances
 
     async def warm(self, inputs: Inputs) -> Outputs:
         found = self.behave(inputs)

@@ -198,7 +198,7 @@ class DataPlane:
 
 async def serve(settings: Settings, plane: str, listener: socket.socket) -> None:
     parts = DataPlane(settings, plane)
-    server = HttpServer(parts.edge)
+    server = HttpServer(parts.edge, parts.fleet.turn)
     # What was imported lives as long as the process: the collector need not walk it in the middle of a call.
     gc.collect()
     gc.freeze()

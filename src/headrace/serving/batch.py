@@ -19,9 +19,10 @@ from itertools import pairwise
 import numpy as np
 
 from headrace.base.log import fields
-from headrace.serving.queue import RETRY_AFTER, Answer, Queue, Waiting
+from headrace.serving.queue import RETRY_AFTER, Answer, Queue, Soon, Waiting, kind_of
 from headrace.serving.runtimes.base import Array, Inputs, Model, Outputs
 from headrace.serving.statistics import Statistics
+from headrace.serving.turn import Turn
 from headrace.types.endpoint import Batching
 from headrace.types.errors import HeadraceError, ModelFailed, Overloaded, Unavailable
 
@@ -38,12 +39,16 @@ class Batcher:
         *,
         name: str,
         steady: Callable[[], float],
+        turn: Turn,
         together: bool = True,
     ) -> None:
         self.model = model
         self.statistics = statistics
         self.together = together
         self._steady = steady
+        self._turn = turn
+        self._small: list[tuple[Inputs, Soon]] = []  # of this turn of the loop
+        self._most = Batching().max_batch_size
         self._queue = Queue(Batching(), name=name)
         self._busy = 0
         self._timer: TimerHandle | None = None
@@ -58,6 +63,7 @@ class Batcher:
     def configure(self, batching: Batching) -> None:
         """At any time; calls that wait are treated by the new words from now on."""
         self._queue.batching = batching if self.together else replace(batching, max_batch_size=0)
+        self._most = self._queue.batching.max_batch_size
         if batching.instances != self._scaled:
             self._scaled = batching.instances
             self._scaling = asyncio.ensure_future(self._scale(batching.instances))
@@ -74,8 +80,10 @@ class Batcher:
     def run(self, inputs: Inputs, *, priority: int = 0, patience: float = 0.0) -> Outputs | Future[Outputs]:
         """Outputs at once, or a future; cancel it to leave the queue. Raises Overloaded when the queue is full."""
         if self.model.quick(inputs.rows):
+            if self._turn.open and self._most:
+                return self._together(inputs)
             began = self._steady()
-            outputs = self.model.run(inputs)
+            outputs = self._at_once(inputs)
             self.statistics.waited(1, 0.0)
             self.statistics.executed(inputs.rows, calls=1, seconds=self._steady() - began)
             return outputs
@@ -86,6 +94,55 @@ class Batcher:
         self._pump()
         return waiting.answer
 
+    def _together(self, inputs: Inputs) -> Soon:
+        """With the other small calls of this turn."""
+        if not self._small:
+            self._turn.later(self._run_small)
+        answer = Soon(loop=asyncio.get_running_loop())
+        self._small.append((inputs, answer))
+        return answer
+
+    def _run_small(self) -> None:
+        small, self._small = self._small, []
+        start = 0
+        while start < len(small):
+            end = self._fitting(small, start)
+            self._run_few(small[start:end])
+            start = end
+
+    def _fitting(self, small: list[tuple[Inputs, Soon]], start: int) -> int:
+        """Up to where they are of one kind, within the batch size, and still quick."""
+        rows, kind = small[start][0].rows, kind_of(small[start][0])
+        for end in range(start + 1, len(small)):
+            inputs = small[end][0]
+            rows += inputs.rows
+            if rows > self._most or kind_of(inputs) != kind or not self.model.quick(rows):
+                return end
+        return len(small)
+
+    def _run_few(self, few: list[tuple[Inputs, Soon]]) -> None:
+        sizes = [inputs.rows for inputs, _ in few]
+        began = self._steady()
+        try:
+            parts = _split(self._at_once(_merged([inputs for inputs, _ in few])), sizes)
+        except Exception as error:  # noqa: BLE001  whoever waits is told
+            if len(few) == 1:
+                few[0][1].fail(error)
+                return
+            for one in few:
+                self._run_few([one])
+            return
+        self.statistics.waited(len(few), 0.0)
+        self.statistics.executed(sum(sizes), calls=len(few), seconds=self._steady() - began)
+        for (_, answer), part in zip(few, parts, strict=True):
+            answer.finish(part)
+
+    def _at_once(self, inputs: Inputs) -> Outputs:
+        outputs = self.model.run(inputs)
+        if not isinstance(outputs, list):
+            raise TypeError(f"{type(self.model).__name__} said that it is quick, and is not")
+        return outputs
+
     async def close(self) -> None:
         self._closed = True
         if self._scaling is not None:
@@ -93,7 +150,7 @@ class Batcher:
         if self._timer is not None:
             self._timer.cancel()
         for waiting in self._queue.empty():
-            waiting.answer.set_exception(Unavailable("the model was unloaded", retry_after=RETRY_AFTER))
+            waiting.answer.fail(Unavailable("the model was unloaded", retry_after=RETRY_AFTER))
         await self.model.close()
 
     def _pump(self) -> None:
@@ -101,7 +158,7 @@ class Batcher:
         now = self._steady()
         for waiting in self._queue.expired(now):
             late = Overloaded("the call waited longer than its time in the queue allows", retry_after=RETRY_AFTER)
-            waiting.answer.set_exception(late)
+            waiting.answer.fail(late)
         while self._free() and (batch := self._queue.take(now)):
             self._start(batch, now)
         self._look_again(now)
@@ -152,8 +209,7 @@ class Batcher:
         self._busy -= 1
         self.statistics.executed(sum(sizes), calls=len(batch), seconds=self._steady() - began)
         for waiting, part in zip(batch, parts, strict=True):
-            if not waiting.answer.done():
-                waiting.answer.set_result(part)
+            waiting.answer.finish(part)
 
     def _failed(self, batch: list[Waiting], error: BaseException) -> None:
         self._busy -= 1
@@ -161,8 +217,7 @@ class Batcher:
             self._queue.again(batch)
             return
         for waiting in batch:
-            if not waiting.answer.done():
-                waiting.answer.set_exception(error)
+            waiting.answer.fail(error)
 
 
 def _merged(several: list[Inputs]) -> Inputs:

@@ -28,6 +28,7 @@ from headrace.serving.predict import Predictor
 from headrace.serving.reserve import Reservations, available_memory
 from headrace.serving.runtimes.base import Model, Runtime
 from headrace.serving.table import Lane, Loaded, Table, build_lane, by_model
+from headrace.serving.turn import Turn
 from headrace.serving.warm import warm
 from headrace.traffic.admit import Gate, Keyring
 from headrace.types.endpoint import Endpoint, Plan, Variant
@@ -73,6 +74,7 @@ class Fleet:
         """`keys` are hashes accepted besides the plan's; `hashed` turns a user id into a unit."""
         self.predictor = predictor
         self.refusal: Refusal | None = None
+        self.turn = Turn()
         self.reservations = Reservations(available_memory)
         self._artifacts = artifacts
         self._runtimes = runtimes
@@ -212,7 +214,9 @@ class Fleet:
         codec, check = Codec(signature, model.form), Check(signature)
         together = await warm(model, codec, check, folder=folder, package=loaded.package)
         name = f"{loaded.package.model}/{loaded.package.version}"
-        batcher = Batcher(model, loaded.statistics, name=name, steady=self._clock.steady, together=together)
+        batcher = Batcher(
+            model, loaded.statistics, name=name, steady=self._clock.steady, turn=self.turn, together=together
+        )
         loaded.fill(batcher, codec, check)
 
     # taking over

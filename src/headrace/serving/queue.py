@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import inf
 
@@ -26,9 +26,35 @@ class Answer(Future[Outputs]):
 
     started = False
 
+    def finish(self, outputs: Outputs) -> None:
+        if not self.done():
+            self.set_result(outputs)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.done():
+            self.set_exception(error)
+
     def leave(self) -> None:
         if not self.started:
             self.cancel()
+
+
+class Soon(Answer):
+    """One that comes in this turn of the loop. `then` is called at once when it is there, where a callback would take
+    another turn."""
+
+    started = True
+    then: Callable[[], None] | None = None
+
+    def finish(self, outputs: Outputs) -> None:
+        super().finish(outputs)
+        if self.then is not None:
+            self.then()
+
+    def fail(self, error: BaseException) -> None:
+        super().fail(error)
+        if self.then is not None:
+            self.then()
 
 
 @dataclass(slots=True, eq=False)
@@ -40,11 +66,15 @@ class Waiting:
 
     @property
     def kind(self) -> Kind:
-        """Names, element types and trailing shapes."""
-        matrix = self.inputs.matrix
-        if matrix is not None:
-            return (matrix.dtype, matrix.shape[1:])
-        return tuple((name, array.dtype, array.shape[1:]) for name, array in self.inputs.arrays.items())
+        return kind_of(self.inputs)
+
+
+def kind_of(inputs: Inputs) -> Kind:
+    """Names, element types and trailing shapes."""
+    matrix = inputs.matrix
+    if matrix is not None:
+        return (matrix.dtype, matrix.shape[1:])
+    return tuple([(name, array.dtype, array.shape[1:]) for name, array in inputs.arrays.items()])
 
 
 class Queue:

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from headrace.serving.batch import Batcher
 from headrace.serving.cache import Cache, key_of
-from headrace.serving.queue import Answer
+from headrace.serving.queue import Answer, Soon
 from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.serving.table import Loaded, Parts
 from headrace.traffic.admit import Gate
@@ -93,6 +93,8 @@ async def _run(batcher: Batcher, inputs: Inputs, place: Place, wait: Wait) -> Ou
     work = batcher.run(inputs, priority=wait.priority, patience=wait.queue_seconds)
     if isinstance(work, list):
         return work
+    if isinstance(work, Soon):
+        return await work  # it runs in this turn of the loop: no time to run out of
     place.working(work)
     try:
         done, _ = await asyncio.wait((work,), timeout=wait.seconds)

@@ -88,6 +88,9 @@ class Site:
     def lost(self, connection: Connection) -> None:
         self.connections.discard(connection)
 
+    def turn(self, connection: Connection) -> None:
+        connection.advance()
+
     def connect(self) -> tuple[Connection, Line]:
         connection, line = Connection(self), Line()
         connection.connection_made(line)

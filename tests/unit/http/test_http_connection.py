@@ -6,14 +6,18 @@ import asyncio
 import json
 from itertools import pairwise
 
+import numpy as np
 import pytest
-from http_edge import Answer, Line, Site, parse
+from http_edge import Answer, Http, Line, Site, parse
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from plane_samples import endpoint, package
 
-from headrace.api.http.connection import HEAD_BYTES, PIPELINED
+from headrace.api.http.connection import HEAD_BYTES, PIPELINED, Connection
 from headrace.api.http.edge import Edge, Parameters, Route
 from headrace.api.http.exchange import AHEAD_BYTES, Exchange, Reply, json_reply
+from headrace.api.http.server import HttpServer
+from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.traffic.meter import Meter
 from headrace.types.errors import Overloaded
 
@@ -388,3 +392,41 @@ def test_no_bytes_break_it(data: bytes) -> None:
     if refused:
         assert answers[-1] is refused[0]
         assert line.closed.is_set()
+
+
+async def test_calls_that_come_together_run_together_and_each_gets_its_own() -> None:
+    http = await Http().serve(endpoint(package(1)))
+    http.runtime.models[1].fast = True
+    http.runtime.models[1].behave = summed
+    server = HttpServer(http.edge, http.fleet.turn)
+    lines_ = []
+    for number in range(5):
+        connection, line = Connection(server), Line()
+        connection.connection_made(line)
+        body = json.dumps({"model": "toy", "inputs": [[number, 0, 0]]}).encode()
+        connection.data_received(request("/predict", body) * 2)  # the second one waits behind the first
+        lines_.append(line)
+    assert all(line.written == b"" for line in lines_)
+    await asyncio.sleep(0)
+    results = []
+    for line in lines_:
+        first, rest = parse(line.written)
+        results.append((first.json()["result"], parse(rest)[0].json()["result"]))
+    assert results == [([number], [number]) for number in range(5)]
+    assert [inputs.rows for inputs in http.runtime.models[1].ran] == [5, 5]
+    assert len({call.trace_id for call in http.journal.calls()}) == 10
+
+
+async def test_a_call_alone_in_its_turn_waits_for_nobody() -> None:
+    http = await Http().serve(endpoint(package(1)))
+    http.runtime.models[1].fast = True
+    server = HttpServer(http.edge, http.fleet.turn)
+    connection, line = Connection(server), Line()
+    connection.connection_made(line)
+    connection.data_received(request("/predict", b'{"model": "toy", "inputs": [[1, 2, 3]]}'))
+    await asyncio.sleep(0)
+    assert parse(line.written)[0].status == 200
+
+
+def summed(inputs: Inputs) -> Outputs:
+    return [inputs.arrays["input"].sum(axis=1).astype(np.int64), np.zeros((inputs.rows, 2), dtype=np.float32)]

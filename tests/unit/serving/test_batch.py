@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.serving.batch import Batcher
-from headrace.serving.queue import Answer
+from headrace.serving.queue import Answer, Soon
 from headrace.serving.runtimes.base import Form, Inputs, Outputs
 from headrace.serving.statistics import Statistics
+from headrace.serving.turn import Turn
 from headrace.types.endpoint import Batching, TimeoutAction
 from headrace.types.errors import BadInput, HeadraceError, ModelFailed, Overloaded, Unavailable
 
@@ -71,9 +72,12 @@ class Bench:
 
     def __init__(self, together: bool = True, instances: int = 1, **words: object) -> None:
         self.now = 0.0
+        self.turn = Turn()
         self.model = Held(instances=instances)
         self.statistics = Statistics()
-        self.batcher = Batcher(self.model, self.statistics, name="toy/1", steady=lambda: self.now, together=together)
+        self.batcher = Batcher(
+            self.model, self.statistics, name="toy/1", steady=lambda: self.now, turn=self.turn, together=together
+        )
         self.set(**words)
 
     def set(self, **words: object) -> None:
@@ -295,6 +299,86 @@ async def test_closing_refuses_what_waits_and_what_comes() -> None:
     await bench.model.end()
     assert running.result()[1].tolist() == [0.0]
     assert bench.model.closed
+
+
+class Small(Held):
+    """Answers at once, as long as there are not too many rows."""
+
+    most: int = 8
+
+    def quick(self, rows: int) -> bool:
+        return rows <= self.most
+
+    def run(self, inputs: Inputs) -> Outputs:  # type: ignore[override]
+        self.runs.append((inputs, None))  # type: ignore[arg-type]
+        values = inputs.arrays["x"]
+        if (values == -1).any():
+            raise BadInput("a row is -1", field="inputs")
+        return doubled(inputs)
+
+
+def small() -> Bench:
+    bench = Bench()
+    bench.model = bench.batcher.model = Small()
+    return bench
+
+
+async def test_small_calls_of_one_turn_run_together() -> None:
+    bench = small()
+    resumed: list[int] = []
+    with bench.turn.opened():
+        answers = [bench.ask(float(value)) for value in range(3)]
+        for number, answer in enumerate(answers):
+            assert isinstance(answer, Soon)
+            answer.then = lambda number=number: resumed.append(number)
+        assert bench.model.sizes() == []
+    assert bench.model.sizes() == [3]
+    assert [a.result()[1].tolist() for a in answers] == [[0.0], [1.0], [2.0]]
+    assert resumed == [0, 1, 2]
+    assert (bench.statistics.execution_count, bench.statistics.compute_infer.count) == (1, 3)
+
+
+async def test_outside_of_a_turn_a_small_call_runs_at_once() -> None:
+    bench = small()
+    assert isinstance(bench.batcher.run(rows(1.0)), list)
+    bench.set(max_batch_size=0)
+    with bench.turn.opened():
+        assert isinstance(bench.batcher.run(rows(1.0)), list), "nor where calls are to run alone"
+
+
+async def test_a_turn_has_batches_of_one_kind_and_as_large_as_may_be() -> None:
+    bench = small()
+    bench.set(max_batch_size=6)
+    with bench.turn.opened():
+        for size, width in ((2, 1), (3, 1), (2, 1), (1, 2), (1, 2), (4, 1)):
+            bench.ask(*range(size), width=width)
+    assert bench.model.sizes() == [5, 2, 2, 4]
+    assert isinstance(bench.model, Small)
+    bench.model.most = 3
+    with bench.turn.opened():
+        for _ in range(4):
+            bench.ask(1.0, 2.0)
+    assert bench.model.sizes()[4:] == [2, 2, 2, 2], "three rows are quick, four would not be"
+
+
+async def test_one_bad_call_does_not_spoil_its_turn() -> None:
+    bench = small()
+    with bench.turn.opened():
+        answers = [bench.ask(value) for value in (1.0, -1.0, 2.0)]
+    assert [a.result()[1].tolist() for a in (answers[0], answers[2])] == [[1.0], [2.0]]
+    with pytest.raises(BadInput):
+        answers[1].result()
+
+
+async def test_work_that_asks_for_more_is_done_in_the_same_turn() -> None:
+    bench = small()
+    again: list[Answer] = []
+    with bench.turn.opened():
+        first = bench.ask(1.0)
+        assert isinstance(first, Soon)
+        first.then = lambda: again.append(bench.ask(2.0))
+    assert again[0].result()[1].tolist() == [2.0]
+    assert not bench.turn.open
 
 
 CALLS = st.lists(

@@ -25,10 +25,11 @@ from headrace.base.clock import ManualClock
 from headrace.serving.fleet import Fleet
 from headrace.serving.lifecycle import MOVES, State
 from headrace.serving.predict import Predictor
+from headrace.serving.reserve import Reservations
 from headrace.serving.run import Place
 from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.traffic.admit import Gate
-from headrace.types.endpoint import Endpoint
+from headrace.types.endpoint import Batching, Cache, Endpoint
 from headrace.types.errors import ModelRefused
 from headrace.types.model import ModelVersion, RuntimeKind
 from headrace.types.traffic import TrafficPolicy
@@ -63,7 +64,7 @@ def test_every_state_says_what_it_means_and_can_be_reached() -> None:
     assert set(MOVES) == set(State)
     reached = {target for targets in MOVES.values() for target in targets}
     assert reached | {State.VERIFYING} == set(State)
-    path = ["verifying", "loading", "warming", "ready", "live", "draining", "retained", "unloaded"]
+    path = ["verifying", "reserving", "loading", "warming", "ready", "live", "draining", "retained", "unloaded"]
     assert all(State(b) in MOVES[State(a)] for a, b in pairwise(path))
 
 
@@ -264,8 +265,7 @@ async def test_swaps_under_load_lose_no_call() -> None:
         lane = yard.fleet.table.lanes["toy"]
         (name,) = lane.loaded
         with Place(lane.gate) as place:
-            model, _, _ = place.hold(lane.loaded[name])
-            work = model.run(Inputs(1, {}))
+            work = place.hold(lane.loaded[name]).batcher.run(Inputs(1, {}))
             assert isinstance(work, Future)
             await work
             assert lane.loaded[name].state in (State.LIVE, State.DRAINING)
@@ -280,3 +280,30 @@ async def test_swaps_under_load_lose_no_call() -> None:
     assert len(done) == 400
     assert set(done) == {1, 2}
     assert all(loaded.refs == 0 for loaded in yard.fleet.loaded())
+
+
+async def test_what_does_not_fit_into_memory_is_refused_and_the_old_one_serves() -> None:
+    yard = Yard()
+    await yard.fleet.apply(plan(1, endpoint(V1)))
+    yard.fleet.reservations = Reservations(lambda: 1)
+    refusal = await yard.fleet.apply(plan(2, endpoint(V2)))
+    assert refusal is not None
+    assert "toy/2 needs about" in refusal.reason
+    assert yard.runtime.loads == [1]
+    assert yard.fleet.table.revision == 1
+
+
+async def test_how_an_endpoint_runs_changes_without_a_load() -> None:
+    yard = Yard()
+    await yard.fleet.apply(plan(1, endpoint(V1, cache=Cache(size_mb=1))))
+    lane = yard.fleet.table.lanes["toy"]
+    assert lane.cache is not None
+    await yard.fleet.apply(plan(2, endpoint(V1, batching=Batching(instances=3), cache=Cache(size_mb=2))))
+    after = yard.fleet.table.lanes["toy"]
+    assert after.cache is lane.cache
+    assert lane.cache.settings.size_mb == 2
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert (yard.runtime.loads, yard.runtime.models[1].scaled) == ([1], 3)
+    await yard.fleet.apply(plan(3, endpoint(V1)))
+    assert yard.fleet.table.lanes["toy"].cache is None

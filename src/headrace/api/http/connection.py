@@ -14,7 +14,8 @@ import asyncio
 from asyncio import Task, Transport
 from collections import deque
 from collections.abc import Coroutine, Generator
-from contextvars import copy_context
+from contextvars import Context, copy_context
+from functools import partial
 from types import coroutine
 from typing import Any, Protocol, cast
 from urllib.parse import unquote
@@ -23,6 +24,7 @@ import httptools
 
 from headrace.api.http.exchange import Exchange, Reply, json_reply
 from headrace.serving.predict import HUNG_UP
+from headrace.serving.queue import Soon
 
 HEAD_BYTES = 64 * 1024  # of a request: target and headers
 HEADERS = 100
@@ -53,6 +55,10 @@ class Shared(Protocol):
     connections: set[Connection]
 
     def lost(self, connection: Connection) -> None: ...
+
+    def turn(self, connection: Connection) -> None:
+        """Have `advance` called, after all connections that are readable now have been read."""
+        ...
 
 
 class Refused(Exception):
@@ -118,7 +124,7 @@ class Connection(asyncio.Protocol):
         if len(self._next) > PIPELINED:
             self.hold(True)
         if self._current is None and self._next:
-            self._advance()
+            self._shared.turn(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closing = True
@@ -242,27 +248,34 @@ class Connection(asyncio.Protocol):
 
     # one request after the other
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
         while self._current is None and self._next:
             exchange = self._current = self._next.popleft()
             if len(self._next) == PIPELINED:
                 self.hold(False)
             work = self._shared.front(exchange)
             if exchange.complete and self._shared.front.eager(exchange):
-                self._run_now(work)
+                self._run_now(work, copy_context())
             else:
                 self._run(work)
 
-    def _run_now(self, work: Work) -> None:
-        """Up to its first wait, in place; a call that never waits costs no task. What follows runs in one."""
-        context = copy_context()
+    def _run_now(self, work: Work, context: Context) -> None:
+        """Up to its first wait, in place; a call that never waits costs no task. One that waits for a model that runs
+        in this turn of the loop goes on when it has run; any other wait makes it a task."""
         try:
             pending = context.run(work.send, None)
         except StopIteration:
             self._finished()
             return
+        if isinstance(pending, Soon):
+            pending.then = partial(self._go_on, work, context)
+            return
         self._task = self._loop.create_task(_rest(work, pending), context=context)
         self._task.add_done_callback(self._done)
+
+    def _go_on(self, work: Work, context: Context) -> None:
+        self._run_now(work, context)
+        self.advance()
 
     def _run(self, work: Work) -> None:
         self._task = self._loop.create_task(work)
@@ -271,7 +284,7 @@ class Connection(asyncio.Protocol):
     def _done(self, task: Task[None]) -> None:
         self._task = None
         self._finished()
-        self._advance()
+        self.advance()
         if not task.cancelled():
             task.result()  # the front answers every error itself: what comes here is a bug, and goes to the log
 

@@ -23,6 +23,7 @@ from headrace.types.errors import HeadraceError, NotFound
 Parameters = dict[str, str]
 Handler = Callable[[Exchange, Parameters], Awaitable[Reply | None]]  # None: it has answered itself, in a stream
 _NO_PARAMETERS: Parameters = {}
+_SEEN = 1024  # paths that are kept: callers choose them, so there is a bound
 
 log = logging.getLogger("headrace.http")
 
@@ -44,6 +45,7 @@ class Edge:
         self.routes = tuple(routes)
         self._meter = meter
         self._exact: dict[str, dict[str, Handler]] = {}
+        self._seen: dict[str, tuple[dict[str, Handler], Parameters]] = {}
         self._patterns: dict[int, list[tuple[list[str], dict[str, Handler]]]] = {}
         self._eager = {route.path.rpartition("/")[2] for route in self.routes if route.eager}
         for route in self.routes:
@@ -87,12 +89,20 @@ class Edge:
     def _find(self, exchange: Exchange) -> tuple[Handler, Parameters]:
         methods, parameters = self._exact.get(exchange.path), _NO_PARAMETERS
         if methods is None:
-            methods, parameters = self._match(exchange.path)
+            methods, parameters = self._seen.get(exchange.path) or self._look(exchange.path)
         handler = methods.get(exchange.method)
         if handler is None:
             allowed = ", ".join(sorted(methods))
             raise WrongMethod(f"{exchange.path} takes {allowed}, not {exchange.method}", hint=allowed)
         return handler, parameters
+
+    def _look(self, path: str) -> tuple[dict[str, Handler], Parameters]:
+        """By comparing; the next one of the same path is found at once."""
+        found = self._match(path)
+        if len(self._seen) >= _SEEN:
+            self._seen.clear()
+        self._seen[path] = found
+        return found
 
     def _match(self, path: str) -> tuple[dict[str, Handler], Parameters]:
         bare = path.rstrip("/")
