@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 TIMED  = @start=$$SECONDS; trap 'echo "$@: $$((SECONDS-start)) s"' EXIT;
 
-.PHONY: demo test check bench docs screenshots format setup clean
+.PHONY: demo test check bench docs conformance screenshots format setup clean
 
 setup: $(STAMP)
 
@@ -40,8 +40,14 @@ bench: setup  ## CPU per request against peers, written to bench/results.md
 docs: setup  ## generated references (settings, command line, metrics) and the examples in the docs
 	$(TIMED) $(BIN)/python -m docs
 
+conformance: setup  ## the same requests to us and to a real Triton, in an environment of its own (370 MB)
+	$(TIMED) set -e; \
+	test -x $(VENV)-triton/bin/python || $(PY) -m venv $(VENV)-triton; \
+	$(VENV)-triton/bin/python -m pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0; \
+	HEADRACE_TRITON_PYTHON=$(abspath $(VENV)-triton/bin/python) $(BIN)/python -m pytest tests/contract/test_real_triton.py
+
 screenshots: setup  ## console pages for the docs
 	$(TIMED) $(BIN)/python -m docs.screenshots
 
 clean:
-	rm -rf $(VENV) .headrace
+	rm -rf $(VENV) $(VENV)-triton .headrace

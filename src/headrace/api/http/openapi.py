@@ -47,7 +47,7 @@ def _operation(path: str, tag: str, summary: str, body: str, answer: str, errors
         "summary": summary,
         "responses": {
             "200": {"description": "done", "content": {"application/json": {"schema": _ref(answer)}}},
-            **{str(status): _failed(status, failed) for status in errors},
+            **{str(status): _failed(status, _not_ready(path, status) or failed) for status in errors},
         },
     }
     if names := [part[1:-1] for part in path.split("/") if part.startswith("{")]:
@@ -57,8 +57,32 @@ def _operation(path: str, tag: str, summary: str, body: str, answer: str, errors
     if tag == "predict":
         operation["parameters"] = operation.get("parameters", []) + [_header(*row) for row in _HEADERS]
     if body:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
+        # An index, load or unload may come without a body.
+        needed = tag != "repository"
+        operation["requestBody"] = {"required": needed, "content": {"application/json": {"schema": _ref(body)}}}
+    if path.endswith("/infer"):
+        _with_bytes(operation)
+    elif path.endswith("/generate_stream"):
+        operation["responses"]["200"]["content"] = {"text/event-stream": {"schema": _ref("Events")}}
     return operation
+
+
+def _with_bytes(operation: Json) -> None:
+    """Tensors may follow the JSON as bytes, both ways."""
+    operation["parameters"].append(_header(*_LENGTH))
+    for part in (operation["requestBody"], operation["responses"]["200"]):
+        part["content"]["application/octet-stream"] = {"schema": _ref("Tensors")}
+
+
+def _not_ready(path: str, status: int) -> str:
+    """Whoever asks whether it is ready is told so in the same form."""
+    return "Any" if status == 503 and path.endswith(("/ready", "/health")) else ""
+
+
+_LENGTH = (
+    "inference-header-content-length",
+    "how much of the body is JSON, in bytes; tensors follow. 0: the whole body is the only input",
+)
 
 
 _HEADERS = (
@@ -208,6 +232,12 @@ def _schemas() -> Json:
             **_object("model_name model_version", model_name=text, model_version=text),
             "description": "an output of the model by its name",
         },
+        "Tensors": {
+            "type": "string",
+            "format": "binary",
+            "description": "JSON, then the bytes of each tensor with a binary_data_size, little-endian, in order",
+        },
+        "Events": {"type": "string", "description": "data: {…}: what generate answers, or an error of the model"},
         "Index": _object("", ready={"type": "boolean", "description": "only what takes calls"}),
         "Load": _object(
             "",
