@@ -80,6 +80,8 @@ class V2Dialect:
             assert self._blob is not None
             self._request = raw_request(signature, len(self._blob))
         request = self._request
+        if (usual := self._usual(request, codec)) is not None:
+            return usual
         given = {tensor.name: tensor for tensor in request.inputs}
         if len(given) != len(request.inputs):
             raise BadInput("two tensors of inputs have the same name", field="inputs")
@@ -96,6 +98,16 @@ class V2Dialect:
                 for s in signature.inputs
             }
         )
+
+    def _usual(self, request: InferRequest, codec: Codec) -> Inputs | None:
+        """One tensor in JSON and nothing asked for: what most calls are."""
+        if self._blob is not None or len(request.inputs) != 1 or request.outputs or request.parameters:
+            return None
+        only = request.inputs[0]
+        if not isinstance(only.data, msgspec.Raw) or only.parameters:
+            return None
+        self._wanted = _all(len(codec.signature.outputs), self._binary)
+        return codec.usual(only.name, only.datatype, only.shape, only.data)
 
     def kept(self, inputs: Inputs) -> bytes | None:
         """As /predict takes them, so that records of both protocols read the same."""

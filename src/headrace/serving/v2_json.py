@@ -16,6 +16,9 @@ from headrace.serving.codec import BRACKETS, bad_json, describe, element, to_arr
 from headrace.serving.runtimes.base import Array
 from headrace.types.errors import BadInput
 
+_OPENS = ord("[")
+_NUMBER = b"-0123456789"
+
 
 def from_json(
     data: msgspec.Raw, sent: np.dtype[Any], dtype: np.dtype[Any], count: int, shape: Sequence[int], field: str
@@ -28,6 +31,12 @@ def from_json(
 
 
 def depth_of(data: msgspec.Raw) -> int:
+    start = memoryview(data)[:3]
+    if len(start) == 3 and start[0] == _OPENS:
+        if start[1] in _NUMBER:
+            return 1
+        if start[1] == _OPENS and start[2] in _NUMBER:
+            return 2
     found = BRACKETS.match(data)
     return max(found.group(1).count(b"[") if found else 0, 1)
 
