@@ -34,8 +34,8 @@ check: setup  ## format, lint, types, import rule, sizes
 format: setup
 	$(BIN)/ruff format src tests bench; $(BIN)/ruff check --fix src tests bench
 
-bench: setup  ## CPU per request against peers, written to bench/results.md
-	$(TIMED) $(BIN)/python -m bench
+bench: setup  ## CPU per request beside peers, written to bench/results.md; ARGS=--full takes hours
+	$(TIMED) $(BIN)/python -m bench $(ARGS)
 
 docs: setup  ## generated references (settings, command line, metrics) and the examples in the docs
 	$(TIMED) $(BIN)/python -m docs
@@ -50,4 +50,4 @@ screenshots: setup  ## console pages for the docs
 	$(TIMED) $(BIN)/python -m docs.screenshots
 
 clean:
-	rm -rf $(VENV) $(VENV)-triton .headrace
+	rm -rf $(VENV) $(VENV)-triton .headrace .headrace-bench

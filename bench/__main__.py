@@ -1,10 +1,11 @@
 """`make bench`: runs the measurements on a fresh platform and writes bench/results.md.
 
-`python -m bench NAME …` runs some of: serving, change.
+`python -m bench SECTION … [options]` runs some of them and prints; with `--write` it also replaces them in the results.
 """
 
 from __future__ import annotations
 
+import os
 import platform as machine
 import sys
 import tempfile
@@ -15,96 +16,66 @@ from pathlib import Path
 
 import psutil
 
-from bench.change import measure_changes
+from bench.batching import batching
+from bench.change import change
 from bench.cost import rss_mb
+from bench.options import Options, parse, say
 from bench.running import Platform
-from bench.serving import compare
+from bench.serving import serving
+from bench.soak import soak
 
 RESULTS = Path(__file__).with_name("results.md")
-Section = Callable[[Platform, Path], list[str]]
+TOP = """# Results
+
+Written by `make bench`; each section says when and how it was measured. Wall time on a shared machine is noise: compare
+CPU per request, and ratios within one run.
+"""
+Section = Callable[[Platform, Path, Options], list[str]]
+SECTIONS: dict[str, tuple[str, Section]] = {
+    "serving": ("One row beside other servers", serving),
+    "batching": ("Running calls together", batching),
+    "soak": ("A steady load", soak),
+    "change": ("Changing what serves, under load", change),
+}
 
 
 def main() -> int:
-    wanted = sys.argv[1:] or list(SECTIONS)
-    if unknown := set(wanted) - set(SECTIONS):
-        sys.stderr.write(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(SECTIONS)}\n")
-        return 2
-    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-        home = Path(folder)
-        with Platform(home / "home") as platform:
-            _say(f"platform ready after {platform.ready_seconds:.1f} s; training")
-            platform.train("digits", "digits")
-            platform.run("deploy", "models:/digits/1", "--endpoint", "digits")
-            lines = _head(platform)
-            for name in wanted:
-                _say(name)
-                lines += ["", *SECTIONS[name](platform, home)]
-    text = "\n".join(lines) + "\n"
-    if not sys.argv[1:]:
-        RESULTS.write_text(text)
-    sys.stdout.write(text)
+    arguments = sys.argv[1:]
+    names, write, remark, options = parse(tuple(SECTIONS), arguments)
+    command = " ".join(("python -m bench", *arguments)) if arguments else "make bench"
+    with tempfile.TemporaryDirectory(prefix="headrace-bench-", ignore_cleanup_errors=True) as folder:
+        for name in names:
+            # A platform of its own for each: no section pays for what another left in the journal.
+            home, load = Path(folder) / name, os.getloadavg()[1]
+            title, section = SECTIONS[name]
+            say(title)
+            with Platform(home / "home") as platform:
+                head = told(command, platform, load)
+                lines = [head, *([remark] if remark else []), "", *section(platform, home, options)]
+            sys.stdout.write("\n".join((f"## {title}", "", *lines)) + "\n\n")
+            if write:
+                RESULTS.write_text(replaced(RESULTS.read_text() if RESULTS.exists() else TOP, title, lines))
     return 0
 
 
-def serving(platform: Platform, home: Path) -> list[str]:
-    costs = compare(platform, home)
-    rows = [
-        f"| {c.name} | {c.concurrency} | **{c.cpu_ms:.3f}** | {c.per_second:,.0f} | {c.p50_ms:.2f} | {c.p99_ms:.2f} |"
-        f" {c.rss_mb:.0f} | {c.failed} |"
-        for c in costs
-    ]
-    by = {(c.name, c.concurrency): c.cpu_ms for c in costs}
-    ratio = {c: by["mlflow models serve", c] / by["headrace /predict", c] for c in (1, 16)}
-    return [
-        "## One row, digits logistic regression, JSON",
-        "",
-        "Whole path: auth hook, route, journal on. CPU is of the server's process tree, the load generator is another",
-        "process. Median of three rounds in turn.",
-        "",
-        "| server | c | CPU-ms/request | requests/s | p50 ms | p99 ms | RSS MB | failed |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
-        *rows,
-        "",
-        f"`mlflow models serve` takes {ratio[1]:.1f} times the CPU at c=1 and {ratio[16]:.1f} times at c=16.",
-    ]
+def replaced(text: str, title: str, lines: list[str]) -> str:
+    """The results with this section's new lines, in the order of SECTIONS."""
+    parts = text.split("\n## ")
+    known = {part.partition("\n")[0]: part.partition("\n")[2] for part in parts[1:]}
+    known[title] = "\n" + "\n".join(lines).rstrip() + "\n"
+    order = [title for title, _ in SECTIONS.values() if title in known]
+    return TOP + "".join(f"\n## {name}\n{known[name].rstrip()}\n" for name in order)
 
 
-def change(platform: Platform, _home: Path) -> list[str]:
-    return [
-        "## Changing what serves, under load",
-        "",
-        "400 requests/s from 1,000 users over 16 connections; the p99 is over the whole change, preparation included.",
-        "",
-        "| change | requests | failed | p99 steady ms | p99 during ms | ratio | took s |",
-        "|---|--:|--:|--:|--:|--:|--:|",
-        *(
-            f"| {c.name} | {c.requests} | {c.failed} | {c.steady_p99_ms:.2f} | {c.during_p99_ms:.2f} |"
-            f" {c.during_p99_ms / c.steady_p99_ms:.2f} | {c.seconds:.1f} |"
-            for c in measure_changes(platform)
-        ),
-    ]
-
-
-SECTIONS: dict[str, Section] = {"serving": serving, "change": change}
-
-
-def _head(platform: Platform) -> list[str]:
-    packages = ("mlflow", "onnxruntime", "uvicorn", "uvloop", "msgspec", "numpy", "scikit-learn")
-    return [
-        "# Results",
-        "",
-        f"`make bench`, {datetime.now(UTC):%Y-%m-%d}: {machine.system()} {machine.machine()},",
-        f"{psutil.cpu_count()} cores, Python {machine.python_version()},",
-        ", ".join(f"{name} {version(name)}" for name in packages) + ".",
-        "Wall time on a shared machine is noise; compare CPU per request, and ratios within one run.",
-        "",
-        f"`headrace up` on an empty folder was ready after {platform.ready_seconds:.1f} s (databases made, MLflow up).",
-        f"The data plane with one small model: {rss_mb(platform.pid('data')):.0f} MB resident.",
-    ]
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"bench: {text}\n")
+def told(command: str, platform: Platform, load: float) -> str:
+    packages = ("mlflow", "onnxruntime", "uvloop", "httptools", "msgspec", "numpy", "scikit-learn")
+    return (
+        f"`{command}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {machine.system()} {machine.machine()},"
+        f" {psutil.cpu_count()} cores, load {load:.1f} when it began, Python {machine.python_version()},"
+        f" {', '.join(f'{name} {version(name)}' for name in packages)}."
+        f" `headrace up` was ready after {platform.ready_seconds:.1f} s; the data plane began with"
+        f" {rss_mb(platform.pid('data')):.0f} MB resident."
+    )
 
 
 if __name__ == "__main__":

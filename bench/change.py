@@ -1,25 +1,29 @@
-"""Hot swap, release and roll back under load: failed requests, and p99 during the change against steady p99."""
+"""Hot swap, release and roll back under load: failed requests, and p99 during the change against steady p99.
+
+Called by `python -m bench change`. The rate is fixed and latencies count from when a request was due.
+"""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sklearn.datasets import load_digits
 
-from bench.running import ROOT, Platform
+from bench.cost import finish, open_loop
+from bench.options import Options
+from bench.running import Platform
+from bench.wire import post_json, prepare
 
 RATE = 400
 FAST = ("--step-seconds", "2", "--min-units", "5")
+TO_TWO = ["deploy", "models:/digits/2", "--endpoint", "digits"]
+TO_ONE = ["deploy", "models:/digits/1", "--endpoint", "digits"]
+RELEASE = ["release", "digits", "--candidate", "models:/digits/2", "--canary", *FAST]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     name: str
     requests: int
@@ -29,29 +33,41 @@ class Change:
     seconds: float
 
 
-def measure_changes(platform: Platform) -> list[Change]:
-    """`digits` has version 1 live and version 2 registered."""
+def change(platform: Platform, home: Path, _: Options) -> list[str]:
+    platform.train("digits", "digits")
+    platform.run(*TO_ONE)
+    rows = load_digits().data[-300:]
+    requests = prepare(
+        home / "requests", [post_json("/predict", {"model": "digits", "inputs": [row.tolist()]}) for row in rows]
+    )
+    changes = (
+        _during(platform, requests, "hot swap (deploy of another version)", TO_TWO),
+        _during(platform, requests, "hot swap back", TO_ONE),
+        _during(platform, requests, "release to 100 %", RELEASE),
+    )
     return [
-        _during(
-            platform, "hot swap (deploy of another version)", ["deploy", "models:/digits/2", "--endpoint", "digits"]
-        ),
-        _during(platform, "hot swap back", ["deploy", "models:/digits/1", "--endpoint", "digits"]),
-        _during(
-            platform, "release to 100 %", ["release", "digits", "--candidate", "models:/digits/2", "--canary", *FAST]
+        f"{RATE} requests/s from 1,000 users over 16 connections, latencies from when a request was due;",
+        "the p99 is over the whole change, preparation included.",
+        "",
+        "| change | requests | failed | p99 steady ms | p99 during ms | ratio | took s |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+        *(
+            f"| {c.name} | {c.requests} | {c.failed} | {c.steady_p99_ms:.2f} | {c.during_p99_ms:.2f} |"
+            f" {c.during_p99_ms / c.steady_p99_ms:.2f} | {c.seconds:.1f} |"
+            for c in changes
         ),
     ]
 
 
-def _during(platform: Platform, name: str, command: list[str]) -> Change:
-    steady = _load(platform, seconds=6)
-    quiet = json.loads(steady.communicate()[0])
-    load = _load(platform, seconds=40)
+def _during(platform: Platform, requests: Path, name: str, command: list[str]) -> Change:
+    quiet = finish(open_loop(platform.port, requests, concurrency=16, seconds=6, rate=RATE))
+    load = open_loop(platform.port, requests, concurrency=16, seconds=40, rate=RATE)
     time.sleep(1)  # the load is up; what is measured is the change, not the wait
     start = time.monotonic()
     platform.run(*command)
     seconds = time.monotonic() - start
     load.terminate()
-    seen = json.loads(load.communicate()[0])
+    seen = finish(load)
     return Change(
         name=name,
         requests=seen["requests"],
@@ -59,16 +75,4 @@ def _during(platform: Platform, name: str, command: list[str]) -> Change:
         steady_p99_ms=quiet["p99_ms"],
         during_p99_ms=seen["p99_ms"],
         seconds=seconds,
-    )
-
-
-def _load(platform: Platform, *, seconds: float) -> subprocess.Popen[Any]:
-    rows = [{"model": "digits", "inputs": [row.tolist()]} for row in load_digits().data[-300:]]
-    file = Path(tempfile.mkdtemp(dir=platform.home)) / "bodies.json"
-    file.write_text(json.dumps(rows))
-    flags = [f"--port={platform.port}", "--path=/predict", f"--bodies={file}", f"--seconds={seconds}", "--users=1000"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "bench.load", *flags, f"--rate={RATE}", "--concurrency=16"],
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
     )

@@ -98,7 +98,8 @@ class Platform:
         return done
 
     def train(self, *names: str) -> None:
-        """Register models of `bench.models` with the stock MLflow client, in a process of its own."""
+        """Register models of `bench.models` with the stock MLflow client, in a process of its own. Takes its options
+        too."""
         env = self.env | {"MLFLOW_TRACKING_URI": f"{self.control}/mlflow", "MLFLOW_DISABLE_TELEMETRY": "true"}
         done = subprocess.run(
             [sys.executable, "-m", "bench.models", *names], env=env, capture_output=True, text=True, cwd=ROOT

@@ -17,6 +17,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from bench.running import ROOT, Platform, wait_for
+from bench.wire import post_json, prepare
 
 pytestmark = pytest.mark.process
 
@@ -37,9 +38,9 @@ class Load:
     """The generator as a process; `end` gives what it saw."""
 
     def __init__(self, platform: Platform, folder: Path, *, model: str = "digits", rate: float = 150) -> None:
-        file = folder / "bodies.json"
-        file.write_text(json.dumps([{"model": model, "inputs": [row]} for row in ROWS]))
-        flags = [f"--port={platform.port}", "--path=/predict", f"--bodies={file}", f"--rate={rate}", "--users=200"]
+        requests = [post_json("/predict", {"model": model, "inputs": [row]}) for row in ROWS]
+        file = prepare(folder / "requests", requests, users=200)
+        flags = [f"--port={platform.port}", f"--requests={file}", f"--rate={rate}"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.load", *flags, "--seconds=120", "--concurrency=8", "--full"],
             stdout=subprocess.PIPE,
