@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
+import json
 import shutil
 import sys
+import threading
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ from headrace.serving.runtimes.base import Model, Outputs, Runtime, Surroundings
 from headrace.serving.runtimes.hosted import HostedModel, HostedRuntime
 from headrace.types.errors import HeadraceError, ModelFailed, ModelRefused
 from headrace.types.model import Datatype, Layout, Package, PackageFile, RuntimeKind, Signature
+from headrace.types.upstream import Legacy, Remote
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -155,6 +159,83 @@ def save_ir(folder: Path) -> None:
     (folder / "other.onnx").unlink()
 
 
+class Service(ThreadingHTTPServer):
+    """The same rule behind HTTP: V2 with bytes and with JSON, and a JSON of its own."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        given = self.headers.get("inference-header-content-length")
+        head = json.loads(body[: int(given)] if given else body)
+        headers, answer = {}, b""
+        if self.path == "/rows/score":
+            rows = np.array(head["table"]["rows"])
+            label, scores = rule(rows)
+            found = [{"label": a, "scores": b} for a, b in zip(label.tolist(), scores.tolist(), strict=True)]
+            answer = json.dumps({"result": found}).encode()
+        elif self.path == "/one/score":
+            label, scores = rule(np.array([[head["a"], head["b"], head["c"]]]))
+            answer = json.dumps({"result": {"label": label.tolist()[0], "scores": scores.tolist()[0]}}).encode()
+        else:
+            shape = head["inputs"][0]["shape"]
+            data = np.frombuffer(body[int(given) :], "<f8") if given else np.array(head["inputs"][0]["data"])
+            headers, answer = v2_answer(*rule(data.reshape(shape)), binary=bool(given))
+        self.send_response(200)
+        for name, value in {"content-length": str(len(answer)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def rule(rows: Any) -> tuple[Any, Any]:
+    return (rows[:, 2] > rows[:, 0]).astype(np.int64), rows[:, [0, 2]].astype(np.float32)
+
+
+def v2_answer(label: Any, scores: Any, *, binary: bool) -> tuple[dict[str, str], bytes]:
+    outputs: list[dict[str, Any]] = []
+    for name, datatype, array in (("label", "INT64", label), ("scores", "FP32", scores)):
+        output = {"name": name, "datatype": datatype, "shape": list(array.shape)}
+        more = {"parameters": {"binary_data_size": array.nbytes}} if binary else {"data": array.ravel().tolist()}
+        outputs.append(output | more)
+    head = json.dumps({"model_name": "m", "outputs": outputs}).encode()
+    if not binary:
+        return {}, head
+    return {"inference-header-content-length": str(len(head))}, head + label.tobytes() + scores.tobytes()
+
+
+SERVICE = Service(("127.0.0.1", 0), Handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def service() -> Iterator[None]:
+    thread = threading.Thread(target=SERVICE.serve_forever, args=(0.01,))
+    thread.start()
+    yield
+    SERVICE.shutdown()
+    SERVICE.server_close()
+    thread.join()
+
+
+def save_remote(folder: Path, *, binary: bool) -> None:
+    url = f"http://127.0.0.1:{SERVICE.server_port}"
+    (folder / "remote.json").write_bytes(msgspec.json.encode(Remote(url=url, model="m", binary=binary)))
+
+
+def save_legacy(folder: Path, path: str, request: Any, response: dict[str, str], **more: Any) -> None:
+    url = f"http://127.0.0.1:{SERVICE.server_port}{path}"
+    what = Legacy(url=url, request=request, response=response, inputs=(), outputs=(), **more)
+    (folder / "legacy.json").write_bytes(msgspec.json.encode(what))
+
+
 @dataclass(frozen=True)
 class Case:
     kind: RuntimeKind
@@ -238,6 +319,39 @@ CASES = {
     "torch, a module": Case(RuntimeKind.TORCH, ROWS_OF_3, save_module, ROWS, LABELS, "module.pt"),
     "torch, an exported program": Case(
         RuntimeKind.TORCH, ROWS_OF_3, save_exported, ROWS, LABELS, "model/data/model.pt2"
+    ),
+    "remote, bytes": Case(
+        RuntimeKind.REMOTE, ROWS_OF_3, lambda f: save_remote(f, binary=True), ROWS, LABELS, "remote.json"
+    ),
+    "remote, JSON": Case(
+        RuntimeKind.REMOTE, ROWS_OF_3, lambda f: save_remote(f, binary=False), ROWS, LABELS, "remote.json"
+    ),
+    "legacy, all rows at once": Case(
+        RuntimeKind.LEGACY,
+        ROWS_OF_3,
+        lambda f: save_legacy(
+            f,
+            "/rows/score",
+            {"table": {"rows": "$rows"}},
+            {"label": "result[].label", "scores": "result[].scores"},
+        ),
+        ROWS,
+        LABELS,
+        "legacy.json",
+    ),
+    "legacy, row by row": Case(
+        RuntimeKind.LEGACY,
+        NUMBERS_TABLE,
+        lambda f: save_legacy(
+            f,
+            "/one/score",
+            {"a": "$row.a", "b": "$row.b", "c": "$row.c"},
+            {"label": "result.label", "scores": "result.scores"},
+            each=True,
+        ),
+        [dict(zip("abc", row, strict=True)) for row in ROWS],
+        LABELS,
+        "legacy.json",
     ),
     "torchscript, an archive": Case(RuntimeKind.TORCHSCRIPT, ROWS_OF_3, save_script, ROWS, LABELS, "model.pt"),
 }

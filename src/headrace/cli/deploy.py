@@ -5,18 +5,29 @@ Called by people and pipelines. The control plane does the work; this shows its 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import typer
+import yaml
 from rich.markup import escape
 
 from headrace.cli.options import ControlUrl, Home, Json, admin
 from headrace.cli.show import emit, progress, say
 from headrace.types.errors import BadInput
 
+DESCRIPTIONS = (".yaml", ".yml", ".json")
+
 
 def deploy(
-    model: Annotated[str, typer.Argument(help="models:/NAME/VERSION, models:/NAME@ALIAS or models:/NAME/STAGE")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="models:/NAME/VERSION, models:/NAME@ALIAS or models:/NAME/STAGE; the URL of a model on another V2 "
+            "server; or a YAML file that describes a service."
+        ),
+    ],
     endpoint: Annotated[
         str | None, typer.Option("--endpoint", "-e", help="Name that applications call. Default: the model's name.")
     ] = None,
@@ -26,13 +37,18 @@ def deploy(
 ) -> None:
     """Serve a registered model version: checksum, conversion, proof of parity, then all traffic.
 
+    Or a service elsewhere, which is asked for its signature.
+
     \b
     Example:
         headrace deploy models:/digits/1 --endpoint digits
+        headrace deploy http://triton:8000/v2/models/digits --endpoint digits
+        headrace deploy scorer.yaml --endpoint churn
     """
-    name = endpoint or model_name(model)
+    upstream = described(Path(model)) if model.endswith(DESCRIPTIONS) else None
+    name = endpoint or str((upstream or {}).get("name") or "") or model_name(model)
     with admin(home, url) as control, progress(f"deploying {model}", quiet=json) as tell:
-        live = control.deploy(name, model, on_progress=tell)
+        live = control.deploy(name, "" if upstream else model, upstream=upstream, on_progress=tell)
         seconds = tell.seconds
     if json:
         emit(live)
@@ -42,7 +58,20 @@ def deploy(
         say(f"  {escape(line)}")
 
 
+def described(file: Path) -> dict[str, Any]:
+    """A service, as a person wrote it down."""
+    try:
+        content = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInput(f"{str(file)!r} cannot be read: {error}", field="model") from error
+    if not isinstance(content, dict):
+        raise BadInput(f"{str(file)!r} holds no description of a service", field="model")
+    return content
+
+
 def model_name(uri: str) -> str:
+    if uri.startswith(("http://", "https://")):
+        return unquote(uri.partition("/v2/models/")[2].partition("/")[0])
     scheme, _, rest = uri.partition(":/")
     name = rest.strip("/").split("/")[0].split("@")[0]
     if scheme != "models" or not name:

@@ -59,10 +59,18 @@ class Admin:
         """Batching, cache, limits, capture: `{"batching": {"max_batch_size": 32}}`. In force when this returns."""
         return _object(self._wire.patch(f"{_API}/endpoints/{_part(endpoint)}", changes))
 
-    def deploy(self, endpoint: str, model: str, *, on_progress: Callable[[str], None] = _ignore) -> Json:
-        """Put a model version live on an endpoint, with all its traffic."""
+    def deploy(
+        self,
+        endpoint: str,
+        model: str = "",
+        *,
+        upstream: Json | None = None,
+        on_progress: Callable[[str], None] = _ignore,
+    ) -> Json:
+        """Put a model version, or a service elsewhere, live on an endpoint, with all its traffic."""
         path = f"{_API}/endpoints/{_part(endpoint)}/deploy"
-        return _object(self._wire.stream(path, {"model": model}, on_progress))
+        body = {"model": model} if upstream is None else {"upstream": upstream}
+        return _object(self._wire.stream(path, body, on_progress))
 
     def release(
         self,

@@ -13,7 +13,8 @@ from dataclasses import replace
 from headrace.release import moves
 from headrace.release.change import check_fits, first, switched, with_registry
 from headrace.release.parts import PLAN_SECONDS, Parts, Progress
-from headrace.release.ready import make_ready
+from headrace.release.ready import make_ready, resolve
+from headrace.release.services import Service
 from headrace.store import audit, endpoints, plans, releases, versions
 from headrace.store.db import Connection
 from headrace.types.endpoint import Endpoint, Plan, Variant
@@ -25,11 +26,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Change = Callable[[Endpoint | None], Endpoint]
 
 
-def deploy(parts: Parts, *, endpoint: str, uri: str, actor: str, progress: Progress) -> Endpoint:
-    """Raises Conflict while a release moves the endpoint, ModelRefused when the version cannot take over."""
+def deploy(parts: Parts, *, endpoint: str, source: str | Service, actor: str, progress: Progress) -> Endpoint:
+    """`source`: a model version's URI, the URL of a model on another server, or a service as it was described. Raises
+    Conflict while a release moves the endpoint, ModelRefused when the version cannot take over."""
     check_name(endpoint)
-    progress(f"resolve {uri}")
-    version = parts.registry.resolve(uri)
+    progress(f"resolve {source if isinstance(source, str) else source.what.url}")
+    version = resolve(parts, source, endpoint=endpoint)
     with parts.database.read() as conn:
         check_free(conn, endpoint)
         old = endpoints.get(conn, endpoint)
@@ -39,7 +41,7 @@ def deploy(parts: Parts, *, endpoint: str, uri: str, actor: str, progress: Progr
             field="endpoint",
             hint="take another endpoint name",
         )
-    variant = make_ready(parts, version, endpoint=endpoint, progress=progress)
+    variant = make_ready(parts, version, endpoint=endpoint, progress=progress, source=source)
     return go_live(parts, endpoint=endpoint, variant=variant, actor=actor, progress=progress)
 
 

@@ -17,6 +17,7 @@ from headrace.store import outbox, versions
 from headrace.store.db import Connection
 from headrace.types.errors import NotFound, UpstreamError
 from headrace.types.model import Stage
+from headrace.types.upstream import FIRST_VERSION
 
 log = logging.getLogger("headrace.release")
 
@@ -31,7 +32,10 @@ class Move:
 
 
 def promise(conn: Connection, move: Move, *, now: float, held: bool = False) -> None:
-    """A held one waits until it is known whether the data planes take the plan: `release` or `drop` it then."""
+    """A held one waits until it is known whether the data planes take the plan: `release` or `drop` it then. A service
+    has no stage: it is in no registry."""
+    if move.version >= FIRST_VERSION:
+        return
     outbox.add(conn, kind=HELD if held else DUE, body=msgspec.json.encode(move).decode(), now=now)
 
 

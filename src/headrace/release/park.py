@@ -47,7 +47,7 @@ def load(parts: Parts, *, name: str, config: dict[str, Any] | None, actor: str, 
     with parts.database.read() as conn:
         found = endpoints.get(conn, name)
     if found is None:
-        deploy(parts, endpoint=name, uri=_registered(parts, name), actor=actor, progress=progress)
+        deploy(parts, endpoint=name, source=_registered(parts, name), actor=actor, progress=progress)
         if config is None:
             with parts.database.read() as conn:
                 found = endpoints.get(conn, name)

@@ -1,6 +1,7 @@
 """From a URI to a variant that a data plane can load: resolve, fetch, verify, convert, prove.
 
-Called by deploy, stage, sync and start, in a thread. What it makes is content-addressed: twice changes nothing.
+Called by deploy, stage, sync and start, in a thread. A service elsewhere has nothing to fetch (services.py). What is
+made here is content-addressed: twice changes nothing.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from headrace.optimize.prepare import prepare
+from headrace.optimize.service import prepare_service
 from headrace.release.change import variant_name
 from headrace.release.parts import Parts, Progress
+from headrace.release.services import Service, is_url, read_url, version_of
 from headrace.store import packages, versions
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Variant
@@ -20,8 +23,20 @@ from headrace.types.model import ModelVersion
 CAPTURED = 200  # recent calls whose inputs help to prove parity
 
 
-def make_ready(parts: Parts, version: ModelVersion, *, endpoint: str, progress: Progress) -> Variant:
-    """Raises UpstreamError (MLflow), ModelRefused (checksum, signature, it does not run)."""
+def resolve(parts: Parts, source: str | Service, *, endpoint: str) -> ModelVersion:
+    """Of the registry, or of a service elsewhere. Raises NotFound, BadInput, UpstreamError."""
+    service = read_url(source) if isinstance(source, str) and is_url(source) else source
+    return parts.registry.resolve(service) if isinstance(service, str) else version_of(parts, service, endpoint)
+
+
+def make_ready(
+    parts: Parts, version: ModelVersion, *, endpoint: str, progress: Progress, source: str | Service = ""
+) -> Variant:
+    """`source` as it was resolved, for a service. Raises UpstreamError (MLflow, the service), ModelRefused (checksum,
+    signature, it does not run)."""
+    service = source if isinstance(source, Service) else read_url(version.uri) if is_url(version.uri) else None
+    if service is not None:
+        return _elsewhere(parts, service, version, progress)
     parts.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=parts.work) as folder:
         progress(f"fetch {version.uri}")
@@ -40,6 +55,20 @@ def make_ready(parts: Parts, version: ModelVersion, *, endpoint: str, progress: 
         versions.put(conn, recorded)
         packages.put(conn, package)
     return Variant(name=variant_name(recorded), model=recorded, package=package)
+
+
+def _elsewhere(parts: Parts, service: Service, version: ModelVersion, progress: Progress) -> Variant:
+    package = prepare_service(
+        service.what,
+        version,
+        artifacts=parts.artifacts,
+        work=parts.work,
+        progress=progress,
+        clock=parts.clock,
+    )
+    with parts.database.write() as conn:
+        packages.put(conn, package)
+    return Variant(name=variant_name(version), model=version, package=package)
 
 
 def _captured(parts: Parts, endpoint: str) -> Iterator[Any]:

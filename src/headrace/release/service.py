@@ -19,6 +19,7 @@ from headrace.release.deploy import deploy
 from headrace.release.park import load, unload
 from headrace.release.parts import Parts, Progress
 from headrace.release.plans import default_plan
+from headrace.release.services import Service
 from headrace.release.stage import move_stage
 from headrace.release.start import prepare, register
 from headrace.release.sync import sync
@@ -42,10 +43,10 @@ class Releases:
         self._guard = threading.Lock()
         moves.release_all(parts)
 
-    def deploy(self, endpoint: str, uri: str, *, actor: str, progress: Progress = log.debug) -> Endpoint:
+    def deploy(self, endpoint: str, source: str | Service, *, actor: str, progress: Progress = log.debug) -> Endpoint:
         """A version live at once, with all traffic."""
         with self._alone(endpoint):
-            return deploy(self._parts, endpoint=endpoint, uri=uri, actor=actor, progress=progress)
+            return deploy(self._parts, endpoint=endpoint, source=source, actor=actor, progress=progress)
 
     def load(
         self, name: str, *, config: dict[str, Any] | None = None, actor: str, progress: Progress = log.debug

@@ -13,7 +13,7 @@ from headrace.release.advance import share_of
 from headrace.release.deploy import check_free, publish_change
 from headrace.release.evidence import CUT_CALLS, cuts_of
 from headrace.release.parts import PLAN_SECONDS, Parts, Progress, cursor_name
-from headrace.release.ready import make_ready
+from headrace.release.ready import make_ready, resolve
 from headrace.store import cursors, endpoints, releases
 from headrace.store.db import Connection
 from headrace.store.journal.reader import start_position
@@ -28,7 +28,7 @@ CUT_HISTORY = 5 * CUT_CALLS  # of the baseline's latest calls, to fix the latenc
 
 def register(parts: Parts, release_id: str, *, endpoint: str, uri: str, plan: ReleasePlan, actor: str) -> Release:
     """On record, in phase preparing. Raises NotFound, BadInput, and Conflict when another release runs."""
-    version = parts.registry.resolve(uri)
+    version = resolve(parts, uri, endpoint=endpoint)
     with parts.database.write() as conn:
         live = _live(conn, endpoint)
         _check_candidate(live, version)
@@ -53,7 +53,7 @@ def register(parts: Parts, release_id: str, *, endpoint: str, uri: str, plan: Re
 def prepare(parts: Parts, release: Release, *, progress: Progress) -> Release:
     """Until the first share. Raises what went wrong, after the release has ended as failed."""
     try:
-        version = parts.registry.resolve(release.candidate_uri)
+        version = resolve(parts, release.candidate_uri, endpoint=release.endpoint)
         variant = make_ready(parts, version, endpoint=release.endpoint, progress=progress)
         plan = _load(parts, release, variant)
         progress(f"plan {plan.revision}: data planes load {release.candidate} beside {release.baseline}")

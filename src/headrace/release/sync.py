@@ -18,6 +18,7 @@ from headrace.store import endpoints, releases, versions
 from headrace.types.endpoint import Endpoint, Variant
 from headrace.types.errors import HeadraceError
 from headrace.types.model import ModelVersion, Stage
+from headrace.types.upstream import FIRST_VERSION
 
 log = logging.getLogger("headrace.release")
 
@@ -76,8 +77,10 @@ def _follow(parts: Parts, endpoint: Endpoint, known: list[ModelVersion]) -> None
 
 
 def _switch(parts: Parts, endpoint: Endpoint, known: list[ModelVersion]) -> None:
-    """Production in the registry is what has the traffic."""
+    """Production in the registry is what has the traffic, unless somebody gave it to a service elsewhere."""
     live = endpoint.variant(endpoint.policy.baseline)
+    if live is not None and live.model.version >= FIRST_VERSION:
+        return
     chosen = next((v for v in known if v.stage is Stage.PRODUCTION), None)
     if chosen is None or (live is not None and live.model.version == chosen.version):
         return

@@ -21,6 +21,8 @@ from headrace.types.errors import BadInput, ModelFailed, ModelRefused, Unavailab
 from headrace.types.model import Layout, Package, RuntimeKind
 
 ROWS = 256  # of the package's rows at most
+GRAPHS = (RuntimeKind.ONNX, RuntimeKind.OPENVINO)  # which say what they do to their first dimension
+ELSEWHERE = (RuntimeKind.REMOTE, RuntimeKind.LEGACY)  # warm already, perhaps paid by the call, and may be away now
 
 log = logging.getLogger("headrace.serving")
 
@@ -28,12 +30,11 @@ log = logging.getLogger("headrace.serving")
 async def warm(model: Model, codec: Codec, check: Check, *, folder: Path, package: Package) -> bool:
     """Whether calls may be run together: each row's answer is the same alone and among others, as far as the rows at
     hand can show. Raises ModelRefused."""
+    if package.runtime in ELSEWHERE:
+        return False
     if not package.warmup:
         await _warm_blindly(model, codec)
-        return package.runtime in (
-            RuntimeKind.ONNX,
-            RuntimeKind.OPENVINO,
-        )  # a graph says what it does to its first dimension
+        return package.runtime in GRAPHS
     try:
         inputs = read_rows(folder / package.warmup, codec)
         outputs = check(await model.warm(inputs), inputs.rows)

@@ -30,3 +30,9 @@ def for_version(conn: Connection, model: str, version: int) -> Package | None:
     )
     body = conn.scalar(query)
     return unpack(body, Package) if body else None
+
+
+def of_model(conn: Connection, model: str) -> tuple[Package, ...]:
+    """All of them, the oldest first."""
+    query = select(package.c.body).where(package.c.model == model).order_by(package.c.created)
+    return tuple(unpack(body, Package) for body in conn.scalars(query))

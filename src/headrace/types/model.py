@@ -45,6 +45,8 @@ class RuntimeKind(StrEnum):
     PYFUNC = "pyfunc"  # MLflow pyfunc, in a model host
     TORCH = "torch"  # a PyTorch module, in a model host
     TORCHSCRIPT = "torchscript"  # a TorchScript archive, in a model host
+    REMOTE = "remote"  # another server that speaks V2: Triton, Headrace, …
+    LEGACY = "legacy"  # any service that takes and gives JSON over HTTP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

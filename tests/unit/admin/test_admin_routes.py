@@ -15,6 +15,7 @@ from conftest import Stand, told
 from headrace.api.admin.export import AT_ONCE
 from headrace.flywheel.export import Export
 from headrace.flywheel.selection import Selection
+from headrace.release.services import read_service
 from headrace.store import audit, feedbacks
 from headrace.types.call import CallStatus
 from headrace.types.errors import BadInput, Conflict, ModelRefused, NotFound, PlatformError, Unavailable, UpstreamError
@@ -39,6 +40,35 @@ async def test_endpoints(client: httpx.AsyncClient) -> None:
     error = told(await client.get("/api/v1/endpoints/nix"))
     assert isinstance(error, NotFound)
     assert "there are: digits" in error.message
+
+
+SCORER = {
+    "name": "churn",
+    "url": "http://h/score",
+    "request": "$rows",
+    "response": {"label": "[]"},
+    "inputs": [{"name": "a", "datatype": "FP64"}],
+    "outputs": [{"name": "label", "datatype": "INT64"}],
+}
+
+
+async def test_deploy_of_a_service(client: httpx.AsyncClient, stand: Stand) -> None:
+    answer = await client.post("/api/v1/endpoints/digits/deploy", json={"upstream": SCORER})
+    assert answer.status_code == 200
+    _, _, source, _ = stand.releases.asked[0]
+    assert source == read_service(SCORER)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"model": "models:/a/1", "upstream": SCORER}, {"upstream": {"url": "x"}}, {"upstream": SCORER | {"x": 1}}],
+)
+async def test_a_deploy_of_nothing_or_of_two_things_is_refused(
+    client: httpx.AsyncClient, stand: Stand, body: dict[str, Any]
+) -> None:
+    answer = await client.post("/api/v1/endpoints/digits/deploy", json=body)
+    assert answer.status_code == 400
+    assert stand.releases.asked == []
 
 
 async def test_deploy(client: httpx.AsyncClient, stand: Stand) -> None:

@@ -84,6 +84,32 @@ def test_deploy_as_json_is_only_json(run: Run, planes: Planes) -> None:
     assert found.err == ""
 
 
+def test_deploy_of_a_model_on_another_server(run: Run, planes: Planes) -> None:
+    planes.says["POST /api/v1/endpoints/far away/deploy"] = Stream({"result": ENDPOINT})
+    planes.says["POST /api/v1/endpoints/far%20away/deploy"] = planes.says["POST /api/v1/endpoints/far away/deploy"]
+    found = run("deploy", "http://other:8000/v2/models/far%20away/versions/2")
+    assert found.status == 0, found.err
+    assert planes.asked[0][1] == {"model": "http://other:8000/v2/models/far%20away/versions/2"}
+
+
+def test_deploy_of_a_service_that_is_described_in_a_file(run: Run, planes: Planes, tmp_path: Path) -> None:
+    planes.says["POST /api/v1/endpoints/churn/deploy"] = Stream({"result": ENDPOINT})
+    (tmp_path / "scorer.yaml").write_text("name: churn\nurl: http://h/score\nrequest: $rows\n")
+    found = run("deploy", str(tmp_path / "scorer.yaml"))
+    assert found.status == 0, found.err
+    described = {"name": "churn", "url": "http://h/score", "request": "$rows"}
+    assert planes.asked == [("POST /api/v1/endpoints/churn/deploy", {"upstream": described})]
+
+
+@pytest.mark.parametrize("text", [None, "just words", "a: [", "\x00"])
+def test_deploy_of_a_file_that_describes_nothing(run: Run, tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "scorer.yaml").write_text(text)
+    found = run("deploy", str(tmp_path / "scorer.yaml"))
+    assert found.status != 0
+    assert "scorer.yaml" in found.err.replace("\n", "")
+
+
 def test_deploy_refused(run: Run, planes: Planes) -> None:
     refusal = {
         "type": "model_refused",

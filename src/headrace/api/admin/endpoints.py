@@ -11,13 +11,23 @@ from fastapi.responses import Response
 from headrace.api.admin.reply import answer, long_work
 from headrace.control.services import Services
 from headrace.release.plans import plan_from
+from headrace.release.services import Service, read_service
 from headrace.store import endpoints
-from headrace.types.errors import NotFound
+from headrace.types.errors import BadInput, NotFound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deploy:
-    model: str  # models:/digits/1, models:/digits@champion, models:/digits/Staging
+    """`model`: models:/digits/1, models:/digits@champion, models:/digits/Staging, or the URL of a model on another V2
+    server. Instead of it `upstream`: a service, described as in docs/runtimes.md."""
+
+    model: str = ""
+    upstream: dict[str, Any] | None = None
+
+    def source(self) -> str | Service:
+        if bool(self.model) == (self.upstream is not None):
+            raise BadInput("a deploy names either model or upstream", field="model")
+        return self.model if self.upstream is None else read_service(self.upstream)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +83,8 @@ def router(services: Services) -> APIRouter:
     @routes.post("/endpoints/{name}/deploy")
     async def deploy(name: str, request: Request, body: Deploy) -> Response:
         """Live at once, with all traffic. `accept: application/x-ndjson` shows progress."""
-        actor = actor_of(request)
-        return await long_work(
-            request, lambda tell: services.releases.deploy(name, body.model, actor=actor, progress=tell)
-        )
+        actor, source = actor_of(request), body.source()
+        return await long_work(request, lambda tell: services.releases.deploy(name, source, actor=actor, progress=tell))
 
     @routes.post("/endpoints/{name}/releases")
     async def start(name: str, request: Request, body: Start) -> Response:

@@ -1,0 +1,167 @@
+"""A client for services that may do anything: answer, hang, break off, babble. Real sockets, scripted servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from scripted import Request, Script, scripted
+
+from headrace.compute import upstream
+from headrace.compute.upstream import Response, Upstream, parse_url
+from headrace.types.errors import BadInput, TimedOut, UpstreamError
+
+
+@asynccontextmanager
+async def service(script: Script, **options: Any) -> AsyncIterator[tuple[Upstream, list[Request]]]:
+    """The client, and the requests that came."""
+    async with scripted(script) as (port, came):
+        client = Upstream("the scorer", f"http://127.0.0.1:{port}/base/", connections=4, **options)
+        try:
+            yield client, came
+        finally:
+            await client.close()
+
+
+def saying(*pieces: bytes, then_close: bool = False) -> Script:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        if then_close:
+            writer.close()
+
+    return script
+
+
+async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def ask(client: Upstream, body: bytes = b"{}", seconds: float = 10) -> Response:
+    return await client.post("/score?k=1", {"content-type": "application/json"}, body, seconds=seconds)
+
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nX-Thing: A\r\n\r\nabc"
+
+
+async def test_a_request_is_sent_as_it_should_be_and_its_connection_used_again() -> None:
+    async with service(saying(OK)) as (client, came):
+        for _ in range(3):
+            assert await ask(client) == Response(200, {"content-length": "3", "x-thing": "A"}, b"abc")
+        assert came[0][0].splitlines()[0] == "POST /base/score?k=1 HTTP/1.1"
+        assert "content-length: 2" in came[0][0]
+        assert len(client._all) == 1
+    assert not client._all
+
+
+@pytest.mark.parametrize(
+    ("pieces", "body"),
+    [
+        ((b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"), b"abc"),
+        ((b"HTTP/1.1 100 Continue\r\n\r\n", OK), b"abc"),
+        ((b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",), b""),
+        ((OK[:10], OK[10:40], OK[40:]), b"abc"),
+        ((b"HTTP/1.1 204 No Content\r\n\r\n",), b""),
+    ],
+)
+async def test_forms_of_an_answer(pieces: tuple[bytes, ...], body: bytes) -> None:
+    async with service(saying(*pieces)) as (client, _):
+        for _ in range(2):
+            assert (await ask(client)).body == body
+
+
+async def test_a_body_may_end_with_its_connection() -> None:
+    async with service(saying(b"HTTP/1.1 200 OK\r\n\r\nab", b"c", then_close=True)) as (client, came):
+        for _ in range(2):
+            assert (await ask(client)).body == b"abc"
+        assert len(came) == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (saying(then_close=True), "without an answer"),
+        (saying(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", then_close=True), "in the middle of an answer"),
+        (saying(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab", then_close=True), "in the middle"),
+        (saying(b"SSH-2.0-OpenSSH_9.2\r\n"), "is not HTTP"),
+        (saying(b"\x16\x03\x01" * 20), "is not HTTP"),
+        (saying(b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n" + b"x" * 999), "larger than 100 bytes"),
+        (saying(b"HTTP/1.1 200 OK\r\ncontent-length: -4\r\n\r\n"), "is not HTTP"),
+    ],
+)
+async def test_a_service_that_breaks_off_or_babbles_is_an_upstream_error(script: Script, told: str) -> None:
+    async with service(script, max_body=100) as (client, came):
+        for number in (1, 2):
+            with pytest.raises(UpstreamError, match=told):
+                await ask(client)
+            assert len(came) == number  # sent once each
+
+
+async def test_one_that_hangs_times_out_and_its_connection_is_not_used_again() -> None:
+    async with service(hang) as (client, came):
+        for number in (1, 2):
+            with pytest.raises(TimedOut, match=r"the scorer did not answer within 0\.05 s"):
+                await ask(client, seconds=0.05)
+            assert len(came) == number
+        await asyncio.sleep(0)
+        assert not client._idle
+
+
+async def test_one_that_is_away_is_an_upstream_error() -> None:
+    async with service(saying(OK)) as (client, _):
+        pass
+    gone = Upstream("the scorer", f"http://127.0.0.1:{client._port}", connections=1)
+    with pytest.raises(UpstreamError, match="the scorer cannot be reached"):
+        await ask(gone)
+    with pytest.raises(UpstreamError, match="was unloaded"):
+        await ask(client)
+
+
+async def test_what_nobody_asked_for_ends_the_connection_before_the_next_request() -> None:
+    async with service(saying(OK + b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison")) as (client, came):
+        assert (await ask(client)).body == b"abc"
+        assert (await ask(client)).body == b"abc"
+        assert len(came) == 2
+
+
+async def test_an_old_connection_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "IDLE_SECONDS", 0.0)
+    async with service(saying(OK)) as (client, _):
+        await ask(client)
+        first = set(client._all)
+        await ask(client)
+        assert not first & client._all
+
+
+async def test_no_more_connections_than_allowed() -> None:
+    most = 0
+    async with service(hang) as (client, came):
+        tasks = [asyncio.create_task(ask(client, seconds=0.2)) for _ in range(12)]
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+            most = max(most, len(client._all))
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(end, TimedOut) for end in ends)
+        assert most == 4
+        assert len(came) == 4
+
+
+async def test_a_link_local_address_is_not_talked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream._Line, "address", lambda self: "169.254.169.254")
+    async with service(saying(OK)) as (client, came):
+        with pytest.raises(UpstreamError, match="link-local"):
+            await ask(client)
+        assert not came
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "host:80", "ftp://h/x", "http://", "http://u:p@h/", "http://h:99999/", "http://h/a b", "http://h/\r\nx: y"],
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(BadInput, match="allowed: http://HOST"):
+        parse_url(url)
