@@ -23,7 +23,8 @@ from headrace.types.job import EngineName, FileFormat, Job, Scoring
 from tests.played_endpoint import Sums, sums
 
 NO_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed: headrace[ray]")
-ENGINES = [EngineName.LOCAL, pytest.param(EngineName.RAY, marks=NO_RAY)]
+# Ray warns of its own older options.
+ENGINES = [EngineName.LOCAL, pytest.param(EngineName.RAY, marks=(NO_RAY, pytest.mark.filterwarnings("default")))]
 ROWS = 500
 
 

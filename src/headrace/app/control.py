@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import httpx
 import uvicorn
@@ -24,7 +27,10 @@ from headrace.api.admin.mlflow import Passage
 from headrace.base.clock import SystemClock
 from headrace.base.log import fields, setup_log
 from headrace.base.settings import Settings, SettingsError, load_settings
+from headrace.batch.jobs import Jobs
+from headrace.compute.logfile import last_line
 from headrace.compute.ports import listen, url_of
+from headrace.compute.program import start_program
 from headrace.console.mount import mount
 from headrace.control.loops import Loop, Loops
 from headrace.control.planes import Planes
@@ -44,6 +50,7 @@ from headrace.store.migrate import migrate
 from headrace.store.registry import Registry
 from headrace.store.traces import TraceSink
 from headrace.types.errors import HeadraceError
+from headrace.types.job import Job
 
 EXPERIMENT = "headrace"  # of MLflow, in which the traces of production are
 STOP_SECONDS = 3  # for open pages and streams; what is under way elsewhere is safe to break off
@@ -91,6 +98,8 @@ def services_of(settings: Settings) -> Services:
     archive = Archive(settings.journal, retention_seconds=settings.retention_days * 86_400, clock=clock)
     feed = LiveFeed(live, settings.journal, query, clock)
 
+    jobs = jobs_of(settings, database)
+
     def turn_archive() -> None:
         archive.turn(keep_until(database))
 
@@ -102,6 +111,7 @@ def services_of(settings: Settings) -> Services:
             Loop("live", feed.turn, seconds=0.25, clock=clock, patience=5.0),
             Loop("feedback", collector.turn, seconds=0.25, clock=clock, patience=5.0),
             Loop("mirror", mirror.turn, seconds=1.0, clock=clock, patience=5.0),
+            Loop("jobs", jobs.turn, seconds=0.5, clock=clock, patience=5.0),
             Loop("archive", turn_archive, seconds=10.0, clock=clock),
         ]
     )
@@ -115,12 +125,33 @@ def services_of(settings: Settings) -> Services:
         live=live,
         exporter=Exporter(database=database, query=query, clock=clock),
         collector=collector,
+        jobs=jobs,
         mirror=mirror,
         links=TraceSink(settings.mlflow_uri, EXPERIMENT, client=httpx.Client(timeout=PAGE_SECONDS)),
         planes=planes,
         loops=loops,
         started=clock.now(),
     )
+
+
+def jobs_of(settings: Settings, database: Database) -> Jobs:
+    settings.files_folder.mkdir(parents=True, exist_ok=True)
+
+    def start(job: Job) -> subprocess.Popen[bytes]:
+        program = (sys.executable, "-m", "headrace.app.batch", job.id)
+        return start_program(program, log=_log_of(settings, job), env=os.environ | settings.environment())
+
+    return Jobs(
+        database=database,
+        clock=SystemClock(),
+        folder=settings.files_folder,
+        start=start,
+        last_words=lambda job: last_line(_log_of(settings, job)),
+    )
+
+
+def _log_of(settings: Settings, job: Job) -> Path:
+    return settings.logs / "jobs" / f"{job.id}.log"
 
 
 def application(services: Services) -> FastAPI:
@@ -167,6 +198,7 @@ async def serve(services: Services, listener: socket.socket) -> None:
     try:
         await Server(config).serve(sockets=[listener])
     finally:
+        services.jobs.close()
         services.planes.close()
         services.links.close()
         services.query.close()

@@ -49,6 +49,7 @@ class Settings:
     retention_days: float = setting(30.0, "how long calls and feedback stay in the journal, in days")
     mlflow_sample: float = setting(0.05, "share of predictions sent to MLflow as traces (errors and feedback always)")
     tick_ms: int = setting(500, "how often a release looks at its evidence, in milliseconds")
+    files: str = setting("", "folder whose files jobs of the API may read and write; empty: files in the data folder")
     log_level: str = setting("info", "debug, info, warning or error")
 
     def __post_init__(self) -> None:
@@ -89,6 +90,10 @@ class Settings:
     def run(self) -> Path:
         """Sockets, lock, pids: what means nothing once the processes are gone."""
         return self.home / "run"
+
+    @property
+    def files_folder(self) -> Path:
+        return Path(self.files).expanduser().absolute() if self.files else self.home / "files"
 
     @property
     def logs(self) -> Path:

@@ -16,6 +16,7 @@ import headrace
 from headrace.cli import endpoint, release
 from headrace.cli.demo.command import demo
 from headrace.cli.deploy import deploy
+from headrace.cli.jobs import jobs
 from headrace.cli.models import models, stage
 from headrace.cli.predict import predict
 from headrace.cli.show import fail, say
@@ -62,7 +63,7 @@ def root(
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(up, down, status, logs),
     *(deploy, models, stage),
-    *(predict, stream, feedback, traces, export),
+    *(predict, jobs, stream, feedback, traces, export),
     demo,
 )
 for command in COMMANDS:

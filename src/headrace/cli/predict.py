@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 
 from headrace.cli.options import DataUrl, Home, Json, headrace
-from headrace.cli.scoring import FileOptions, score_file
+from headrace.cli.scoring import FileOptions, score_file, submit_file
 from headrace.cli.show import emit, note, say
 from headrace.cli.traces import parse
 from headrace.types.errors import BadInput
@@ -58,6 +58,9 @@ def predict(  # noqa: PLR0913 - each option of a command is an argument
     engine: Annotated[EngineName, typer.Option("--engine", help="Where calls are made: local, or Ray Data.")] = (
         EngineName.LOCAL
     ),
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Let the control plane do it: a job; paths are in its folder for files.")
+    ] = False,
     home: Home = None,
     url: DataUrl = None,
     json: Json = False,
@@ -96,7 +99,10 @@ def predict(  # noqa: PLR0913 - each option of a command is an argument
             user=user or "",
             key=key,
         )
-        score_file(options, home=home, url=url, json=json)
+        if submit:
+            submit_file(options, home=home, json=json)
+        else:
+            score_file(options, home=home, url=url, json=json)
         return
     if inputs is None:
         raise BadInput("no inputs are given", field="inputs", hint="JSON, @FILE, or --input for a file of rows")

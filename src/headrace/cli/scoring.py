@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headrace.base.clock import SystemClock
 from headrace.base.ids import new_id
-from headrace.cli.options import data_url, settings_for
+from headrace.cli.options import admin, data_url, settings_for
 from headrace.cli.show import emit, err, note, say
 from headrace.client.infer import Target
 from headrace.store.formats import format_of
@@ -79,6 +79,23 @@ def score_file(options: FileOptions, *, home: Path | None, url: str | None, json
     _tell(job, ended, time.monotonic() - began, json=json)
     if not ended.finished:
         raise typer.Exit(INTERRUPTED)
+
+
+def submit_file(options: FileOptions, *, home: Path | None, json: bool) -> None:
+    """As a job of the control plane. A path of ours is not one of its machine, so they are sent as they are."""
+    order = asdict(options) | {
+        "input": str(options.input),
+        "output": str(options.output),
+        "features": _listed(options.features),
+        "keep": _listed(options.keep),
+    }
+    del order["key"]
+    with admin(home, None) as control:
+        made = control.submit_job(order)
+    if json:
+        emit(made)
+    else:
+        say(f"[bold]{escape(made['id'])}[/]: headrace jobs {escape(made['id'])}")
 
 
 def scoring_of(options: FileOptions) -> Scoring:

@@ -108,6 +108,20 @@ class Admin:
         """All traffic back to the baseline now."""
         return self._act(release_id, "abort", reason)
 
+    def submit_job(self, order: Json) -> Json:
+        """A file in the control plane's folder for files: `{"endpoint", "input", "output", …}`."""
+        return _object(self._wire.post(f"{_API}/jobs", order))
+
+    def jobs(self, *, limit: int | None = None) -> list[Json]:
+        """The newest first."""
+        return _list(self._wire.get(f"{_API}/jobs", limit=limit), "jobs")
+
+    def job(self, job_id: str) -> Json:
+        return _object(self._wire.get(f"{_API}/jobs/{_part(job_id)}"))
+
+    def cancel_job(self, job_id: str) -> Json:
+        return _object(self._wire.post(f"{_API}/jobs/{_part(job_id)}/cancel", {}))
+
     def traces(self, **selection: Any) -> list[Json]:
         return _list(self._wire.get(f"{_API}/traces", **selection), "traces")
 

@@ -11,6 +11,7 @@ from typing import Any
 from headrace import __version__
 from headrace.base.clock import Clock
 from headrace.base.settings import Settings
+from headrace.batch.jobs import Jobs
 from headrace.control.loops import Loops
 from headrace.control.planes import Planes
 from headrace.flywheel.collect import Collector
@@ -43,6 +44,7 @@ class Services:
     live: LiveStats
     exporter: Exporter
     collector: Collector
+    jobs: Jobs
     mirror: Mirror
     links: TraceSink  # impatient: for pages that a person waits for
     planes: Planes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Index, text
 
-from headrace.store.tables import audit, feedback, metadata, package, release
+from headrace.store.tables import audit, feedback, job, metadata, package, release
 
 __all__ = ["metadata"]  # complete once this module is loaded
 
@@ -28,4 +28,5 @@ Index(
     sqlite_where=feedback.c.sent.is_(None),
     postgresql_where=feedback.c.sent.is_(None),
 )
+Index("job_by_time", job.c.created)
 Index("package_by_version", package.c.model, package.c.version)

@@ -103,6 +103,15 @@ package = Table(
     Column("body", Text, nullable=False),
 )
 
+job = Table(
+    "job",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("created", Double, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
 outbox = Table(
     "outbox",
     metadata,
