@@ -171,8 +171,9 @@ async def test_statuses_of_what_is_not_there_or_full() -> None:
         assert not (await stub.ModelReady(pb.ModelReadyRequest(name="off"))).ready
         code, _, _ = await refused(stub.ModelMetadata(pb.ModelMetadataRequest(name="toy", version="9")))
         assert code is StatusCode.NOT_FOUND
-        code, details, _ = await refused(stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name="../x")))
-        assert code is StatusCode.INVALID_ARGUMENT
+        for name in ("../x", "", " "):
+            code, details, _ = await refused(stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name=name)))
+            assert code is StatusCode.INVALID_ARGUMENT
         code, details, _ = await refused(stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name="toy")))
         assert (code, "control plane does not answer" in details) == (StatusCode.UNAVAILABLE, True)
         code, _, _ = await refused(stub.TraceSetting(pb.TraceSettingRequest()))

@@ -104,6 +104,7 @@ async def test_a_stream_is_one_event() -> None:
         ({"other": 1}, "input: input 'input' is missing"),
         ({"input": [1, 2, 3], "odd": [1]}, "odd: there is no input 'odd'; there are: input"),
         ({"input": [1, 2]}, "input"),
+        (b'{"input": [1, 2, 3], "input": [4, 5, 6]}', "input: it comes twice"),
         ({"input": [1, 2, 3], "parameters": [1]}, "parameters: it is not an object of single values"),
         ({"input": [1, 2, 3], "parameters": {"timeout": -1}}, "parameters.timeout: timeout is -1"),
     ],

@@ -109,6 +109,7 @@ async def test_load_brings_it_back(control: str) -> None:
         ("unload", "toy", b"{", "truncated"),
         ("load", "..", b"", "model is '..'"),
         ("unload", "a b", b"", "model is 'a b'"),
+        ("load", " ", b"", "model is ' '"),
         ("load", "x" * 101, b"", "1 to 100 letters"),
     ],
 )

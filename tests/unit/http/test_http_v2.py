@@ -166,6 +166,17 @@ async def test_a_length_that_is_off_by_one(shift: int, message: str) -> None:
     assert (answer.status, message in answer.json()["error"]) == (400, True)
 
 
+@pytest.mark.parametrize("opens", [b"[", b'{"a":'])
+@pytest.mark.parametrize(
+    "path", ["models/toy/infer", "models/toy/generate", "repository/index", "repository/models/toy/load"]
+)
+async def test_json_that_is_nested_very_deep(path: str, opens: bytes) -> None:
+    http = await Http().serve(BOTH)
+    for body in (opens * 100_000, b'{"inputs":' + opens * 100_000, b'{"parameters":' + opens * 100_000):
+        answer = await http.call("POST", f"/v2/{path}", body)
+        assert (answer.status, set(answer.json())) == (400, {"error"})
+
+
 @settings(deadline=None, max_examples=60)
 @given(body=st.binary(max_size=80), length=st.integers(0, 90), json_first=st.booleans())
 async def test_whatever_bytes_come_it_is_the_callers_fault(body: bytes, length: int, json_first: bool) -> None:

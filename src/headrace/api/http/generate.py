@@ -7,6 +7,8 @@ take the call, have their status.
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 
 from headrace.api.http.edge import Parameters
@@ -47,14 +49,26 @@ class GenerateHandler:
     async def _read(self, exchange: Exchange) -> dict[str, msgspec.Raw]:
         data = await exchange.json_body(self._limit)
         try:
-            return _decoder.decode(data)
+            body = _decoder.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error, data) from None
+        if any(data.count(_encoder.encode(name)) > 1 for name in body):
+            _check_once(data)
+        return body
 
     async def _ask(self, exchange: Exchange, parameters: Parameters, body: dict[str, msgspec.Raw]) -> Answer:
         priority, waits = schedule(_given(body))
         request = request_of(exchange, parameters, self._user_header, priority=priority, waits=waits)
         return await self._predictor.predict(request, GenerateDialect(body))
+
+
+def _check_once(data: bytes) -> None:
+    """JSON leaves it open which of two members with one name counts; a caller that sends both has made a mistake."""
+    _, pairs = json.loads(data, object_pairs_hook=lambda pairs: ("object", pairs))
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput("it comes twice", field=name)
 
 
 def _given(body: dict[str, msgspec.Raw]) -> dict[str, str | bool | int | float | None]:
