@@ -40,14 +40,18 @@ bench: setup  ## CPU per request beside peers, written to bench/results.md; ARGS
 docs: setup  ## generated references (settings, command line, metrics) and the examples in the docs
 	$(TIMED) $(BIN)/python -m docs
 
-conformance: setup  ## the same requests to us and to a real Triton, in an environment of its own (370 MB)
+conformance: setup  ## a real Triton and KServe's client, each in an environment of its own (370 and 450 MB)
 	$(TIMED) set -e; \
 	test -x $(VENV)-triton/bin/python || $(PY) -m venv $(VENV)-triton; \
+	test -x $(VENV)-kserve/bin/python || $(PY) -m venv $(VENV)-kserve; \
 	$(VENV)-triton/bin/python -m pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0; \
-	HEADRACE_TRITON_PYTHON=$(abspath $(VENV)-triton/bin/python) $(BIN)/python -m pytest tests/contract/test_real_triton.py
+	$(VENV)-kserve/bin/python -m pip install --quiet --disable-pip-version-check kserve==0.21.0; \
+	HEADRACE_TRITON_PYTHON=$(abspath $(VENV)-triton/bin/python) \
+	HEADRACE_KSERVE_PYTHON=$(abspath $(VENV)-kserve/bin/python) \
+	$(BIN)/python -m pytest tests/contract/test_real_triton.py tests/contract/test_kserve_client.py
 
 screenshots: setup  ## console pages for the docs
 	$(TIMED) $(BIN)/python -m docs.screenshots
 
 clean:
-	rm -rf $(VENV) $(VENV)-triton .headrace .headrace-bench
+	rm -rf $(VENV) $(VENV)-triton $(VENV)-kserve .headrace .headrace-bench

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from typing import Any
 
 import numpy as np
@@ -194,3 +196,32 @@ async def test_keys_are_asked_for() -> None:
     assert (await http.call("POST", "/v2/models/toy/infer", tensor())).status == 401
     good = await http.call("POST", "/v2/models/toy/infer", tensor(), headers={"x-api-key": "secret"})
     assert good.status == 200
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shrink"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", lambda data: data)]
+)
+async def test_compressed_bodies(encoding: str, shrink: Any) -> None:
+    http = await Http().serve(BOTH)
+    body, headers = binary()
+    given = {**headers, "content-encoding": encoding}
+    assert (await http.call("POST", "/v2/models/toy/infer", shrink(body), headers=given)).status == 200
+    plain = shrink(json.dumps(tensor()).encode())
+    answer = await http.call("POST", "/v2/models/toy/infer", plain, headers={"content-encoding": encoding})
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status", "message"),
+    [
+        ("br", b"x", 415, "content-encoding 'br' is not taken here"),
+        ("gzip", b"nonsense", 400, "cannot be read"),
+        ("gzip", gzip.compress(b"{}")[:-4], 400, "is cut"),
+        ("gzip", gzip.compress(b"{}") + b"more", 400, "goes on after its end"),
+        ("gzip", gzip.compress(bytes(5 << 20)), 413, "larger than 1 MiB once it is inflated"),
+    ],
+)
+async def test_compressed_bodies_that_cannot_be(encoding: str, body: bytes, status: int, message: str) -> None:
+    http = await Http().serve(BOTH)
+    answer = await http.call("POST", "/v2/models/toy/infer", body, headers={"content-encoding": encoding})
+    assert (answer.status, message in answer.json()["error"]) == (status, True)
