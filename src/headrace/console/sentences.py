@@ -79,6 +79,8 @@ def say_status(visit: Visit, status: dict[str, Any]) -> list[str]:
 
 def say_endpoint(visit: Visit, endpoint: Endpoint, traffic: Traffic, release: Release | None) -> Said:
     policy = endpoint.policy
+    if endpoint.parked:
+        return Said(text=visit.say("endpoint.parked"))
     if policy.candidate and release is not None:
         split = visit.say(
             "endpoint.split", candidate=policy.candidate, baseline=policy.baseline, share=numbers.share(policy.share)

@@ -14,6 +14,7 @@ from headrace.console.messages import CATALOGUE, KINDS, Language, choose_languag
 from headrace.console.pages import acting, teach
 from headrace.console.pages.traces import PERIODS
 from headrace.types.call import CallStatus
+from headrace.types.endpoint import Capture
 from headrace.types.model import RuntimeKind, Stage
 from headrace.types.release import MetricKind, Phase, Verdict
 from headrace.types.traffic import Reason
@@ -35,6 +36,7 @@ FAMILIES: dict[str, list[str]] = {
     "status": list(CallStatus),
     "stage": list(Stage),
     "runtime": list(RuntimeKind),
+    "endpoint.capture": list(Capture),
     "reason": list(Reason),
     "role": ["baseline", "candidate", "none"],
     "period": list(PERIODS),
@@ -117,7 +119,7 @@ def _fields(text: str) -> set[str]:
 def test_a_sentence_in_chinese_is_chinese() -> None:
     """Only names and units stay as they are."""
     same = {key for key, (english, chinese) in CATALOGUE.items() if english == chinese}
-    assert same <= {"figure.p50", "figure.p99", "chart.dashes", "runtime.onnx"}
+    assert same <= {"figure.p50", "figure.p99", "chart.dashes", "runtime.onnx", "runtime.openvino"}
 
 
 def test_language_is_what_was_chosen_then_what_the_browser_asks_for() -> None:

@@ -12,10 +12,11 @@ from nicegui import ui
 
 from headrace.console.pages.trying import TryIt
 from headrace.console.parts import numbers
+from headrace.console.parts.button import copy_button
 from headrace.console.parts.chart import Axis, Chart, Marker
 from headrace.console.parts.empty import empty
 from headrace.console.parts.figures import Lines, lines_of, markers_of, role_of, traffic_of
-from headrace.console.parts.frame import Stat, page_head, panel
+from headrace.console.parts.frame import Stat, facts, page_head, panel
 from headrace.console.parts.live import first_look, keep_fresh
 from headrace.console.parts.states import PhaseBadge, stage_cell
 from headrace.console.parts.table import Row, Table, bar_cell, cell, column, variant_cell
@@ -105,6 +106,7 @@ class _Page:
             self._draw_variants()
             self._draw_charts()
             self.try_it.draw()
+            self._draw_settings(data.endpoint.name)
         self.show(data)
 
     def _draw_stats(self) -> None:
@@ -144,6 +146,15 @@ class _Page:
             with panel(say("chart.latency")) as box:
                 self._latency_chart = Chart(self._visit, say("chart.latency"), box, note=say("chart.dashes"))
 
+    def _draw_settings(self, name: str) -> None:
+        say = self._visit.say
+        with panel(say("endpoint.settings")) as box:
+            with box.head:
+                command = f"headrace endpoint set {name} batching.max_batch_size=64 limits.timeout_ms=30000"
+                copy_button(self._visit, say("endpoint.copy_set"), command)
+            self._settings = tag("div")
+        self._settled: list[tuple[str, str]] = []
+
     def show(self, data: Found | Missing) -> None:
         if isinstance(data, Missing):
             return
@@ -157,6 +168,14 @@ class _Page:
         self._split.show(data.endpoint.policy)
         self._variants.show([_variant_row(self._visit, data, v) for v in data.endpoint.variants])
         self._show_charts(data)
+        self._show_settings(settings_of(self._visit, data.endpoint))
+
+    def _show_settings(self, rows: list[tuple[str, str]]) -> None:
+        if rows != self._settled:
+            self._settled = rows
+            self._settings.clear()
+            with self._settings:
+                facts(rows)
 
     def _show_stats(self, data: Found) -> None:
         say, traffic = self._visit.say, data.traffic
@@ -180,6 +199,27 @@ class _Page:
             (self._latency_chart, data.lines.latency, "ms"),
         ):
             chart.show(lines, markers=markers, axis=Axis(unit=unit, whole=unit == "/s", since=since, until=data.now))
+
+
+def settings_of(visit: Visit, endpoint: Endpoint) -> list[tuple[str, str]]:
+    """Batching, limits and cache, in words."""
+    say, batching, limits, cache = visit.say, endpoint.batching, endpoint.limits, endpoint.cache
+    rows, delay = numbers.count(batching.max_batch_size), batching.max_queue_delay_microseconds
+    if delay:
+        together = say("endpoint.batch_up_to", rows=rows, delay=numbers.count(delay))
+    else:
+        together = say("endpoint.batch_waiting", rows=rows)
+    bound = say("endpoint.queue_bound", calls=numbers.count(batching.max_queue_size))
+    kept = say("endpoint.cache_on", size=numbers.count(cache.size_mb), seconds=f"{cache.ttl_seconds:g}")
+    return [
+        (say("endpoint.batch"), together if batching.max_batch_size else say("endpoint.batch_off")),
+        (say("endpoint.queue"), bound if batching.max_queue_size else say("endpoint.queue_open")),
+        (say("endpoint.inside"), say("endpoint.at_most", n=numbers.count(limits.max_concurrency))),
+        (say("endpoint.timeout"), numbers.milliseconds(limits.timeout_ms)),
+        (say("endpoint.rows"), say("endpoint.at_most", n=numbers.count(limits.max_rows))),
+        (say("endpoint.cache"), kept if cache.size_mb else say("endpoint.cache_off")),
+        (say("endpoint.capture"), visit.name("endpoint.capture", endpoint.capture)),
+    ]
 
 
 def _variant_row(visit: Visit, data: Found, variant: Variant) -> Row:
