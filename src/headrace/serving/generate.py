@@ -21,6 +21,7 @@ _encoder = msgspec.json.Encoder()
 
 class GenerateDialect:
     name = "v2"
+    plain = False
     __slots__ = ("_body", "_kept")
 
     def __init__(self, body: dict[str, msgspec.Raw]) -> None:
@@ -42,7 +43,7 @@ class GenerateDialect:
     def kept(self, inputs: Inputs) -> bytes:
         return self._kept
 
-    def write(self, outputs: Outputs, signature: Signature, result: bytes) -> bytes:
+    def write(self, outputs: Outputs, signature: Signature, result: bytes | None) -> bytes:
         """The members of the answer's object that are outputs."""
         named = {spec.name: _value(array) for spec, array in zip(signature.outputs, outputs, strict=True)}
         return _encoder.encode(named)[1:-1]

@@ -14,6 +14,7 @@ from headrace.types.model import Signature
 
 class PlainDialect:
     name = "predict"
+    plain = True
     __slots__ = ("_raw",)
 
     def __init__(self, raw: msgspec.Raw) -> None:
@@ -25,5 +26,6 @@ class PlainDialect:
     def kept(self, inputs: Inputs) -> msgspec.Raw:
         return self._raw
 
-    def write(self, outputs: Outputs, signature: Signature, result: bytes) -> bytes:
+    def write(self, outputs: Outputs, signature: Signature, result: bytes | None) -> bytes:
+        assert result is not None
         return result

@@ -29,9 +29,10 @@ HUNG_UP = "the caller hung up"  # what a call is cancelled with when nobody wait
 
 
 class Dialect(Protocol):
-    """A protocol's form of one request."""
+    """A protocol's form of one request. `plain`: its answer is the first output as JSON."""
 
     name: str
+    plain: bool
 
     def read(self, codec: Codec) -> Inputs: ...
 
@@ -39,8 +40,8 @@ class Dialect(Protocol):
         """The inputs as /predict would have written them, for the journal; None: more than it keeps."""
         ...
 
-    def write(self, outputs: Outputs, signature: Signature, result: bytes) -> bytes:
-        """`result` is the first output as JSON."""
+    def write(self, outputs: Outputs, signature: Signature, result: bytes | None) -> bytes:
+        """`result` is the first output as JSON, if the dialect is plain or the journal keeps it."""
         ...
 
 
@@ -107,7 +108,8 @@ class Predictor:
                 ran = self._steady()
                 outputs = await run(parts, inputs, place, _wait(request, endpoint), lane.cache)
                 seconds = self._steady() - ran
-                result = to_json(outputs[0], codec.signature.outputs[0])
+                shown = dialect.plain or (lane.captured and record.keeps(outputs[0].size))
+                result = to_json(outputs[0], codec.signature.outputs[0]) if shown else None
                 body = dialect.write(outputs, codec.signature, result)
                 if lane.captured:
                     call.output = record.kept(result)

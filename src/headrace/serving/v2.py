@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from headrace.serving.answer import to_json
 from headrace.serving.codec import DTYPES, Codec, describe, dtype_of
 from headrace.serving.runtimes.base import Array, Inputs, Outputs
-from headrace.serving.v2_binary import CAPTURED, cut, fitted, from_bytes, text_of, to_bytes
+from headrace.serving.v2_binary import cut, fitted, from_bytes, text_of, to_bytes
 from headrace.serving.v2_classes import classified
 from headrace.serving.v2_json import depth_of, from_json
+from headrace.traffic.record import CAPTURE_LIMIT
 from headrace.types.errors import BadInput
 from headrace.types.model import Datatype, Layout, Signature, TensorSpec
 
@@ -61,6 +63,7 @@ class V2Dialect:
     `binary` is the form of outputs for which the request asks for none."""
 
     name = "v2"
+    plain = False
     __slots__ = ("_binary", "_blob", "_raw", "_request", "_signature", "_wanted", "tail")
 
     def __init__(
@@ -122,7 +125,7 @@ class V2Dialect:
                 return b"[%b]" % bytes(only.data)
         return kept_arrays(inputs, self._signature)
 
-    def write(self, outputs: Outputs, signature: Signature, result: bytes) -> bytes:
+    def write(self, outputs: Outputs, signature: Signature, result: bytes | None) -> bytes:
         """The `outputs` of the response; the bytes of binary ones are in `tail`."""
         return b"[%b]" % b",".join(
             [self._output(signature.outputs[w.place], outputs[w.place], w) for w in self._wanted]
@@ -134,7 +137,7 @@ class V2Dialect:
             array, datatype = classified(array, wanted.classes), Datatype.BYTES
         head, shape = _head(spec.name, datatype), _encoder.encode(array.shape)
         if not wanted.binary:
-            return b'%b%b,"data":%b}' % (head, shape, _encoder.encode(array.ravel().tolist()))
+            return b'%b%b,"data":%b}' % (head, shape, to_json(array.ravel(), spec))
         chunk = to_bytes(array, datatype)
         self.tail.append(chunk)
         return b'%b%b,"parameters":{"binary_data_size":%d}}' % (head, shape, len(chunk))
@@ -202,7 +205,7 @@ def classes_of(parameters: dict[str, Any], name: str) -> int:
 def kept_arrays(inputs: Inputs, signature: Signature) -> bytes | None:
     """None when it would be more than the journal keeps: a value is two characters of JSON at least."""
     arrays = [inputs.matrix] if inputs.matrix is not None else list(inputs.arrays.values())
-    if sum(array.size for array in arrays) * 2 > CAPTURED:
+    if sum(array.size for array in arrays) * 2 > CAPTURE_LIMIT:
         return None
     names = [spec.name for spec in signature.inputs]
     if inputs.matrix is not None:

@@ -16,11 +16,9 @@ import numpy as np
 from headrace.serving.answer import finite
 from headrace.serving.codec import DTYPES
 from headrace.serving.runtimes.base import Array
-from headrace.traffic.record import CAPTURE_LIMIT
 from headrace.types.errors import BadInput
 from headrace.types.model import Datatype
 
-CAPTURED = CAPTURE_LIMIT
 _SENT = {datatype.value: dtype.newbyteorder("<") for datatype, dtype in DTYPES.items()}
 _WIRE = _SENT | {"BF16": np.dtype("<u2"), "BOOL": np.dtype(np.uint8)}
 _SHARED = 4096  # bytes; less is copied: cheaper than asking whether it is aligned

@@ -89,6 +89,10 @@ class Recorder:
         self.journal.append(encode_call(call))  # when there is no room it counts the loss itself
         return seconds
 
+    def keeps(self, values: int) -> bool:
+        """False when so many values are surely too much: one is two characters of JSON at least."""
+        return values * 2 <= CAPTURE_LIMIT
+
     def kept(self, value: bytes | msgspec.Raw | None) -> msgspec.Raw:
         """Input or output for the line, as the JSON that it is; nothing when it is too large (None: surely is)."""
         if value is None or len(value) > CAPTURE_LIMIT:

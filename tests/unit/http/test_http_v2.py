@@ -12,10 +12,11 @@ import pytest
 from http_edge import Answer, Http
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plane_samples import endpoint, package
+from plane_samples import endpoint, package, spec
 
 from headrace.traffic.admit import key_hash
 from headrace.types.endpoint import Limits
+from headrace.types.model import Datatype, Signature
 
 BOTH = endpoint(package(1), package(2), selectors={"1": "v1", "2": "v2", "Staging": "v2"})
 
@@ -130,6 +131,19 @@ async def test_binary_tensors_both_ways() -> None:
     assert tail == bytes(16)
     (call,) = http.journal.calls()
     assert (call.input, call.output) == ([[1, 2, 3]], [0])
+
+
+async def test_a_large_answer_is_not_written_as_json_for_the_journal() -> None:
+    rows = 200_000
+    signature = Signature(inputs=(spec("input", Datatype.UINT8, (-1, 1)),), outputs=(spec("label", Datatype.UINT8),))
+    http = await Http(lambda inputs: [inputs.arrays["input"][:, 0]]).serve(
+        endpoint(package(1, signature=signature), limits=Limits(max_rows=rows))
+    )
+    headers = {"inference-header-content-length": "0"}
+    answer = await http.call("POST", "/v2/models/toy/infer", bytes(rows), headers=headers)
+    assert parted(answer)[1] == bytes(rows)
+    (call,) = http.journal.calls()
+    assert (call.rows, call.input, call.output) == (rows, None, None)
 
 
 async def test_binary_in_and_json_out() -> None:

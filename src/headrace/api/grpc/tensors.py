@@ -38,6 +38,7 @@ _CONTENTS = {
 
 class GrpcDialect:
     name = "v2"
+    plain = False
     __slots__ = ("_request", "_signature", "_wanted", "response")
 
     def __init__(self, request: pb.ModelInferRequest) -> None:
@@ -69,7 +70,7 @@ class GrpcDialect:
         assert self._signature is not None
         return kept_arrays(inputs, self._signature)
 
-    def write(self, outputs: Outputs, signature: Signature, result: bytes) -> bytes:
+    def write(self, outputs: Outputs, signature: Signature, result: bytes | None) -> bytes:
         """Into `response`; what is sent is that, so there is nothing to return."""
         for wanted in self._wanted:
             self._add(signature.outputs[wanted.place], outputs[wanted.place], wanted)
