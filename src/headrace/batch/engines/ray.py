@@ -57,7 +57,13 @@ class RayEngine:
             num_cpus=0,  # they wait for the data plane; their number is what bounds them
             compute=self._ray.data.ActorPoolStrategy(size=actors),
         )
-        parts = {row["number"]: row["part"] for row in data.iter_rows()}
+        try:
+            parts = {row["number"]: row["part"] for row in data.iter_rows()}
+        except (
+            self._ray.exceptions.RayError
+        ) as error:  # an actor's error comes as text, a traceback above its last line
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise Unavailable(f"Ray Data ended: {said[-1]}", hint="the same command goes on from there") from error
         for number in range(len(window)):
             yield pickle.loads(parts[number])  # noqa: S301 - packed by an actor of ours
 
