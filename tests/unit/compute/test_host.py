@@ -58,6 +58,13 @@ CHILD = """
             areas[1].places([8 << 20])
             connection._socket.sendall(b"\\x10\\0\\0")
             os.kill(os.getpid(), signal.SIGKILL)
+        if header["op"] == "print":
+            print("x" * 1_000_000, flush=True)
+            os.write(1, b"\\xff" * 1000)
+        if header["op"] == "fork":
+            child = os.fork()
+            if child == 0: time.sleep(600)
+            answer["child"] = child
         if header["op"] == "close": os.close(int(sys.argv[-1]))
         if header["op"] == "babble": os.write(int(sys.argv[-1]), b"\\xff" * 64); time.sleep(60)
         if header["op"] == "shrink": os.ftruncate(int(sys.argv[-3].split(",")[1]), 0)
@@ -188,6 +195,28 @@ async def test_a_child_that_ends_its_talk_fails_the_call_and_is_started_again(tm
             await ask(found, op, bytes(8 << 20))
         assert bytes((await ask(found, "echo", LARGE))[1][0]) == LARGE
         assert found.restarts == 1
+
+
+async def test_what_a_child_prints_is_in_its_log_and_in_no_answer(tmp_path: Path) -> None:
+    async with host(tmp_path) as found:
+        await found.start()
+        assert (await ask(found, "print"))[0]
+        assert bytes((await ask(found, "echo", b"abc"))[1][0]) == b"abc"
+        assert (tmp_path / "host.log").stat().st_size > 1_000_000
+
+
+async def test_what_a_child_has_forked_ends_with_it(tmp_path: Path) -> None:
+    async with host(tmp_path) as found:
+        await found.start()
+        header, _ = await ask(found, "fork")
+        forked = os.pidfd_open(header["child"])
+        assert bytes((await ask(found, "echo", b"abc"))[1][0]) == b"abc"
+        await found.close()
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(forked, ended.set)
+        await asyncio.wait_for(ended.wait(), 10)
+        asyncio.get_running_loop().remove_reader(forked)
+        os.close(forked)
 
 
 async def test_a_child_cannot_take_the_memory_away_under_us(tmp_path: Path) -> None:
