@@ -95,6 +95,14 @@ class Codec:
             return None
         return Inputs(1, {name: array})
 
+    def usual_bytes(self, name: str, datatype: str, shape: Sequence[int], blob: memoryview) -> Inputs | None:
+        """The same for a few numbers that came as bytes."""
+        only = self._only
+        if only is None or name != only.spec.name or datatype != only.spec.datatype.value or self._table:
+            return None
+        array = only.quick_bytes(shape, blob)
+        return None if array is None else Inputs(len(array), {name: array})
+
     def from_arrays(self, arrays: dict[str, Array]) -> Inputs:
         """Arrays that already have the signature's types and shapes (from V2 tensors, or warm-up rows)."""
         for name in self._unicode:
@@ -198,6 +206,20 @@ class _Tensor:
         if self.dtype.itemsize == 8 or _surely_fit(rows[0], self.dtype):
             return np.array(rows, self.dtype)
         return None
+
+    def quick_bytes(self, shape: Sequence[int], blob: memoryview) -> Array | None:
+        if not self._plain or len(shape) != 2 or shape[1] != self.spec.shape[1] or self.spec.datatype is Datatype.BF16:
+            return None
+        sent = dtype_of(self.spec)
+        if not 0 < len(blob) == shape[0] * shape[1] * sent.itemsize <= _FEW * 8:
+            return None
+        array = np.frombuffer(blob, dtype=sent)
+        values = array.tolist()
+        if not math.isfinite(sum(values)):
+            return None
+        if sent.itemsize > self.dtype.itemsize and not _surely_fit(values, self.dtype):
+            return None
+        return array.astype(self.dtype).reshape(shape)
 
     def decode(self, text: memoryview, field: str) -> Array:
         found = BRACKETS.match(text)

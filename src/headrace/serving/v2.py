@@ -103,13 +103,18 @@ class V2Dialect:
         )
 
     def _usual(self, request: InferRequest, codec: Codec) -> Inputs | None:
-        """One tensor in JSON and nothing asked for: what most calls are."""
-        if self._blob is not None or len(request.inputs) != 1 or request.outputs or request.parameters:
+        """One tensor, and no output named: what most calls are."""
+        if len(request.inputs) != 1 or request.outputs:
             return None
-        only = request.inputs[0]
-        if not isinstance(only.data, msgspec.Raw) or only.parameters:
+        only, outputs = request.inputs[0], len(codec.signature.outputs)
+        if self._blob is not None:
+            if only.data is not msgspec.UNSET or only.parameters.get("binary_data_size") != len(self._blob):
+                return None
+            self._wanted = _all(outputs, flag(request.parameters, "binary_data_output", default=self._binary))
+            return codec.usual_bytes(only.name, only.datatype, only.shape, self._blob)
+        if not isinstance(only.data, msgspec.Raw) or only.parameters or request.parameters:
             return None
-        self._wanted = _all(len(codec.signature.outputs), self._binary)
+        self._wanted = _all(outputs, self._binary)
         return codec.usual(only.name, only.datatype, only.shape, only.data)
 
     def kept(self, inputs: Inputs) -> bytes | None:

@@ -90,7 +90,10 @@ def to_bytes(array: Array, datatype: Datatype) -> bytes | memoryview:
         return b"".join(_prefixed(value) for value in array.ravel().tolist())
     if datatype is Datatype.BF16:
         array = narrowed(array)
-    array = np.ascontiguousarray(array, dtype=_WIRE[datatype.value])
+    wire = _WIRE[datatype.value]
+    if array.dtype == wire and array.nbytes < _SHARED:
+        return array.tobytes()
+    array = np.ascontiguousarray(array, dtype=wire)
     return array.tobytes() if array.nbytes < _SHARED else array.data.cast("B")
 
 

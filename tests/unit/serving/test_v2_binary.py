@@ -90,6 +90,28 @@ def test_numbers_come_in_the_type_of_the_model() -> None:
     assert (arrays["input"].dtype, arrays["input"].tolist()) == (np.float32, [[1, 2, 3]])
 
 
+@given(
+    st.lists(st.lists(st.floats(width=32), min_size=3, max_size=3), min_size=1, max_size=30),
+    st.sampled_from(["<f8", "<f4"]),
+)
+@settings(deadline=None)
+def test_the_short_way_and_the_long_way_agree(rows: list[list[float]], wire: str) -> None:
+    """A request that names an output takes the long way."""
+    blob = np.array(rows, wire).tobytes()
+    made = spec("input", Datatype.FP64 if wire == "<f8" else Datatype.FP32, (-1, 3))
+    codec = Codec(Signature(inputs=(made,), outputs=(spec("y"),)), Form(dtypes={"input": np.dtype(np.float32)}))
+    request = tensor("input", [len(rows), 3], made.datatype.value, len(blob))
+    finite = np.isfinite(np.array(rows)).all()
+    if not finite:
+        with pytest.raises(BadInput, match="NaN or infinite"):
+            ask(blob, request, codec=codec)
+        return
+    _, short = ask(blob, request, codec=codec)
+    _, long = ask(blob, request, codec=codec, outputs=[{"name": "y"}])
+    assert short["input"].tolist() == long["input"].tolist() == np.array(rows, "<f4").tolist()
+    assert (short["input"].dtype, short["input"].shape) == (np.float32, (len(rows), 3))
+
+
 def test_a_large_aligned_tensor_is_not_copied() -> None:
     blob = np.zeros(30_000, "<f4").tobytes()
     array = from_bytes(memoryview(blob), "FP32", 30_000, "x")
