@@ -175,7 +175,7 @@ KEPT = {
 @pytest.fixture(scope="module")
 def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ports = [free_port() for _ in range(3)]
-    script = Path(__file__).with_name("triton") / "serve.py"
+    script = Path(__file__).with_name("real_triton") / "serve.py"
     home = tmp_path_factory.mktemp("triton")
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
