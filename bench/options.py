@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from bench.wire import Wire
 
 MODELS = ("digits", "forest", "mlp", "magika")
+QUICK = {"digits": (16,), "mlp": (64,)}  # what the server itself costs, and what running rows together gives
+LONG = ("soak",)  # sections that a quick run leaves out
 _BEGAN = time.monotonic()
 
 
@@ -21,11 +23,14 @@ class Options:
     peers: tuple[str, ...]  # parts of names; none: all
     models: tuple[str, ...]
     wires: tuple[Wire, ...]
-    concurrency: tuple[int, ...]
+    concurrency: tuple[int, ...]  # none: QUICK's
     rounds: int
     seconds: float  # of one point in one round
     minutes: float  # of the soak
     rate: float  # of the soak, requests/s
+
+    def levels(self, model: str) -> tuple[int, ...]:
+        return self.concurrency or QUICK.get(model, (16,))
 
 
 def parse(sections: tuple[str, ...], arguments: list[str]) -> tuple[list[str], bool, str, Options]:
@@ -57,15 +62,16 @@ def parse(sections: tuple[str, ...], arguments: list[str]) -> tuple[list[str], b
     full = given.full
     options = Options(
         peers=_words(given.peers),
-        models=_words(given.models) or (MODELS if full else ("digits",)),
+        models=_words(given.models) or (MODELS if full else tuple(QUICK)),
         wires=tuple(Wire(word) for word in _words(given.wires)) or tuple(Wire),
-        concurrency=tuple(int(word) for word in _words(given.concurrency)) or ((1, 16, 64) if full else (16,)),
+        concurrency=tuple(int(word) for word in _words(given.concurrency)) or ((1, 16, 64) if full else ()),
         rounds=given.rounds or (3 if full else 2),
-        seconds=given.seconds or (4.0 if full else 3.0),
+        seconds=given.seconds or (4.0 if full else 2.0),
         minutes=given.minutes or (10.0 if full else 1.0),
         rate=given.rate,
     )
-    return given.sections or list(sections), given.write or not given.sections, given.remark, options
+    wanted = given.sections or [name for name in sections if full or name not in LONG]
+    return wanted, given.write or not given.sections, given.remark, options
 
 
 def say(text: str) -> None:

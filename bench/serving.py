@@ -75,7 +75,7 @@ def compare(platform: Platform, home: Path, model: str, options: Options) -> Mea
     absent: dict[str, str] = {}
     with ExitStack() as stack:
         servers = list(ours(platform))
-        for peer in chosen(options.peers):
+        for peer in chosen(options.peers, model):
             folder = home / "peers" / f"{peer.name}-{model}".replace(" ", "-").replace("/", "-")
             say(f"{model}: {peer.name}")
             try:
@@ -87,7 +87,7 @@ def compare(platform: Platform, home: Path, model: str, options: Options) -> Mea
             else:
                 servers.append(server)
         costs = rounds(servers, sample, home, options)
-    runs = {peer.name: peer.runs(files) for peer in chosen(options.peers)}
+    runs = {peer.name: peer.runs(files) for peer in chosen(options.peers, model)}
     return Measured(model=model, costs=costs, absent=absent, runs=runs)
 
 
@@ -146,7 +146,7 @@ def verify(server: Running, sample: Sample) -> None:
 def rounds(servers: list[Running], sample: Sample, home: Path, options: Options) -> dict[Point, Cost]:
     plan = [
         (Point(server=server.name, wire=wire, concurrency=c), server, request)
-        for c in options.concurrency
+        for c in options.levels(sample.name)
         for wire in options.wires
         for server in servers
         if (request := server.ask(sample, wire)) is not None

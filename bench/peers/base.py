@@ -29,6 +29,7 @@ APPS = Path(__file__).with_name("apps")
 UV = Path(sys.executable).with_name("uv")
 READY_SECONDS = 90.0
 STOP_SECONDS = 15.0
+HEAVY = ("mlp",)  # where a peer's own batching is worth its wait
 _TOKEN = "BENCH_PEER"
 
 
@@ -81,11 +82,7 @@ class Peer:
     ask: Asked = v2_json  # None: does not speak it
     runs: Callable[[Files], str] = onnx_file  # which file, for the table
     python: str = sys.executable  # to make the environment with
-    what: str = ""  # for the table: what is special about it
-
-    @property
-    def version(self) -> str:
-        return self.requires[0].replace("==", " ") if self.requires else ""
+    only: tuple[str, ...] = ()  # models that it is meant for; none: all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +173,9 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 
 def _last_words(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[-1] if lines else "it said nothing")[:200]
+    """The last line that names an error, else the last."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["it said nothing"]
+    return next((line for line in reversed(lines) if "Error" in line), lines[-1])[:200]
 
 
 def _stop(process: subprocess.Popen[bytes], token: str) -> None:

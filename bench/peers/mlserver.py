@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from bench.peers.base import APPS, Files, Peer, PeerFailed, Setup, Start
+from bench.peers.base import APPS, HEAVY, Files, Peer, Setup, Start, v2_json
 from bench.running import free_port
 from bench.wire import Request, Sample, Wire, infer
 
@@ -21,14 +21,16 @@ REQUIRES = (
 )
 
 
-def _starts(workers: int, *, sklearn: bool) -> Callable[[Setup], Start]:
+SKLEARN = ("digits", "forest")
+BATCH = {"max_batch_size": 32, "max_batch_time": 0.005}
+
+
+def _starts(workers: int, *, sklearn: bool, batch: bool) -> Callable[[Setup], Start]:
     def start(setup: Setup) -> Start:
         files = setup.files
-        if sklearn and files.sklearn is None:
-            raise PeerFailed("its runtime takes scikit-learn models only")
         runtime = "mlserver_sklearn.SKLearnModel" if sklearn else "mlserver_onnx.OnnxModel"
         parameters = {"uri": str(files.sklearn if sklearn else files.onnx), "version": "1"}
-        model = {"name": files.name, "implementation": runtime, "parameters": parameters}
+        model = {"name": files.name, "implementation": runtime, "parameters": parameters} | (BATCH if batch else {})
         (setup.folder / "model-settings.json").write_text(json.dumps(model))
         settings = {
             "host": "127.0.0.1",
@@ -48,21 +50,26 @@ def _ask_sklearn(sample: Sample, wire: Wire) -> Request | None:
     return infer(sample, wire, output="predict") if wire is Wire.JSON else None
 
 
-def _peer(name: str, workers: int, *, sklearn: bool) -> Peer:
+def _peer(name: str, workers: int, *, sklearn: bool = False, batch: bool = False) -> Peer:
     def runs(files: Files) -> str:
         return "sklearn" if sklearn else "ONNX"
 
-    start = _starts(workers, sklearn=sklearn)
-    ready = "/v2/models/{}/ready".format
-    if sklearn:
-        return Peer(
-            name=name, environment="mlserver", requires=REQUIRES, start=start, ready=ready, runs=runs, ask=_ask_sklearn
-        )
-    return Peer(name=name, environment="mlserver", requires=REQUIRES, start=start, ready=ready, runs=runs)
+    return Peer(
+        name=name,
+        environment="mlserver",
+        requires=REQUIRES,
+        start=_starts(workers, sklearn=sklearn, batch=batch),
+        ready="/v2/models/{}/ready".format,
+        ask=_ask_sklearn if sklearn else v2_json,
+        runs=runs,
+        only=SKLEARN if sklearn else HEAVY if batch else (),
+    )
 
 
 PEERS = (
     _peer("mlserver, default (1 worker)", 1, sklearn=True),
     _peer("mlserver, no workers", 0, sklearn=True),
-    _peer("mlserver, no workers, ONNX", 0, sklearn=False),
+    _peer("mlserver, default (1 worker), ONNX", 1),
+    _peer("mlserver, no workers, ONNX", 0),
+    _peer("mlserver, no workers, ONNX, batches of 32", 0, batch=True),
 )

@@ -21,6 +21,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", required=True)
     parser.add_argument("--file", required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--batch", type=int, default=0, help="rows that are run together at most")
     return parser.parse_args()
 
 
@@ -39,12 +40,25 @@ class Graph:
         return self.session.run(wanted or self.outputs, {self.input: array})
 
     def infer(self, request: dict[str, Any]) -> dict[str, Any]:
-        tensor = request["inputs"][0]
-        wanted = [output["name"] for output in request.get("outputs", ())] or self.outputs
-        arrays = self.run(np.array(tensor["data"], self.kind).reshape(tensor["shape"]), wanted)
-        return {
-            "outputs": [
-                {"name": n, "datatype": NAMES[a.dtype.name], "shape": list(a.shape), "data": a.ravel().tolist()}
-                for n, a in zip(wanted, arrays, strict=True)
-            ]
-        }
+        return self.infer_all([request])[0]
+
+    def infer_all(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rows of all in one run; all ask for the same outputs."""
+        tensors = [request["inputs"][0] for request in requests]
+        wanted = [output["name"] for output in requests[0].get("outputs", ())] or self.outputs
+        rows = [np.array(tensor["data"], self.kind).reshape(tensor["shape"]) for tensor in tensors]
+        arrays = self.run(rows[0] if len(rows) == 1 else np.concatenate(rows), wanted)
+        ends = np.cumsum([len(row) for row in rows])
+        return [
+            {"outputs": [_told(n, a[end - len(row) : end]) for n, a in zip(wanted, arrays, strict=True)]}
+            for row, end in zip(rows, ends, strict=True)
+        ]
+
+
+def _told(name: str, array: np.ndarray) -> dict[str, Any]:
+    return {
+        "name": name,
+        "datatype": NAMES[array.dtype.name],
+        "shape": list(array.shape),
+        "data": array.ravel().tolist(),
+    }
