@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import platform as machine
+import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import wrap
 
 import psutil
 
@@ -40,9 +43,10 @@ SECTIONS: dict[str, tuple[str, Section]] = {
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that the blocks below end what they started
     arguments = sys.argv[1:]
     names, write, remark, options = parse(tuple(SECTIONS), arguments)
-    command = " ".join(("python -m bench", *arguments)) if arguments else "make bench"
+    command = shlex.join(("python", "-m", "bench", *_without_remark(arguments))) if arguments else "make bench"
     with tempfile.TemporaryDirectory(prefix="headrace-bench-", ignore_cleanup_errors=True) as folder:
         for name in names:
             # A platform of its own for each: no section pays for what another left in the journal.
@@ -51,7 +55,7 @@ def main() -> int:
             say(title)
             with Platform(home / "home") as platform:
                 head = told(command, platform, load)
-                lines = [head, *([remark] if remark else []), "", *section(platform, home, options)]
+                lines = [*wrap(f"{head} {remark}", 118), "", *section(platform, home, options)]
             sys.stdout.write("\n".join((f"## {title}", "", *lines)) + "\n\n")
             if write:
                 RESULTS.write_text(replaced(RESULTS.read_text() if RESULTS.exists() else TOP, title, lines))
@@ -65,6 +69,10 @@ def replaced(text: str, title: str, lines: list[str]) -> str:
     known[title] = "\n" + "\n".join(lines).rstrip() + "\n"
     order = [title for title, _ in SECTIONS.values() if title in known]
     return TOP + "".join(f"\n## {name}\n{known[name].rstrip()}\n" for name in order)
+
+
+def _without_remark(arguments: list[str]) -> list[str]:
+    return [a for n, a in enumerate(arguments) if a != "--remark" and arguments[n - 1 : n] != ["--remark"]]
 
 
 def told(command: str, platform: Platform, load: float) -> str:
