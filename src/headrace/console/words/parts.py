@@ -92,6 +92,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "runtime.openvino": ("OpenVINO", "OpenVINO"),
     "runtime.torch": ("PyTorch in a model host", "模型宿主进程中的 PyTorch"),
     "runtime.torchscript": ("TorchScript in a model host", "模型宿主进程中的 TorchScript"),
+    "runtime.remote": ("another V2 server", "另一台 V2 服务器"),
+    "runtime.legacy": ("an HTTP service", "HTTP 服务"),
     "runtime.pyfunc": ("model host", "模型宿主进程"),
     "feedback.up": ("Thumbs up", "赞"),
     "feedback.down": ("Thumbs down", "踩"),

@@ -73,7 +73,7 @@ class Broker(Protocol):
     def sink(self, place: Place) -> Sink: ...
 
 
-BROKERS = {"redis": "redis", "rediss": "redis", "nats": "nats", "kafka": "kafka"}
+BROKERS = {"redis": "redis", "rediss": "redis", "nats": "nats"}
 
 
 def place_of(url: str, *, field: str) -> Place:
