@@ -77,8 +77,8 @@ class Batcher:
             log.error("instances could not be started", extra=fields(instances=instances, error=error.sentence()))
         self._pump()
 
-    def run(self, inputs: Inputs, *, priority: int = 0, patience: float = 0.0) -> Outputs | Future[Outputs]:
-        """Outputs at once, or a future; cancel it to leave the queue. Raises Overloaded when the queue is full."""
+    def run(self, inputs: Inputs, *, priority: int = 0, patience: float = 0.0) -> Outputs | Answer:
+        """Outputs at once, or what to wait for. Raises Overloaded when the queue is full."""
         if self.model.quick(inputs.rows):
             if self._turn.open and self._most:
                 return self._together(inputs)

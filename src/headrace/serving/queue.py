@@ -22,39 +22,49 @@ Kind = tuple[object, ...]  # what inputs must have in common to be stacked
 
 
 class Answer(Future[Outputs]):
-    """What a call waits for. Cancelled by who gave up on it before it `started`, it leaves the queue unseen."""
+    """What a call waits for. Who waits may stop waiting before the work ends; before it `started`, that takes it out of
+    the queue unseen. `then` and `on_end` are called at once, where a callback would take another turn of the loop."""
 
     started = False
+    ended = False  # the work is over, whether or not anyone still waits for it
+    then: Callable[[], None] | None = None  # when there is an answer, or no more waiting for one
+    on_end: Callable[[], None] | None = None
 
     def finish(self, outputs: Outputs) -> None:
-        if not self.done():
+        waited = not self.done()
+        if waited:
             self.set_result(outputs)
+        self._end(waited)
 
     def fail(self, error: BaseException) -> None:
+        waited = not self.done()
+        if waited:
+            self.set_exception(error)
+        self._end(waited)
+
+    def give_up(self, error: BaseException) -> None:
+        """Stop waiting: who waits gets this."""
         if not self.done():
             self.set_exception(error)
+            if self.then is not None:
+                self.then()
 
     def leave(self) -> None:
         if not self.started:
             self.cancel()
 
+    def _end(self, waited: bool) -> None:
+        self.ended = True
+        if self.on_end is not None:
+            self.on_end()
+        if waited and self.then is not None:
+            self.then()
+
 
 class Soon(Answer):
-    """One that comes in this turn of the loop. `then` is called at once when it is there, where a callback would take
-    another turn."""
+    """One that comes in this turn of the loop."""
 
     started = True
-    then: Callable[[], None] | None = None
-
-    def finish(self, outputs: Outputs) -> None:
-        super().finish(outputs)
-        if self.then is not None:
-            self.then()
-
-    def fail(self, error: BaseException) -> None:
-        super().fail(error)
-        if self.then is not None:
-            self.then()
 
 
 @dataclass(slots=True, eq=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from asyncio import Future
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -39,7 +38,7 @@ class Place:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._loaded: Loaded | None = None
-        self._work: Future[Outputs] | None = None
+        self._work: Answer | None = None
 
     def __enter__(self) -> Place:
         self._gate.enter()
@@ -52,20 +51,19 @@ class Place:
         self._loaded = loaded
         return parts
 
-    def working(self, work: Future[Outputs]) -> None:
+    def working(self, work: Answer) -> None:
         self._work = work
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._work is None or self._work.done():
-            self._release(None)
+        work = self._work
+        if work is None or work.ended or (work.done() and not work.started):
+            self._release()
         else:
-            self._work.add_done_callback(self._release)
+            work.on_end = self._release
 
-    def _release(self, work: Future[Outputs] | None) -> None:
-        if work is not None and not work.cancelled():
-            work.exception()  # looked at, so that it is not logged as forgotten: the caller has had its timeout
+    def _release(self) -> None:
         self._gate.leave()
         if self._loaded is not None:
             self._loaded.refs -= 1
@@ -96,14 +94,18 @@ async def _run(batcher: Batcher, inputs: Inputs, place: Place, wait: Wait) -> Ou
     if isinstance(work, Soon):
         return await work  # it runs in this turn of the loop: no time to run out of
     place.working(work)
+    timer = asyncio.get_running_loop().call_later(wait.seconds, _too_late, work, wait.seconds)
     try:
-        done, _ = await asyncio.wait((work,), timeout=wait.seconds)
+        return await work
     finally:
-        if isinstance(work, Answer):
-            work.leave()  # whoever hung up or ran out of time does not keep its place in the queue
-    if not done:
-        raise TimedOut(
-            f"the model did not answer within {wait.seconds * 1000:g} ms",
+        timer.cancel()
+        work.leave()  # whoever hung up does not keep its place in the queue
+
+
+def _too_late(work: Answer, seconds: float) -> None:
+    work.give_up(
+        TimedOut(
+            f"the model did not answer within {seconds * 1000:g} ms",
             hint="limits.timeout_ms of the endpoint, or the caller's own deadline",
         )
-    return work.result()
+    )

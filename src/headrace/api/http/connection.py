@@ -24,7 +24,7 @@ import httptools
 
 from headrace.api.http.exchange import Exchange, Reply, json_reply
 from headrace.serving.predict import HUNG_UP
-from headrace.serving.queue import Soon
+from headrace.serving.queue import Answer
 
 HEAD_BYTES = 64 * 1024  # of a request: target and headers
 HEADERS = 100
@@ -81,6 +81,7 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_next",
         "_parser",
+        "_pending",
         "_reading",
         "_shared",
         "_target",
@@ -99,6 +100,7 @@ class Connection(asyncio.Protocol):
         self._current: Exchange | None = None  # the one that is being answered
         self._next: deque[Exchange] = deque()
         self._task: Task[None] | None = None
+        self._pending: Answer | None = None  # what a call waits for that has no task
         self._target = b""
         self._head = 0
         self._held = False
@@ -133,6 +135,8 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
         if self._task is not None:
             self._task.cancel(HUNG_UP)
+        if self._pending is not None:
+            self._pending.give_up(asyncio.CancelledError(HUNG_UP))
 
     def pause_writing(self) -> None:
         self._can_write = asyncio.Event()
@@ -260,20 +264,25 @@ class Connection(asyncio.Protocol):
                 self._run(work)
 
     def _run_now(self, work: Work, context: Context) -> None:
-        """Up to its first wait, in place; a call that never waits costs no task. One that waits for a model that runs
-        in this turn of the loop goes on when it has run; any other wait makes it a task."""
+        """Up to its first wait, in place; a call that never waits costs no task. One that waits for its model goes on
+        when the model has answered; any other wait makes it a task."""
         try:
             pending = context.run(work.send, None)
         except StopIteration:
             self._finished()
             return
-        if isinstance(pending, Soon):
+        except asyncio.CancelledError:  # the caller hung up
+            self._finished()
+            return
+        if isinstance(pending, Answer):
+            self._pending = pending
             pending.then = partial(self._go_on, work, context)
             return
         self._task = self._loop.create_task(_rest(work, pending), context=context)
         self._task.add_done_callback(self._done)
 
     def _go_on(self, work: Work, context: Context) -> None:
+        self._pending = None
         self._run_now(work, context)
         self.advance()
 
