@@ -230,8 +230,8 @@ async def test_compressed_bodies(encoding: str, shrink: Any) -> None:
     [
         ("br", b"x", 415, "content-encoding 'br' is not taken here"),
         ("gzip", b"nonsense", 400, "cannot be read"),
-        ("gzip", gzip.compress(b"{}")[:-4], 400, "is cut"),
-        ("gzip", gzip.compress(b"{}") + b"more", 400, "goes on after its end"),
+        ("gzip", gzip.compress(b"{}", mtime=0)[:-4], 400, "is cut"),
+        ("gzip", gzip.compress(b"{}", mtime=0) + b"more", 400, "goes on after its end"),
         ("gzip", gzip.compress(bytes(5 << 20)), 413, "larger than 1 MiB once it is inflated"),
     ],
 )
