@@ -29,7 +29,7 @@ from headrace.base.log import fields, setup_log
 from headrace.base.settings import Settings, SettingsError, load_settings
 from headrace.batch.jobs import Jobs
 from headrace.compute.logfile import last_line
-from headrace.compute.ports import listen, url_of
+from headrace.compute.ports import listen, unix_address, url_of
 from headrace.compute.program import start_program
 from headrace.console.mount import mount
 from headrace.control.loops import Loop, Loops
@@ -74,6 +74,11 @@ def services_of(settings: Settings) -> Services:
         clock=clock,
         user_header=settings.user_header,
         key=settings.api_keys.partition(",")[0].strip(),
+        workers={
+            plane: httpx.HTTPTransport(uds=unix_address(settings.socket(plane)))
+            for plane in settings.planes
+            if settings.api_workers > 1
+        },
     )
     parts = Parts(
         settings=settings,

@@ -2,6 +2,7 @@
 
 The composition root: reads the settings, builds every part, serves until SIGTERM, then drains. `--fd` is a listening
 socket that the supervisor keeps open, so that connections wait in the kernel while a killed data plane comes back.
+Several data planes may be given the same socket: then they are workers of one port (workers.py).
 Imports no MLflow, no FastAPI, no DuckDB, no Arrow: a rule of `make check`.
 """
 
@@ -35,11 +36,13 @@ from headrace.api.http.repository import RepositoryHandler
 from headrace.api.http.routes import Handlers, routes
 from headrace.api.http.server import HttpServer
 from headrace.api.http.status import StatusHandler
+from headrace.api.http.worker import WorkerHandler
 from headrace.api.repository import Repository
 from headrace.app.remote import Remote, build_grpc
+from headrace.app.workers import Workers
 from headrace.base.clock import SystemClock
 from headrace.base.ids import TraceIds, load_key
-from headrace.base.log import setup_log
+from headrace.base.log import fields, setup_log
 from headrace.base.settings import Settings, SettingsError, load_settings
 from headrace.compute.ports import listen, url_of
 from headrace.serving.fleet import Fleet, Refusal
@@ -52,7 +55,7 @@ from headrace.store.db import Database
 from headrace.store.journal.records import encode_event
 from headrace.store.journal.writer import Journal
 from headrace.store.planfile import PlanFile
-from headrace.traffic.admit import key_hash
+from headrace.traffic.admit import Door, key_hash
 from headrace.traffic.meter import Meter, Reading
 from headrace.traffic.record import Recorder
 from headrace.types.call import PlaneEvent
@@ -87,6 +90,8 @@ class DataPlane:
         settings.home.mkdir(parents=True, exist_ok=True)
         self.plane = plane
         self.clock = SystemClock()
+        self.workers = Workers(settings, plane)
+        siblings = self.workers.siblings
         self.meter = Meter()
         self.database = Database(settings.database)
         self.journal = Journal(
@@ -107,20 +112,24 @@ class DataPlane:
             clock=self.clock,
             retain_seconds=settings.retain_seconds,
             hashed=self.recorder.hashed,
-            keys=tuple(key_hash(key.strip()) for key in settings.api_keys.split(",") if key.strip()),
+            door=Door(keys=_hashes(settings.api_keys), gate=self.workers.gate),
         )
+        self._plans = DatabasePlans(self.database)
         self.watch = Watch(
             self.fleet,
-            DatabasePlans(self.database),
+            self._plans,
             PlanFile(settings.home / "plans" / f"{plane}.plan"),
             poll_seconds=settings.poll_ms / 1000,
             report=self._report_plan,
         )
-        self.status = StatusHandler(self.fleet, self.journal, self.meter, plane=plane, blind=lambda: self.watch.blind)
-        forward = Forwarder(url_of(settings.host, settings.control_port), self.fleet, admit=self._admit)
+        self.status = StatusHandler(
+            self.fleet, self.journal, self.meter, plane=plane, blind=lambda: self.watch.blind, siblings=siblings
+        )
+        control = url_of(settings.host, settings.control_port)
+        forward = Forwarder(control, self.fleet, admit=self._admit, siblings=siblings)
         repository = Repository(forward)
         self.edge = Edge(routes(self._handlers(settings, forward, repository)), self.meter)
-        self.grpc = build_grpc(settings, self.predictor, repository, ready=self.status.ready)
+        self.grpc = build_grpc(settings, self.predictor, repository, ready=self.status.ready, siblings=siblings)
         self.meter.watch(_process)
         self._lost_told = 0
         self._tender: asyncio.Task[None] | None = None
@@ -129,11 +138,26 @@ class DataPlane:
         self.watch.start()
         self._tender = asyncio.create_task(self._tend(), name="tend")
 
+    async def begun(self) -> None:
+        """Until it may take calls. Among several workers it is counted in first, and then looks once more whether there
+        is a newer plan: who waited for the others before that did not wait for this one."""
+        await self.watch.begun(FIRST_PLAN_SECONDS)
+        if not self.workers:
+            return
+        await self.workers.start(WorkerHandler(self.status, self.meter, self.predictor), self.meter, self.fleet.turn)
+        try:
+            newest = await asyncio.to_thread(self._plans.revision)
+        except HeadraceError:  # the watch has said so
+            return
+        if not await self.fleet.until(newest, FIRST_PLAN_SECONDS):
+            log.warning("taking calls without the newest plan", extra=fields(revision=newest))
+
     async def stop(self) -> None:
         """After the last answer: nothing takes calls any more."""
         if self._tender is not None:
             self._tender.cancel()
         await self.watch.stop()
+        await self.workers.stop()
         await self.fleet.close()
         await asyncio.to_thread(self.journal.close)
         self.database.close()
@@ -152,7 +176,12 @@ class DataPlane:
             ),
             status=self.status,
             v2=V2Handler(self.predictor, user_header=settings.user_header, limit=limit),
-            described=DescribedHandler(self.predictor, ready=self.status.ready, server_name=settings.server_name),
+            described=DescribedHandler(
+                self.predictor,
+                ready=self.status.ready,
+                server_name=settings.server_name,
+                siblings=self.workers.siblings,
+            ),
             generate=GenerateHandler(self.predictor, user_header=settings.user_header, limit=limit),
             repository=RepositoryHandler(self.predictor, repository, admit=self._admit),
             forward=forward,
@@ -171,6 +200,7 @@ class DataPlane:
                 self._lost_told = lost
 
     def _report_plan(self, name: str, revision: int, refusal: Refusal | None) -> None:
+        self.workers.told(name, revision, refusal)
         if refusal is None:
             self._event(name, revision=revision)
         else:
@@ -206,13 +236,14 @@ async def serve(settings: Settings, plane: str, listener: socket.socket) -> None
     parts.start()
     try:
         # Nobody is answered before there is something to answer with: meanwhile connections wait in the kernel.
-        await parts.watch.begun(FIRST_PLAN_SECONDS)
+        await parts.begun()
         await server.start(listener)
         if parts.grpc is not None:
             await parts.grpc.start()
         await ends.get()
         log.info("draining")
         parts.status.draining = True
+        parts.workers.leave()
         stop = asyncio.create_task(_drain(server, parts.grpc, settings.drain_seconds))
         again = asyncio.create_task(ends.get())
         await asyncio.wait((stop, again), return_when=asyncio.FIRST_COMPLETED)
@@ -249,6 +280,10 @@ def main() -> int:
         sys.stderr.write(f"headrace data plane: {told}\n")
         return 1
     return 0
+
+
+def _hashes(keys: str) -> tuple[str, ...]:
+    return tuple(key_hash(key.strip()) for key in keys.split(",") if key.strip())
 
 
 def _process() -> Iterator[Reading]:

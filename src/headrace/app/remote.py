@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from headrace.api.repository import Repository
+from headrace.api.siblings import Siblings
 from headrace.base.log import fields
 from headrace.base.settings import Settings
 from headrace.serving.predict import Predictor
@@ -29,7 +30,12 @@ class Remote(Protocol):
 
 
 def build_grpc(
-    settings: Settings, predictor: Predictor, repository: Repository, *, ready: Callable[[], bool]
+    settings: Settings,
+    predictor: Predictor,
+    repository: Repository,
+    *,
+    ready: Callable[[], bool],
+    siblings: Siblings,
 ) -> Remote | None:
     """Bound, not yet started. Inside the event loop."""
     if settings.grpc_port < 0:
@@ -41,10 +47,16 @@ def build_grpc(
     from headrace.api.grpc.service import Service  # noqa: PLC0415
 
     service = Service(
-        predictor, repository, ready=ready, server_name=settings.server_name, user_header=settings.user_header
+        predictor,
+        repository,
+        ready=ready,
+        server_name=settings.server_name,
+        user_header=settings.user_header,
+        siblings=siblings,
     )
+    limit, shared = settings.max_body_mb << 20, bool(siblings)
     try:
-        return GrpcServer(service, host=settings.host, port=settings.grpc_port, limit=settings.max_body_mb << 20)
+        return GrpcServer(service, host=settings.host, port=settings.grpc_port, limit=limit, shared=shared)
     except Conflict as error:
         log.error("gRPC is off", extra=fields(reason=error.sentence()))
         return None

@@ -33,6 +33,9 @@ class Settings:
     host: str = setting("127.0.0.1", "address that both planes listen on")
     port: int = setting(8000, "port of the data plane; 0 takes a free one")
     control_port: int = setting(8001, "port of the control plane and the console; 0 takes a free one")
+    api_workers: int = setting(
+        1, "data-plane processes that share the port; limits and statistics hold for all together"
+    )
     grpc_port: int = setting(8002, "port of the data plane's gRPC (extra grpc); 0 takes a free one, -1: none")
     database_url: str = setting("", "SQLAlchemy URL; empty: SQLite in the data folder")
     mlflow_uri: str = setting("", "a running MLflow server; empty: one is started and supervised")
@@ -57,6 +60,7 @@ class Settings:
         for name, low, high in (
             ("port", 0, 65_535),
             ("control_port", 0, 65_535),
+            ("api_workers", 1, 64),
             ("grpc_port", -1, 65_535),
             ("max_body_mb", 1, 4096),
             ("poll_ms", 5, 60_000),
@@ -98,6 +102,21 @@ class Settings:
     @property
     def logs(self) -> Path:
         return self.home / "logs"
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """Names of the data planes: each has its own process, journal folder, plan file and log."""
+        several = tuple(f"data-{number}" for number in range(1, self.api_workers + 1))
+        return several if self.api_workers > 1 else ("data",)
+
+    def socket(self, plane: str) -> Path:
+        """Where one of several data planes tells about itself."""
+        return self.run / f"{plane}.sock"
+
+    @property
+    def board(self) -> Path:
+        """What several data planes share in memory."""
+        return self.run / "board"
 
     def environment(self) -> dict[str, str]:
         """These settings as variables, for child processes that are ours."""

@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 from headrace.base.settings import Settings
 from headrace.cli.options import CONTROL, DATA, MLFLOW, lock_file, state_file, urls_of
@@ -25,6 +26,7 @@ from headrace.compute.lock import Holder, HomeLock
 from headrace.compute.ports import listen, port_of, reserve
 from headrace.compute.supervise import Child, ChildStatus, Supervisor
 from headrace.compute.sweep import sweep
+from headrace.traffic.board import Board
 from headrace.types.errors import Unavailable
 
 STOP_MARGIN = 5.0  # seconds that a child gets on top of its own drain before it is killed
@@ -81,12 +83,19 @@ def run(settings: Settings, report: Report) -> None:
         urls = urls_of(located)
         lock.describe(replace(me, urls=urls))
         report.located(urls, swept)
-        children = (data_child(located, data), control_child(located, control), *children)
+        children = (*data_children(located, data), control_child(located, control), *children)
         asyncio.run(_supervise(children, located, report, began))
 
 
 async def _supervise(children: tuple[Child, ...], settings: Settings, report: Report, began: float) -> None:
-    supervisor = Supervisor(children, state_file=state_file(settings), on_change=report.changed)
+    board = fresh_board(settings)
+
+    def changed(status: ChildStatus) -> None:
+        if board is not None and not status.pid and status.name in settings.planes:
+            board.clear(settings.planes.index(status.name))  # the calls inside a dead worker have ended
+        report.changed(status)
+
+    supervisor = Supervisor(children, state_file=state_file(settings), on_change=changed)
     stop = asyncio.Event()
 
     def asked() -> None:
@@ -120,12 +129,30 @@ def need_packages(settings: Settings) -> None:
         )
 
 
-def data_child(settings: Settings, server: socket.socket) -> Child:
+def fresh_board(settings: Settings) -> Board | None:
+    """What several workers share. No worker runs yet, so nothing on an old one is true."""
+    if settings.api_workers == 1:
+        return None
+    settings.board.unlink(missing_ok=True)
+    return Board(settings.board, workers=settings.api_workers)
+
+
+def data_children(settings: Settings, server: socket.socket) -> tuple[Child, ...]:
+    """One, or several on the same socket: the kernel gives a connection to one that is waiting."""
+    return tuple(data_child(settings, server, plane) for plane in settings.planes)
+
+
+def data_child(settings: Settings, server: socket.socket, plane: str = DATA) -> Child:
+    alone = plane == DATA
+    socket_url = f"unix:{quote(str(settings.socket(plane)))}#/health/live"
     return Child(
-        name=DATA,
-        argv=(sys.executable, "-m", "headrace.app.data", "--fd", str(server.fileno())),
-        log=settings.logs / f"{DATA}.log",
-        ready_url=f"{urls_of(settings)[DATA]}/health/live",
+        name=plane,
+        argv=(
+            *(sys.executable, "-m", "headrace.app.data", "--fd", str(server.fileno())),
+            *(() if alone else ("--plane", plane)),
+        ),
+        log=settings.logs / f"{plane}.log",
+        ready_url=f"{urls_of(settings)[DATA]}/health/live" if alone else socket_url,
         env=os.environ | settings.environment(),
         fds=(server.fileno(),),
         stop_seconds=settings.drain_seconds + STOP_MARGIN,

@@ -72,7 +72,7 @@ class Starting(Report):
 
 def sentence(status: ChildStatus) -> str:
     """`MLflow is ready (pid 812, 5.2 s)`."""
-    title = TITLES.get(status.name, status.name)
+    title = title_of(status.name)
     match status.state:
         case State.READY:
             return f"{title} is ready (pid {status.pid}, {status.ready_seconds:.1f} s)"
@@ -84,6 +84,12 @@ def sentence(status: ChildStatus) -> str:
             return f"{title} is stopping"
         case State.STOPPED:
             return f"{title} has stopped" + (f" ({status.detail})" if status.detail else "")
+
+
+def title_of(name: str) -> str:
+    """`data-2` is data plane 2."""
+    kind, _, number = name.partition("-")
+    return f"{TITLES.get(kind, kind)} {number}".rstrip()
 
 
 def where(urls: dict[str, str]) -> str:

@@ -20,7 +20,7 @@ from rich.markup import escape
 from headrace.base.settings import Settings
 from headrace.cli.options import CONTROL, DATA, Home, Json, running, settings_for, state_file
 from headrace.cli.show import duration, emit, note, out, say, share, table
-from headrace.cli.starting import TITLES, where
+from headrace.cli.starting import TITLES, title_of, where
 from headrace.client.admin import Admin
 from headrace.client.predict import Headrace
 from headrace.compute.logfile import tail
@@ -55,7 +55,9 @@ def status(home: Home = None, json: Json = False) -> None:
 
 
 def logs(
-    name: Annotated[str | None, typer.Argument(help="data, control, mlflow or supervisor; without it: all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="data (or data-1 …), control, mlflow or supervisor; without it: all.")
+    ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many lines of the past.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are written.")] = False,
     home: Home = None,
@@ -71,10 +73,16 @@ def logs(
     settings = settings_for(home)
     files = {path.stem: path for path in sorted(settings.logs.glob("*.log"))}
     if name is not None and name not in files:
-        if name in (*TITLES, "supervisor"):
+        known = dict.fromkeys((*TITLES, *settings.planes, "supervisor"))
+        workers = [stem for stem in files if name == DATA and stem.startswith(f"{DATA}-")]
+        if not workers and name in known:
             raise NotFound(f"{name} has no log in {str(settings.logs)!r}", hint="has it been started?")
-        raise BadInput(f"{name!r} is not a process; there are: {', '.join([*TITLES, 'supervisor'])}", field="name")
-    chosen = {name: files[name]} if name else files
+        if not workers:
+            raise BadInput(f"{name!r} is not a process; there are: {', '.join(known)}", field="name")
+        chosen = {worker: files[worker] for worker in workers}
+        name = None  # several: each line says whose it is
+    else:
+        chosen = {name: files[name]} if name else files
     spots = {path: path.stat().st_size for path in chosen.values()}
     for title, path in chosen.items():
         for line in tail(path, lines):
@@ -157,7 +165,7 @@ def _show(found: dict[str, Any]) -> None:
         ("process", "state", "pid", "up", "restarts", "MB", ""),
         [
             (
-                *(TITLES.get(p["name"], p["name"]), p["state"], p["pid"] or None, duration(p["uptime_seconds"])),
+                *(title_of(p["name"]), p["state"], p["pid"] or None, duration(p["uptime_seconds"])),
                 *(p["restarts"], round(p["rss_mb"]), p["detail"]),
             )
             for p in found["processes"]
@@ -175,6 +183,9 @@ def _show_serving(found: dict[str, Any]) -> None:
     say("")
     plan = health.get("plan") or {}
     say(f"plan revision {health.get('revision', '–')}" + (f", {plan['error']}" if plan.get("error") else ""))
+    if behind := [w for w in health.get("workers", ()) if w["status"] != "ready" or w["error"]]:
+        said = "; ".join(f"{title_of(w['plane'])} is {w['status']}, {w['error'] or ''}".rstrip(", ") for w in behind)
+        note(f"[yellow]{escape(said)}[/]")
     endpoints = health.get("endpoints") or []
     table(
         ("endpoint", "model", "answered by", "candidate", "its share"),

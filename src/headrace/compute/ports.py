@@ -1,18 +1,24 @@
 """Listening sockets, bound before the programs that serve on them start.
 
-Called by `headrace up`. Decides what a person is told when a port cannot be had: who holds it and how to take another.
+Called by `headrace up`, and by a data plane for the socket on which it tells of itself. Decides what a person is told
+when a port cannot be had: who holds it and how to take another.
 The supervisor keeps each socket open while a child restarts, so that connections wait in the kernel's queue.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import socket
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 
 import psutil
 
 from headrace.types.errors import BadInput, Conflict, Forbidden
 
+_UNIX_BYTES = 104  # of a socket's path, on the system with the fewest
 _BACKLOG = 2048  # connections that wait while a child comes back
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 -- compared with, not bound to
 
@@ -41,6 +47,37 @@ def reserve(host: str = "127.0.0.1") -> socket.socket:
     keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     keeper.bind((host, 0))
     return keeper
+
+
+def listen_unix(path: Path) -> socket.socket:
+    """A listening socket in the file system, for this user alone; one that a killed process left there is replaced."""
+    address = unix_address(path)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with suppress(FileNotFoundError):
+        os.unlink(address)
+    try:
+        os.fchmod(server.fileno(), 0o600)  # of the file that bind makes: never open to others, not for a moment
+        server.bind(address)
+        server.listen(_BACKLOG)
+    except OSError:
+        server.close()
+        raise
+    server.setblocking(False)
+    return server
+
+
+def unix_address(path: Path) -> str:
+    """What to bind or connect to: an address holds 108 bytes, and data folders are where people put them."""
+    if len(os.fsencode(path)) < _UNIX_BYTES:
+        return str(path)
+    return f"/proc/self/fd/{_folder(path.parent)}/{path.name}"
+
+
+@cache
+def _folder(path: Path) -> int:
+    """Kept open for as long as this process lives."""
+    path.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def port_of(server: socket.socket) -> int:

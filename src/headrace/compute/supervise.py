@@ -16,18 +16,21 @@ import os
 import signal
 import sys
 import time
+from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from headrace.base.files import write_atomic
 from headrace.compute import leash, logfile
+from headrace.compute.ports import unix_address
 from headrace.types.errors import Unavailable
 
 MARK = "HEADRACE_SUPERVISED"  # in the environment of every child: the state file of its supervisor
@@ -251,12 +254,20 @@ def how_ended(code: int) -> str:
 
 
 async def answers(url: str) -> bool:
-    """Whether a GET of `url` is answered 200 within two seconds."""
+    """Whether a GET of `url` is answered 200 within two seconds. `unix:/path/to/socket#/health` asks a socket."""
     parts = urlsplit(url)
-    request = f"GET {parts.path or '/'} HTTP/1.1\r\nhost: {parts.netloc}\r\nconnection: close\r\n\r\n"
+    if parts.scheme == "unix":
+        return await _answers(asyncio.open_unix_connection(unix_address(Path(unquote(parts.path)))), parts.fragment)
+    return await _answers(asyncio.open_connection(parts.hostname, parts.port), parts.path or "/", host=parts.netloc)
+
+
+async def _answers(
+    connection: Coroutine[Any, Any, tuple[StreamReader, StreamWriter]], target: str, *, host: str = "local"
+) -> bool:
+    request = f"GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
     try:
         async with asyncio.timeout(_PROBE_TIMEOUT):
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            reader, writer = await connection
             try:
                 writer.write(request.encode())
                 line = await reader.readline()

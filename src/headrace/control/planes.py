@@ -1,12 +1,16 @@
 """What the data planes say: their health, and whether they run a plan.
 
 Called by the release engine (await_plan), the status page and the console's try-it form. Decides how long to wait for a
-plan. Ignores what a plan says: planes follow the database themselves, this only asks how far they are. One data plane
-today, at the address of the settings.
+plan, and that it is live once every plane that is up runs it: one that is down looks for the newest plan before it
+takes calls. Ignores what a plan says: planes follow the database themselves, this only asks how far they are.
+
+One data plane is asked at its address; several workers of one port each on their own socket.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -15,36 +19,53 @@ import msgspec
 from headrace.base.clock import Clock
 from headrace.client.answers import read_json, unreachable
 from headrace.types.endpoint import PlaneReport
-from headrace.types.errors import HeadraceError, Unavailable
 
 POLL_SECONDS = 0.02
 HEALTH_SECONDS = 1.0
 PREDICT_SECONDS = 35.0  # a little more than the time limit that a call has by default
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneHealth:
+    """As GET /health says it, ready or not; None: nothing answers. `down`: there is no process to answer."""
+
+    name: str
+    told: dict[str, Any] | None
+    down: bool = False
+
+
 class Planes:
-    """`key`: an API key that the planes accept, when they ask for one."""
+    """`key`: an API key that the planes accept, when they ask for one. `workers`: the way to each of several."""
 
     def __init__(
-        self, url: str, *, clock: Clock, user_header: str, key: str = "", http: httpx.BaseTransport | None = None
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        user_header: str,
+        key: str = "",
+        http: httpx.BaseTransport | None = None,
+        workers: Mapping[str, httpx.BaseTransport] | None = None,
     ) -> None:
         self.url = url
         self._clock, self._user_header = clock, user_header
         headers = {"authorization": f"Bearer {key}"} if key else None
         self._client = httpx.Client(base_url=url, headers=headers, timeout=HEALTH_SECONDS, transport=http)
+        self._workers = {
+            name: httpx.Client(base_url=f"http://{name}", timeout=HEALTH_SECONDS, transport=transport)
+            for name, transport in (workers or {}).items()
+        }
 
-    def health(self) -> dict[str, Any]:
-        """As GET /health says it, ready or not. Raises Unavailable when nothing answers."""
-        try:
-            return dict(msgspec.json.decode(self._client.get("/health").content))
-        except (httpx.HTTPError, msgspec.DecodeError, TypeError, ValueError) as error:
-            raise Unavailable(f"the data plane at {self.url} does not answer", hint="headrace status") from error
+    def health(self) -> tuple[PlaneHealth, ...]:
+        """Of every plane, in order."""
+        asked = self._workers or {"data": self._client}
+        return tuple(_health(name, client) for name, client in asked.items())
 
     def await_plan(self, revision: int, seconds: float) -> PlaneReport:
         """Returns as soon as the plan is live or refused, or when the time is up."""
         deadline = self._clock.steady() + seconds
         while True:
-            report = self._report(revision)
+            report = report_of(revision, self.health())
             if report.live or report.refused or self._clock.steady() >= deadline:
                 return report
             self._clock.sleep(POLL_SECONDS)
@@ -60,17 +81,35 @@ class Planes:
         return dict(read_json(answer)) | {"variant": answer.headers.get("x-headrace-variant", "")}
 
     def close(self) -> None:
-        self._client.close()
+        for client in (self._client, *self._workers.values()):
+            client.close()
 
-    def _report(self, revision: int) -> PlaneReport:
-        try:
-            health = self.health()
-        except HeadraceError:
-            return PlaneReport(revision=revision, live=False)
-        live = int(health.get("revision") or 0) >= revision
-        plan = health.get("plan") or {}
-        # It tells of its last refusal alone, so one of a later plan, which holds this one, counts too.
-        refused = not live and int(plan.get("refused_revision") or 0) >= revision
-        return PlaneReport(
-            revision=revision, live=live, refused=str(plan.get("error") or "it does not say why") if refused else ""
-        )
+
+def report_of(revision: int, planes: tuple[PlaneHealth, ...]) -> PlaneReport:
+    """Pure. Live: somebody runs it, and nobody who is up runs an older one. Refused: one of them says so."""
+    up = [plane for plane in planes if not plane.down]
+    live = bool(up) and all(plane.told is not None and _revision(plane.told) >= revision for plane in up)
+    refusals = [why for plane in up if plane.told is not None and (why := _refusal(plane.told, revision))]
+    return PlaneReport(revision=revision, live=live, refused=refusals[0] if refusals else "")
+
+
+def _revision(told: dict[str, Any]) -> int:
+    return int(told.get("revision") or 0)
+
+
+def _refusal(told: dict[str, Any], revision: int) -> str:
+    plan = told.get("plan") or {}
+    # It tells of its last refusal alone, so one of a later plan, which holds this one, counts too.
+    if _revision(told) >= revision or int(plan.get("refused_revision") or 0) < revision:
+        return ""
+    return str(plan.get("error") or "it does not say why")
+
+
+def _health(name: str, client: httpx.Client) -> PlaneHealth:
+    try:
+        told = dict(msgspec.json.decode(client.get("/health").content))
+    except httpx.ConnectError:
+        return PlaneHealth(name=name, told=None, down=True)
+    except (httpx.HTTPError, msgspec.DecodeError, TypeError, ValueError):
+        return PlaneHealth(name=name, told=None)
+    return PlaneHealth(name=name, told=told)

@@ -13,7 +13,7 @@ from headrace.base.clock import Clock
 from headrace.base.settings import Settings
 from headrace.batch.jobs import Jobs
 from headrace.control.loops import Loops
-from headrace.control.planes import Planes
+from headrace.control.planes import PlaneHealth, Planes
 from headrace.flywheel.collect import Collector
 from headrace.flywheel.export import Exporter
 from headrace.monitor.live import LiveStats
@@ -25,7 +25,7 @@ from headrace.store.journal.query import JournalQuery
 from headrace.store.journal.reader import earliest
 from headrace.store.registry import Registry
 from headrace.store.traces import TraceSink
-from headrace.types.errors import HeadraceError, Unavailable
+from headrace.types.errors import HeadraceError
 from headrace.types.journal import Position
 
 # Who must have read a journal segment before it goes. A release's own cursor joins them while it runs.
@@ -86,7 +86,7 @@ class Services:
             "started": self.started,
             "uptime_seconds": round(self.clock.now() - self.started, 1),
             "revision": revision,
-            "planes": [{"url": self.planes.url, **self._plane()}],
+            "planes": [self._plane(plane) for plane in self.planes.health()],
             "mlflow": {
                 "url": "/mlflow/",
                 "ok": registry is not None and registry.turns > 0 and not registry.failing,
@@ -98,12 +98,14 @@ class Services:
             "failing": [state.name for state in loops.values() if state.failing],
         }
 
-    def _plane(self) -> dict[str, Any]:
-        try:
-            health = self.planes.health()
-        except Unavailable as error:
-            return {"ready": False, "revision": 0, "error": error.sentence(), "lost": 0}
-        return {
+    def _plane(self, plane: PlaneHealth) -> dict[str, Any]:
+        health = plane.told
+        named = {"name": plane.name, "url": self.planes.url}
+        if health is None:
+            silent = "is not running" if plane.down else "does not answer"
+            error = f"the data plane {plane.name} at {self.planes.url} {silent}; headrace status"
+            return named | {"ready": False, "revision": 0, "error": error, "lost": 0}
+        return named | {
             "ready": health.get("status") == "ready",
             "revision": health.get("revision", 0),
             "error": (health.get("plan") or {}).get("error") or "",

@@ -30,7 +30,7 @@ from headrace.serving.runtimes.base import Model, Runtime
 from headrace.serving.table import Lane, Loaded, Table, build_lane, by_model
 from headrace.serving.turn import Turn
 from headrace.serving.warm import warm
-from headrace.traffic.admit import Gate, Keyring
+from headrace.traffic.admit import OPEN, Door, Gate, Keyring
 from headrace.types.endpoint import Endpoint, Plan, Variant
 from headrace.types.errors import HeadraceError, ModelRefused
 from headrace.types.model import Package, RuntimeKind
@@ -69,9 +69,9 @@ class Fleet:
         clock: Clock,
         retain_seconds: float,
         hashed: Callable[[str], str],
-        keys: tuple[str, ...] = (),
+        door: Door = OPEN,
     ) -> None:
-        """`keys` are hashes accepted besides the plan's; `hashed` turns a user id into a unit."""
+        """`hashed` turns a user id into a unit."""
         self.predictor = predictor
         self.refusal: Refusal | None = None
         self.turn = Turn()
@@ -81,7 +81,7 @@ class Fleet:
         self._clock = clock
         self._retain_seconds = retain_seconds
         self._hashed = hashed
-        self._keys = keys
+        self._door = door
         self._loaded: dict[str, Loaded] = {}  # by package id
         self._caches: dict[str, Cache] = {}
         self._gates: dict[str, Gate] = {}
@@ -89,7 +89,7 @@ class Fleet:
         self._one_plan = asyncio.Lock()
         self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
         self._flipped = asyncio.Event()
-        predictor.table = Table(keyring=Keyring(keys))  # also before the first plan a key is asked for
+        predictor.table = Table(keyring=Keyring(door.keys))  # also before the first plan a key is asked for
 
     @property
     def table(self) -> Table:
@@ -230,7 +230,7 @@ class Fleet:
             realised=True,
             lanes=lanes,
             models=by_model(plan.endpoints),
-            keyring=Keyring((*plan.keys, *self._keys)),
+            keyring=Keyring((*plan.keys, *self._door.keys)),
         )
         self._parked = frozenset(v.package.id for e in plan.endpoints if e.parked for v in e.variants)
         for loaded in self._loaded.values():
@@ -256,7 +256,7 @@ class Fleet:
 
     def _gate(self, endpoint: Endpoint) -> Gate:
         """Kept over plans: it counts calls that are under way."""
-        gate = self._gates.setdefault(endpoint.name, Gate(endpoint.name, 0))
+        gate = self._gates.get(endpoint.name) or self._gates.setdefault(endpoint.name, self._door.gate(endpoint.name))
         gate.limit = endpoint.limits.max_concurrency
         return gate
 

@@ -6,7 +6,8 @@ Decides by the plan's key hashes and the endpoint's limit. Ignores what is asked
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from hashlib import sha256
 
 from headrace.traffic.route import Header
@@ -61,12 +62,30 @@ class Gate:
 
     def enter(self) -> None:
         if self.inside >= self.limit:
-            raise Overloaded(
-                f"endpoint {self.name!r} already has {self.inside} calls inside, its limit",
-                hint="try again shortly, or raise limits.max_concurrency",
-                retry_after=RETRY_AFTER,
-            )
+            raise self.full(self.inside)
         self.inside += 1
 
     def leave(self) -> None:
         self.inside -= 1
+
+    def full(self, inside: int) -> Overloaded:
+        return Overloaded(
+            f"endpoint {self.name!r} already has {inside} calls inside, its limit",
+            hint="try again shortly, or raise limits.max_concurrency",
+            retry_after=RETRY_AFTER,
+        )
+
+
+def _alone(name: str) -> Gate:
+    return Gate(name, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What a data plane is started with: hashes of keys accepted besides the plan's, and how a gate is made."""
+
+    keys: tuple[str, ...] = ()
+    gate: Callable[[str], Gate] = _alone
+
+
+OPEN = Door()

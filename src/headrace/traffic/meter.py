@@ -22,6 +22,7 @@ class Metric:
     kind: str  # counter, gauge, histogram
     labels: tuple[str, ...]
     meaning: str
+    fold: Callable[[Iterable[float]], float] = sum  # what several workers say, in one number
 
 
 METRICS = (
@@ -64,9 +65,22 @@ METRICS = (
     Metric(
         name="headrace_host_restarts_total", kind="counter", labels=(), meaning="model hosts that died and came back"
     ),
-    Metric(name="headrace_plan_revision", kind="gauge", labels=(), meaning="revision of the plan in force"),
-    Metric(name="headrace_plan_refused", kind="gauge", labels=(), meaning="revision that could not be realised, or 0"),
-    Metric(name="headrace_ready", kind="gauge", labels=(), meaning="1 while the plane takes traffic"),
+    Metric(name="headrace_plan_revision", kind="gauge", labels=(), meaning="revision of the plan in force", fold=min),
+    Metric(
+        name="headrace_plan_refused",
+        kind="gauge",
+        labels=(),
+        meaning="revision that could not be realised, or 0",
+        fold=max,
+    ),
+    Metric(name="headrace_ready", kind="gauge", labels=(), meaning="1 while the plane takes traffic", fold=max),
+    Metric(
+        name="headrace_worker_up",
+        kind="gauge",
+        labels=("worker",),
+        meaning="with several workers: 1 if this one is counted in, 0 if it did not answer",
+        fold=max,
+    ),
     Metric(name="process_cpu_seconds_total", kind="counter", labels=(), meaning="CPU time of this process"),
     Metric(name="process_resident_memory_bytes", kind="gauge", labels=(), meaning="memory of this process"),
     # As Triton names and means them, so that dashboards made for it work. Durations are sums in microseconds.
@@ -88,7 +102,7 @@ METRICS = (
         )
     ),
 )
-_BY_NAME = {metric.name: metric for metric in METRICS}
+BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 @dataclass(slots=True)
@@ -127,6 +141,14 @@ class Lane:
 Reading = tuple[str, dict[str, str], float]  # metric, labels, value
 
 
+@dataclass(slots=True)
+class Figures:
+    """All that is known at one moment: of one process, or of several (merge.py). Workers send it to each other."""
+
+    lanes: dict[tuple[str, str], Lane] = field(default_factory=dict)
+    readings: list[Reading] = field(default_factory=list)
+
+
 class Meter:
     """`gauges` are read when somebody looks: callables registered by who owns the value."""
 
@@ -155,50 +177,56 @@ class Meter:
         """Ask `source` for its readings whenever somebody looks at the metrics."""
         self._sources.append(source)
 
-    def snapshot(self) -> dict[str, object]:
-        """For people: one entry per endpoint and variant, quantiles in milliseconds, then all the rest by name."""
-        return {
-            "endpoints": [
-                {
-                    "endpoint": endpoint,
-                    "variant": variant,
-                    "calls": dict(lane.statuses),
-                    "rows": lane.rows,
-                    "latency_ms": _quantiles(lane.call),
-                    "run_ms": _quantiles(lane.run),
-                }
-                for (endpoint, variant), lane in sorted(self.lanes.items())
-            ],
-            "metrics": [{"name": n, "labels": labels, "value": v} for n, labels, v in self._singles()],
-        }
-
-    def prometheus(self) -> str:
-        lines: list[str] = []
-        readings: dict[str, list[str]] = {}
-        for name, labels, value in (*self._lane_counters(), *self._singles()):
-            readings.setdefault(name, []).append(f"{name}{_labels(labels)} {_number(value)}")
-        for name, pick in (("headrace_call_seconds", _call_of), ("headrace_run_seconds", _run_of)):
-            readings[name] = [
-                line for key, lane in sorted(self.lanes.items()) for line in _expose(name, key, pick(lane))
-            ]
-        for metric in METRICS:
-            if found := readings.get(metric.name):
-                lines += [f"# HELP {metric.name} {metric.meaning}", f"# TYPE {metric.name} {metric.kind}", *found]
-        return "\n".join(lines) + "\n"
-
-    def _lane_counters(self) -> Iterator[Reading]:
-        for (endpoint, variant), lane in sorted(self.lanes.items()):
-            labels = {"endpoint": endpoint, "variant": variant}
-            for status, count in sorted(lane.statuses.items()):
-                yield "headrace_calls_total", {**labels, "status": str(status)}, count
-            yield "headrace_rows_total", labels, lane.rows
+    def figures(self) -> Figures:
+        return Figures(self.lanes, list(self._singles()))
 
     def _singles(self) -> Iterator[Reading]:
         for (name, label), value in sorted(self.counters.items()):
-            names = _BY_NAME[name].labels
+            names = BY_NAME[name].labels
             yield name, {names[0]: label} if names else {}, value
         for source in self._sources:
             yield from source()
+
+
+def snapshot(figures: Figures) -> dict[str, object]:
+    """For people: one entry per endpoint and variant, quantiles in milliseconds, then all the rest by name."""
+    return {
+        "endpoints": [
+            {
+                "endpoint": endpoint,
+                "variant": variant,
+                "calls": dict(lane.statuses),
+                "rows": lane.rows,
+                "latency_ms": _quantiles(lane.call),
+                "run_ms": _quantiles(lane.run),
+            }
+            for (endpoint, variant), lane in sorted(figures.lanes.items())
+        ],
+        "metrics": [{"name": n, "labels": labels, "value": v} for n, labels, v in figures.readings],
+    }
+
+
+def prometheus(figures: Figures) -> str:
+    lines: list[str] = []
+    readings: dict[str, list[str]] = {}
+    for name, labels, value in (*_lane_counters(figures), *figures.readings):
+        readings.setdefault(name, []).append(f"{name}{_labels(labels)} {_number(value)}")
+    for name, pick in (("headrace_call_seconds", _call_of), ("headrace_run_seconds", _run_of)):
+        readings[name] = [
+            line for key, lane in sorted(figures.lanes.items()) for line in _expose(name, key, pick(lane))
+        ]
+    for metric in METRICS:
+        if found := readings.get(metric.name):
+            lines += [f"# HELP {metric.name} {metric.meaning}", f"# TYPE {metric.name} {metric.kind}", *found]
+    return "\n".join(lines) + "\n"
+
+
+def _lane_counters(figures: Figures) -> Iterator[Reading]:
+    for (endpoint, variant), lane in sorted(figures.lanes.items()):
+        labels = {"endpoint": endpoint, "variant": variant}
+        for status, count in sorted(lane.statuses.items()):
+            yield "headrace_calls_total", {**labels, "status": str(status)}, count
+        yield "headrace_rows_total", labels, lane.rows
 
 
 def _call_of(lane: Lane) -> Histogram:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from headrace.base.clock import ManualClock
-from headrace.control.planes import POLL_SECONDS, Planes
+from headrace.control.planes import POLL_SECONDS, PlaneHealth, Planes, report_of
 from headrace.types.errors import NotFound, Overloaded, Unavailable
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -70,8 +70,34 @@ def test_a_plane_that_is_down_is_waited_for_no_longer_than_asked() -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"[1]", b"3"])
 def test_something_else_listens_there(body: bytes) -> None:
-    with pytest.raises(Unavailable):
-        planes(lambda _: httpx.Response(200, content=body)).health()
+    (told,) = planes(lambda _: httpx.Response(200, content=body)).health()
+    assert (told.told, told.down) == (None, False)
+
+
+def worker(name: str, revision: int, refused: int = 0) -> PlaneHealth:
+    plan = {"revision": revision, "error": "checksum" if refused else None, "refused_revision": refused or None}
+    return PlaneHealth(name=name, told={"revision": revision, "plan": plan})
+
+
+DOWN, HUNG = PlaneHealth(name="d", told=None, down=True), PlaneHealth(name="h", told=None)
+
+
+@pytest.mark.parametrize(
+    ("workers", "live", "refused"),
+    [
+        ((worker("a", 4), worker("b", 4)), True, ""),
+        ((worker("a", 4), worker("b", 3)), False, ""),
+        ((worker("a", 4), worker("b", 3, refused=4)), False, "checksum"),
+        ((worker("a", 4), DOWN), True, ""),
+        ((worker("a", 4), HUNG), False, ""),
+        ((DOWN, DOWN), False, ""),
+    ],
+)
+def test_a_plan_is_live_once_all_workers_that_are_up_run_it(
+    workers: tuple[PlaneHealth, ...], live: bool, refused: str
+) -> None:
+    report = report_of(4, workers)
+    assert (report.live, report.refused) == (live, refused)
 
 
 def test_predicts_as_an_application_does() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.traffic.meter import BOUNDS, METRICS, Histogram, Meter
+from headrace.traffic.meter import BOUNDS, METRICS, Histogram, Meter, prometheus, snapshot
 from headrace.types.call import CallStatus
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -31,11 +31,11 @@ def test_calls_are_told_by_endpoint_variant_and_status() -> None:
     for status in (CallStatus.OK, CallStatus.OK, CallStatus.SHED):
         meter.call("toy", "v1", status, seconds=0.002, run_seconds=0.001 if status is CallStatus.OK else 0.0, rows=3)
     meter.count("headrace_feedback_total", "user_rating")
-    (lane,) = meter.snapshot()["endpoints"]  # type: ignore[misc]
+    (lane,) = snapshot(meter.figures())["endpoints"]  # type: ignore[misc]
     assert lane["calls"] == {"ok": 2, "shed": 1}
     assert lane["rows"] == 6
     assert lane["latency_ms"]["p50"] == 2.0
-    text = meter.prometheus()
+    text = prometheus(meter.figures())
     assert 'headrace_calls_total{endpoint="toy",variant="v1",status="ok"} 2' in text
     assert 'headrace_call_seconds_bucket{endpoint="toy",variant="v1",le="+Inf"} 3' in text
     assert 'headrace_feedback_total{name="user_rating"} 1' in text
@@ -45,7 +45,7 @@ def test_the_text_is_what_a_scraper_reads() -> None:
     meter = Meter()
     meter.call('odd "name"\\\n', "v1", CallStatus.OK, seconds=1e-4, run_seconds=1e-5, rows=1)
     meter.watch(lambda: [("headrace_plan_revision", {}, 1234567.0), ("process_cpu_seconds_total", {}, 0.25)])
-    lines = meter.prometheus().splitlines()
+    lines = prometheus(meter.figures()).splitlines()
     samples = [line for line in lines if not line.startswith("#")]
     assert [line for line in samples if not LINE.match(line)] == []
     assert "headrace_plan_revision 1234567" in samples

@@ -19,6 +19,7 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceServicer
 from headrace.api.grpc.statuses import code_of, told, traced, trailing
 from headrace.api.grpc.tensors import GrpcDialect, plain
 from headrace.api.repository import Repository
+from headrace.api.siblings import Siblings
 from headrace.serving import describe
 from headrace.serving.predict import Answer, Predictor, Request
 from headrace.serving.v2 import schedule
@@ -60,12 +61,14 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
         ready: Callable[[], bool],
         server_name: str,
         user_header: str,
+        siblings: Siblings | None = None,
     ) -> None:
         self._predictor = predictor
         self._repository = repository
         self._ready = ready
         self._server_name = server_name
         self._user_header = user_header.lower()
+        self._siblings = siblings or Siblings()
 
     @answered
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802 -- the protocol's names
@@ -99,7 +102,7 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
 
     @answered
     async def ModelStatistics(self, request: Any, context: Any) -> Any:  # noqa: N802
-        found = describe.statistics(self._predictor.table, request.name, request.version)
+        found = await self._siblings.statistics(self._predictor.table, request.name, request.version)
         return ParseDict(found, pb.ModelStatisticsResponse())
 
     @answered

@@ -12,6 +12,7 @@ import msgspec
 
 from headrace.api.http.edge import Parameters
 from headrace.api.http.exchange import Exchange, Reply, json_reply
+from headrace.api.siblings import Siblings
 from headrace.serving import describe
 from headrace.serving.predict import Predictor
 
@@ -21,10 +22,13 @@ _encoder = msgspec.json.Encoder()
 class DescribedHandler:
     """`ready` says whether the plane takes traffic."""
 
-    def __init__(self, predictor: Predictor, *, ready: Callable[[], bool], server_name: str) -> None:
+    def __init__(
+        self, predictor: Predictor, *, ready: Callable[[], bool], server_name: str, siblings: Siblings | None = None
+    ) -> None:
         self._predictor = predictor
         self._ready = ready
         self._server_name = server_name
+        self._siblings = siblings or Siblings()
 
     async def server(self, exchange: Exchange, _: Parameters) -> Reply:
         return _json(describe.server(self._server_name))
@@ -48,7 +52,7 @@ class DescribedHandler:
         return _json(describe.configuration(self._predictor.table, *_names(parameters)))
 
     async def statistics(self, exchange: Exchange, parameters: Parameters) -> Reply:
-        return _json(describe.statistics(self._predictor.table, *_names(parameters)))
+        return _json(await self._siblings.statistics(self._predictor.table, *_names(parameters)))
 
 
 def _names(parameters: Parameters) -> tuple[str, str]:

@@ -2,19 +2,21 @@
 
 Called by edge.py. Decides which headers may cross: an allow-list towards the control plane (no cookies; `authorization`
 only as the caller sent it), no hop-by-hop header back. After a stage move the caller's next request must see it, so the
-answer waits until this plane runs the revision that the control plane names.
+answer waits until this plane and its siblings run the revision that the control plane names.
 Runs the standard library's client in a thread: these calls are few, and an HTTP client library costs memory here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import quote, urlsplit
 
 from headrace.api.http.edge import Parameters
 from headrace.api.http.exchange import Exchange, Reply
+from headrace.api.siblings import Siblings
 from headrace.serving.fleet import Fleet
 from headrace.traffic.route import Header
 from headrace.types.errors import Unavailable
@@ -42,12 +44,15 @@ CHUNK = 64 * 1024
 
 
 class Forwarder:
-    def __init__(self, control: str, fleet: Fleet, *, admit: Callable[[Exchange], None]) -> None:
+    def __init__(
+        self, control: str, fleet: Fleet, *, admit: Callable[[Exchange], None], siblings: Siblings | None = None
+    ) -> None:
         """`control` is the control plane's URL, such as http://127.0.0.1:8001."""
         parts = urlsplit(control)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
         self._fleet = fleet
         self._admit = admit
+        self._siblings = siblings or Siblings()
 
     async def __call__(self, exchange: Exchange, _: Parameters) -> Reply | None:
         self._admit(exchange)
@@ -84,16 +89,16 @@ class Forwarder:
         if answer.status >= 300 or not named.isdigit():
             return
         revision = int(named)
+        began = time.monotonic()
         if not await self._fleet.until(revision, REVISION_SECONDS):
-            refusal = self._fleet.refusal
-            why = (
-                refusal.sentence() if refusal and refusal.revision >= revision else f"plan {revision} is not there yet"
-            )
-            raise Unavailable(
-                f"the change was made, but is not in force on this data plane: {why}",
-                hint="GET /health",
-                retry_after=REVISION_SECONDS,
-            )
+            raise _not_in_force(self._refused(revision), "this data plane")
+        left = REVISION_SECONDS - (time.monotonic() - began)
+        if why := await self._siblings.until(revision, left):
+            raise _not_in_force(why, "every worker of the data plane")
+
+    def _refused(self, revision: int) -> str:
+        refusal = self._fleet.refusal
+        return refusal.sentence() if refusal and refusal.revision >= revision else f"plan {revision} is not there yet"
 
     async def _stream(self, exchange: Exchange, answer: HTTPResponse) -> None:
         """Piece by piece, in the caller's pace. When the control plane breaks off, so does the answer: it is not
@@ -110,6 +115,14 @@ class Forwarder:
             exchange.end()
         except (OSError, HTTPException):
             return
+
+
+def _not_in_force(why: str, where: str) -> Unavailable:
+    return Unavailable(
+        f"the change was made, but is not in force on {where}: {why}",
+        hint="GET /health",
+        retry_after=REVISION_SECONDS,
+    )
 
 
 def _passed(header: Header) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""GET /health, /health/live and /metrics: what this plane is doing, for people, supervisors and scrapers.
+"""GET /health, /health/live and /metrics: what the port is doing, for people, supervisors and scrapers.
 
 Called by edge.py. Decides what "ready" is: a plan is in force and the plane is not ending. Loads in progress and a
 refused plan do not make it unready: what serves, serves.
@@ -7,6 +7,7 @@ refused plan do not make it unready: what serves, serves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
@@ -14,9 +15,12 @@ import msgspec
 from headrace import __version__
 from headrace.api.http.edge import Parameters
 from headrace.api.http.exchange import Exchange, Reply, json_reply
+from headrace.api.siblings import Siblings
 from headrace.serving.fleet import Fleet
+from headrace.serving.sums import merge_health
 from headrace.serving.table import Lane, Loaded
-from headrace.traffic.meter import Meter, Reading
+from headrace.traffic.merge import merge
+from headrace.traffic.meter import Figures, Meter, Reading, prometheus, snapshot
 from headrace.traffic.record import Journal
 from headrace.types.errors import BadInput
 
@@ -24,24 +28,44 @@ PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class StatusHandler:
-    """`blind` tells why the database cannot be asked, or nothing."""
+    """`blind` tells why the database cannot be asked, or nothing. `siblings`: those it answers for, too."""
 
-    def __init__(self, fleet: Fleet, journal: Journal, meter: Meter, *, plane: str, blind: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        journal: Journal,
+        meter: Meter,
+        *,
+        plane: str,
+        blind: Callable[[], str],
+        siblings: Siblings | None = None,
+    ) -> None:
         self.draining = False
         self._fleet = fleet
         self._journal = journal
         self._meter = meter
         self._plane = plane
         self._blind = blind
+        self._siblings = siblings or Siblings()
         meter.watch(self._readings)
 
     def ready(self) -> bool:
         return self._fleet.table.realised and not self.draining
 
     async def health(self, exchange: Exchange, _: Parameters) -> Reply:
+        body = self.own()
+        if self._siblings:
+            others = await self._siblings.ask("/health")
+            body = merge_health(
+                body, {name: msgspec.json.decode(told) if told else None for name, told in others.items()}
+            )
+        return json_reply(msgspec.json.encode(body), 200 if body["status"] == "ready" else 503)
+
+    def own(self) -> dict[str, Any]:
+        """Of this process alone."""
         table, refusal = self._fleet.table, self._fleet.refusal
         status = "draining" if self.draining else "ready" if table.realised else "starting"
-        body = {
+        return {
             "status": status,
             "plane": self._plane,
             "version": __version__,
@@ -68,7 +92,6 @@ class StatusHandler:
             "journal": {"lost": self._journal.lost},
             "database": {"error": self._blind() or None},
         }
-        return json_reply(msgspec.json.encode(body), 200 if status == "ready" else 503)
 
     async def live(self, exchange: Exchange, _: Parameters) -> Reply:
         return json_reply(b'{"status":"live"}')
@@ -79,8 +102,17 @@ class StatusHandler:
             raise BadInput(f"format is {wanted!r}; allowed: json, prometheus", field="format")
         accepted = exchange.header("accept") or ""
         if wanted == "prometheus" or (not wanted and ("text/plain" in accepted or "openmetrics" in accepted)):
-            return Reply(200, self._meter.prometheus().encode(), [(b"content-type", PROMETHEUS)])
-        return json_reply(msgspec.json.encode(self._meter.snapshot()))
+            return Reply(200, prometheus(await self._figures()).encode(), [(b"content-type", PROMETHEUS)])
+        return json_reply(msgspec.json.encode(snapshot(await self._figures())))
+
+    async def _figures(self) -> Figures:
+        if not self._siblings:
+            return self._meter.figures()
+        others = await self._siblings.ask("/figures")
+        answered = [msgspec.msgpack.decode(told, type=Figures) for told in others.values() if told is not None]
+        up: list[Reading] = [("headrace_worker_up", {"worker": n}, int(told is not None)) for n, told in others.items()]
+        up.append(("headrace_worker_up", {"worker": self._plane}, 1))
+        return merge([self._meter.figures(), *answered, Figures({}, up)])
 
     def _readings(self) -> Iterator[Reading]:
         table, refusal = self._fleet.table, self._fleet.refusal
