@@ -50,11 +50,16 @@ class Seen:
         return ordered[int(q * (len(ordered) - 1))] if ordered else 0.0
 
 
+# So many that one per cent of them, whoever that is, are some thirty: of a few hundred users it may be nobody, and a
+# release then waits for the first for ever.
+USERS = 3000
+
+
 class Replay:
     """`with Replay(...)` runs until the block ends. `seen` may be read at any time."""
 
     def __init__(
-        self, host: str, port: int, rows: Rows, *, users: int = 800, rate: float = 200, threads: int = 8
+        self, host: str, port: int, rows: Rows, *, users: int = USERS, rate: float = 200, threads: int = 8
     ) -> None:
         self.address = (host, port)
         self.rows, self.users, self.rate = rows, users, rate

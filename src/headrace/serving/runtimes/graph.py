@@ -76,7 +76,12 @@ class GraphModel(ABC):
         """One graph is shared by all threads."""
 
     async def warm(self, inputs: Inputs) -> Outputs:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._measure, inputs)
+        outputs = await asyncio.get_running_loop().run_in_executor(self._pool, self._measure, inputs)
+        if self.quick(1):
+            self.compute(
+                inputs.part(0, 1)
+            )  # in this thread too, where it will run: the first caller need not pay for it
+        return outputs
 
     def quick(self, rows: int) -> bool:
         return self._base + self._per_row * rows < INLINE_SECONDS
