@@ -370,7 +370,7 @@ def _judge(release: Release, rates: Rates, *, until: float, seed: int) -> tuple[
         called = called[0] + said.baseline_units, called[1] + said.candidate_units
         interval = Interval(
             start=at - 2, end=at, step=step, candidate_units=units, failures_in_row=0, release=tallies,
-            step_wise=tallies, feedback=(Cohort(step=step, release=said, step_wise=said),), called=called,
+            step_wise=tallies, late=(Cohort(step=step, release=said, step_wise=said),), called=called,
             cuts={"slow_p99": 6.4, "slow_p90": 4.1, "slow_p50": 3.8},
         )  # fmt: skip
         decision = advance(release, interval, at)

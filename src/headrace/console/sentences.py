@@ -13,7 +13,8 @@ from typing import Any
 from headrace.console.parts import numbers
 from headrace.console.visit import Visit
 from headrace.types.endpoint import Endpoint
-from headrace.types.release import Phase, Release, Step, Verdict
+from headrace.types.release import Phase, Release, Verdict
+from headrace.types.strategy import Step
 
 FRESH = 3600.0  # seconds for which the end of a release is news
 RECENT = 300.0  # seconds that "recently" means on every page

@@ -10,14 +10,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from headrace.release import change, moves, words
-from headrace.release.deploy import publish_change
+from headrace.release.advance import resumed
+from headrace.release.deploy import publish_changes
 from headrace.release.parts import Parts, cursor_name
 from headrace.store import audit, cursors, releases
 from headrace.store.db import Connection
 from headrace.types.endpoint import Endpoint, Plan
 from headrace.types.errors import Conflict, NotFound
 from headrace.types.model import Stage
-from headrace.types.release import Event, Phase, Release
+from headrace.types.release import Event, Member, Phase, Release
 from headrace.types.traffic import BUCKETS
 
 
@@ -34,26 +35,29 @@ def apply(
     action = release.history[-1].name if release.history else "step"
     note(conn, parts, release, action=f"release.{action}", detail=detail, actor=actor)
     if release.phase is Phase.PROMOTED:
-        _promise_production(conn, parts, release)
-    reason = f"{release.endpoint}: {release.id} {action}: {release.candidate} at {words.share(share)}"
-    return publish_change(conn, parts, release.endpoint, _changer(release, share), reason=reason)
+        for member in release.members:
+            _promise_production(conn, parts, member)
+    at = words.share(share) if release.phase.ended else words.step(release.current)
+    reason = f"{release.endpoint}: {release.id} {action}: {release.candidate} at {at}"
+    changes = {m.endpoint: _changer(release, m) for m in release.members}
+    return publish_changes(conn, parts, changes, reason=reason)
 
 
-def _changer(release: Release, share: int) -> Callable[[Endpoint | None], Endpoint]:
+def _changer(release: Release, member: Member) -> Callable[[Endpoint | None], Endpoint]:
     def changed(endpoint: Endpoint | None) -> Endpoint:
         if endpoint is None:
-            raise Conflict(f"endpoint {release.endpoint!r} of release {release.id} is gone", field="endpoint")
+            raise Conflict(f"endpoint {member.endpoint!r} of release {release.id} is gone", field="endpoint")
         if release.phase is Phase.PROMOTED:
             return change.promoted(endpoint)
         if release.phase.ended:
             return change.rolled_back(endpoint)
-        return change.with_share(endpoint, share)
+        return change.with_step(endpoint, release.current)
 
     return changed
 
 
-def _promise_production(conn: Connection, parts: Parts, release: Release) -> None:
-    model, _, version = release.candidate_uri.removeprefix("models:/").rpartition("/")
+def _promise_production(conn: Connection, parts: Parts, member: Member) -> None:
+    model, _, version = member.candidate_uri.removeprefix("models:/").rpartition("/")
     move = moves.Move(model=model, version=int(version), stage=Stage.PRODUCTION)
     moves.promise(conn, move, now=parts.clock.now())
 
@@ -73,9 +77,9 @@ def pause(conn: Connection, parts: Parts, release_id: str, *, actor: str, reason
 
 
 def resume(conn: Connection, parts: Parts, release_id: str, *, actor: str, reason: str) -> Release:
-    """The step's clock begins anew, so that a release paused as inconclusive gets its full time again."""
+    """Go on; in a step that waits for approval, this is it."""
     release = _running(conn, release_id, Phase.PAUSED)
-    going = replace(release, phase=Phase.PROGRESSING, paused_reason="", step_started=parts.clock.now())
+    going = resumed(release, parts.clock.now())
     return _record(conn, parts, going, "resumed", reason or f"by {actor}", actor)
 
 

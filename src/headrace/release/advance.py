@@ -5,30 +5,18 @@ Called by turn.py once per interval, and by replay.py with the stored intervals.
     1  a data plane cannot run the candidate, or it fails again and again      → roll back (outside statistics)
     2  a critical metric's e-value reached its limit                           → roll back, also while paused
     3  paused                                                                  → hold
-    4  the step is too short or has too few users                              → hold
-    5  an earlier step                                                         → advance: there is no sign of harm
-    6  the last step: every required metric is proven not worse, or tolerable  → advance: all traffic
-    7  the last step: time is up                                               → inconclusive: pause and ask
+    4  the step is over, by the rule of its kind (steps/)                      → advance, once the split is as asked for
+    5  it cannot decide                                                        → inconclusive: pause and ask
+    6  else                                                                    → hold
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from headrace.release import evalue, words
-from headrace.types.release import (
-    Cohort,
-    Event,
-    Interval,
-    Judgement,
-    MetricEvidence,
-    MetricKind,
-    MetricSpec,
-    Phase,
-    Release,
-    Tally,
-    Verdict,
-)
+from headrace.release import evalue, learn, words
+from headrace.release.steps.registry import RULES
+from headrace.types.release import Event, Interval, Judgement, Phase, Release, Verdict
 from headrace.types.traffic import BUCKETS
 
 ACTOR = "system:release"
@@ -44,78 +32,32 @@ class Decision:
 
 
 def advance(release: Release, interval: Interval, now: float) -> Decision:
-    seen = replace(
-        release,
-        evidence=_learn(release, interval),
-        step_units=interval.candidate_units,
-        failures_in_row=interval.failures_in_row,
-    )
+    seen = learn.learn(release, interval)
     if harm := _harm(seen, interval):
         return _end(seen, Phase.ROLLED_BACK, "rolled_back", harm, now, share=0)
     if release.phase is Phase.PAUSED:
         return _hold(seen, f"paused: {release.paused_reason}", now)
-    step = release.plan.steps[release.step]
-    if now - release.step_started < step.min_seconds or interval.candidate_units < step.min_units:
-        if now - release.step_started >= step.max_seconds:
-            return _ask(seen, words.undecided(seen, words.waiting(seen, interval, now)), now)
-        return _hold(seen, words.waiting(seen, interval, now), now)
-    if release.step < len(release.plan.steps) - 1:
-        return _next_step(seen, words.advanced(seen, interval), now)
-    if why := _unproven(seen):
-        late = now - release.step_started >= step.max_seconds
-        return _ask(seen, words.undecided(seen, why), now) if late else _hold(seen, why, now)
-    reason = Judgement(verdict=Verdict.ADVANCE, reason=words.proven(seen), time=now)
-    return _end(seen, Phase.PROMOTED, "promoted", reason, now, share=BUCKETS)
+    found = RULES[release.current.kind](seen, interval, now)
+    if found.verdict is Verdict.HOLD:
+        return _hold(seen, found.reason, now)
+    if found.verdict is Verdict.INCONCLUSIVE:
+        return _ask(seen, found.reason, now)
+    if not release.is_last:
+        return _next_step(seen, found.reason, now)
+    judgement = Judgement(verdict=Verdict.ADVANCE, reason=found.reason, time=now)
+    return _end(seen, Phase.PROMOTED, "promoted", judgement, now, share=BUCKETS)
+
+
+def resumed(release: Release, now: float) -> Release:
+    """A person let it go on: the step's clock begins anew, so that one paused as inconclusive gets its full time again.
+    In a step that waits for approval, that is the approval."""
+    return replace(release, phase=Phase.PROGRESSING, paused_reason="", step_started=now, approved=True)
 
 
 def blind(release: Release, reason: str, now: float) -> Decision:
     """The evidence could not be read. That is nobody's failure: everything stays as it is, and says so."""
     judgement = Judgement(verdict=Verdict.ERROR, reason=f"the evidence cannot be read: {reason}", time=now)
     return Decision(release=replace(release, judgement=judgement), judgement=judgement)
-
-
-# --- learning
-
-
-def _learn(release: Release, interval: Interval) -> dict[str, MetricEvidence]:
-    had = release.evidence or {}
-    return {
-        spec.name: _add(had.get(spec.name) or evalue.begin(len(release.plan.steps)), spec, interval)
-        for spec in release.plan.metrics
-    }
-
-
-def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval) -> MetricEvidence:
-    baseline, candidate = interval.called
-    learnt = replace(
-        had,
-        baseline_units=max(had.baseline_units, baseline),
-        candidate_units=max(had.candidate_units, candidate),
-        cut_ms=interval.cuts.get(spec.name, had.cut_ms),
-    )
-    if spec.kind is MetricKind.FEEDBACK:
-        for cohort in interval.feedback:
-            learnt = _count(learnt, spec, cohort, now=interval.step)
-        return learnt
-    whole, step = (tallies.get(spec.name, Tally()) for tallies in (interval.release, interval.step_wise))
-    learnt = _count(learnt, spec, Cohort(step=interval.step, release=whole, step_wise=step), now=interval.step)
-    return replace(learnt, tolerable=evalue.add_tolerable(had.tolerable, step, spec.tolerance))
-
-
-def _count(had: MetricEvidence, spec: MetricSpec, seen: Cohort, *, now: int) -> MetricEvidence:
-    """`seen` is of its own step, which for late feedback is one before `now`."""
-    steps = list(had.harm_steps)
-    steps[seen.step] = evalue.add_harm(steps[seen.step], seen.step_wise)
-    step = evalue.add_not_worse(had.not_worse_step, seen.step_wise, spec.margin)
-    return replace(
-        had,
-        harm=evalue.add_harm(had.harm, seen.release),
-        harm_steps=tuple(steps),
-        not_worse=evalue.add_not_worse(had.not_worse, seen.release, spec.margin),
-        not_worse_step=step if seen.step == now else had.not_worse_step,
-        baseline_events=had.baseline_events + seen.release.baseline_events,
-        candidate_events=had.candidate_events + seen.release.candidate_events,
-    )
 
 
 # --- judging
@@ -134,18 +76,6 @@ def _harm(release: Release, interval: Interval) -> Judgement | None:
         if evalue.harm(found) >= evalue.roll_back_at(spec, release.plan):
             return judge(words.harmed(release, spec, found), spec.name)
     return None
-
-
-def _unproven(release: Release) -> str:
-    """The first required metric whose harmlessness is not proven, in words; empty when there is none."""
-    for spec in release.plan.metrics:
-        found = (release.evidence or {})[spec.name]
-        silent = spec.kind is MetricKind.FEEDBACK and not found.candidate_events + found.baseline_events
-        if not spec.required or silent:
-            continue
-        if max(evalue.not_worse(found), evalue.tolerable(found)) < evalue.proven_at(release.plan):
-            return words.unproven(release, spec, found)
-    return ""
 
 
 # --- becoming
@@ -171,27 +101,20 @@ def _ask(release: Release, reason: str, now: float) -> Decision:
 
 def _next_step(release: Release, reason: str, now: float) -> Decision:
     judgement = Judgement(verdict=Verdict.ADVANCE, reason=reason, time=now)
-    share = release.plan.steps[release.step + 1].share
-    detail = f"{words.share(share_of(release))} → {words.share(share)}: {reason}"
-    event = Event(time=now, name="step", detail=detail, actor=ACTOR, share=share)
-    evidence = {
-        name: replace(
-            found,
-            not_worse_step=(0.0,) * len(found.not_worse_step),
-            tolerable=(0.0,) * len(found.tolerable),
-        )
-        for name, found in (release.evidence or {}).items()
-    }
+    step = release.plan.steps[release.step + 1]
+    detail = f"{words.step(release.current)} → {words.step(step)}: {reason}"
+    event = Event(time=now, name="step", detail=detail, actor=ACTOR, share=step.share)
     moved = replace(
         release,
         step=release.step + 1,
         step_started=now,
         step_units=0,
-        evidence=evidence,
+        approved=False,
+        evidence=learn.next_step(release.evidence or {}, release.plan.metrics, step),
         judgement=judgement,
         history=(*release.history, event),
     )
-    return Decision(release=moved, judgement=judgement, share=share)
+    return Decision(release=moved, judgement=judgement, share=step.share)
 
 
 def _end(release: Release, phase: Phase, name: str, judgement: Judgement, now: float, *, share: int) -> Decision:
@@ -203,5 +126,5 @@ def _end(release: Release, phase: Phase, name: str, judgement: Judgement, now: f
 def share_of(release: Release) -> int:
     """The candidate's share now, of traffic.BUCKETS."""
     if release.phase in (Phase.PROGRESSING, Phase.PAUSED):
-        return release.plan.steps[release.step].share
+        return release.current.share
     return BUCKETS if release.phase is Phase.PROMOTED else 0

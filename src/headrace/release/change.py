@@ -12,6 +12,7 @@ from dataclasses import replace
 from headrace.types.endpoint import Endpoint, Variant
 from headrace.types.errors import ModelRefused
 from headrace.types.model import ModelVersion, Signature, Stage, TensorSpec
+from headrace.types.strategy import Step
 from headrace.types.traffic import BUCKETS, Rule, TrafficPolicy
 
 CANARY_HEADER = ("x-canary", "true")
@@ -54,10 +55,11 @@ def with_candidate(endpoint: Endpoint, variant: Variant, *, salt: str) -> Endpoi
     return replace(with_variant(endpoint, variant), policy=policy)
 
 
-def with_share(endpoint: Endpoint, share: int) -> Endpoint:
-    if not 0 <= share <= BUCKETS:
-        raise ValueError(f"share is {share!r}; allowed: 0 to {BUCKETS}")
-    return replace(endpoint, policy=replace(endpoint.policy, share=share))
+def with_step(endpoint: Endpoint, step: Step) -> Endpoint:
+    """The share that the step gives the candidate."""
+    if not 0 <= step.share <= BUCKETS:
+        raise ValueError(f"share is {step.share!r}; allowed: 0 to {BUCKETS}")
+    return replace(endpoint, policy=replace(endpoint.policy, share=step.share))
 
 
 def promoted(endpoint: Endpoint) -> Endpoint:

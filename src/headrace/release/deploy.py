@@ -7,7 +7,7 @@ A change that should prove itself first is a release.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from headrace.release import moves
@@ -81,11 +81,17 @@ def go_live(parts: Parts, *, endpoint: str, variant: Variant, actor: str, progre
 
 def publish_change(conn: Connection, parts: Parts, name: str, change: Change, *, reason: str) -> Plan:
     """The newest plan with one endpoint changed; read and written in the caller's transaction."""
-    current = endpoints.all(conn)
-    made = change(next((e for e in current if e.name == name), None))
-    made = with_registry(made, versions.all(conn, made.model))
-    rest = [e for e in current if e.name != name]
-    return plans.publish(conn, sorted([*rest, made], key=lambda e: e.name), reason=reason, now=parts.clock.now())
+    return publish_changes(conn, parts, {name: change}, reason=reason)
+
+
+def publish_changes(conn: Connection, parts: Parts, changes: Mapping[str, Change], *, reason: str) -> Plan:
+    """The same for several endpoints, which change in one plan or not at all."""
+    now_there = {e.name: e for e in endpoints.all(conn)}
+    for name, change in changes.items():
+        made = change(now_there.get(name))
+        now_there[name] = with_registry(made, versions.all(conn, made.model))
+    changed = sorted(now_there.values(), key=lambda e: e.name)
+    return plans.publish(conn, changed, reason=reason, now=parts.clock.now())
 
 
 def confirm(

@@ -16,6 +16,9 @@ Grünwald 2021).
 
 *Not worse.* The same against the hypothesis "odds ratio at least `margin`", with alternatives below it.
 
+*Beyond.* Where nobody is left to compare with, against "a candidate's unit has the event with probability at most a
+limit": the likelihood ratio of higher rates.
+
 *Tolerable.* Against "a candidate's unit has the event with probability at least τ": a bet of λ on each unit at risk,
 (1 + λτ) without and (1 - λ(1-τ)) with the event (Waudby-Smith & Ramdas 2024).
 """
@@ -23,25 +26,25 @@ Grünwald 2021).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, inf, log
+from math import exp, inf, log, sqrt
 
-from headrace.types.release import MetricEvidence, MetricSpec, ReleasePlan, Tally
+from headrace.types.release import MetricEvidence, Tally
+from headrace.types.strategy import MetricSpec, ReleasePlan
 
 HARM = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)  # odds ratios
 SAFE = (0.1, 0.25, 0.5, 0.75, 1.0)  # odds ratios below any margin
 BETS = (0.1, 0.25, 0.5, 0.75, 0.95)  # of the largest stake that cannot lose everything
 
 Logs = tuple[float, ...]
-NONE = Tally()
+NO_HARM = (0.0,) * len(HARM)
 
 
 def begin(steps: int) -> MetricEvidence:
     """Before anything was seen: all e-values are 1."""
-    harm = (0.0,) * len(HARM)
     safe = (0.0,) * len(SAFE)
     return MetricEvidence(
-        harm=harm,
-        harm_steps=(harm,) * steps,
+        harm=NO_HARM,
+        harm_steps=(NO_HARM,) * steps,
         not_worse=safe,
         not_worse_step=safe,
         tolerable=(0.0,) * len(BETS),
@@ -76,15 +79,38 @@ def add_tolerable(logs: Logs, tally: Tally, tolerance: float) -> Logs:
     )
 
 
+def add_beyond(logs: Logs, tally: Tally, limit: float) -> Logs:
+    """Of each alternative the likelihood ratio of the candidate's events; `limit` is a rate in (0, 1)."""
+    bad, good = tally.candidate_events, tally.candidate_units - tally.candidate_events
+    rates = (r * limit / (1 - limit + r * limit) for r in HARM)
+    return tuple(
+        have + bad * log(rate / limit) + good * log((1 - rate) / (1 - limit))
+        for have, rate in zip(logs, rates, strict=True)
+    )
+
+
+def upper(events: int, units: int, z: float = 1.645) -> float:
+    """The upper end of Wilson's score interval of a rate (Wilson 1927); `units` is positive."""
+    rate, spread = events / units, z * z / units
+    centre = rate + spread / 2
+    return min(1.0 - 1e-9, (centre + sqrt(spread * (rate * (1 - rate) + spread / 4))) / (1 + spread))
+
+
 def harm(evidence: MetricEvidence) -> float:
     """Logarithm of the e-value of harm: half of it the whole release, half the steps, each anew.
 
     A unit counts once in the release, so that one whose calls always fail is one piece of evidence and not many. But
     then those counted early say nothing later, so each step begins anew as well. An average of e-processes is an
-    e-process, also when they depend on each other; a step not begun contributes its 1.
+    e-process, also when they depend on each other; a step not begun contributes its 1. Where a rate itself is held to
+    a limit (a switch, a shadow's flips), that is a third part of it.
     """
-    steps = _mean([_mean(logs) for logs in evidence.harm_steps])
-    return _mean([_mean(evidence.harm), steps])
+    parts = [_mean(evidence.harm), _mean([_mean(logs) for logs in evidence.harm_steps])]
+    return _mean([*parts, _mean(evidence.beyond)] if evidence.beyond else parts)
+
+
+def proof(evidence: MetricEvidence) -> float:
+    """Logarithm of the e-value against "it is harmful", by whichever way shows it: each alone would be enough."""
+    return max(not_worse(evidence), tolerable(evidence))
 
 
 def not_worse(evidence: MetricEvidence) -> float:
@@ -102,9 +128,9 @@ def roll_back_at(spec: MetricSpec, plan: ReleasePlan) -> float:
 
     Critical metrics share α by weight (Bonferroni), so that together they roll back a harmless release with at most α.
     """
-    if not spec.critical:
+    if not spec.guards:
         return inf
-    total = sum(m.weight for m in plan.metrics if m.critical)
+    total = sum(m.weight for m in plan.metrics if m.guards)
     return log(total / (plan.alpha * spec.weight))
 
 

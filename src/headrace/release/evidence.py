@@ -7,7 +7,10 @@ Called by turn.py, which feeds it and stores what it gives. Decides what is a ba
 * a unit is of the arm in which it was first seen in the interval;
 * in a scope (the whole release; each step) a unit's event counts once, and from then on the unit is not at risk;
 * feedback comes late, maybe steps later. It is compared among all who called in the step of the call that it is about:
-  there the share was one, and who had which variant was chance.
+  there the share was one, and who had which variant was chance;
+* a metric that the application posts for a unit is compared in the same way: in the last step in which the unit called;
+* in the first `cold_seconds` an answer may be slow for either version;
+* calls that no bucket assigned (the canary header) say nothing but that the candidate fails, one call after the other.
 """
 
 from __future__ import annotations
@@ -19,13 +22,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.base.ids import issued
-from headrace.types.call import Call, CallStatus, Feedback, FeedbackName, PlaneEvent
-from headrace.types.release import Cohort, Interval, MetricKind, MetricSpec, Release, Tally
+from headrace.types.call import Call, CallStatus, Feedback, FeedbackName, MetricEvent, PlaneEvent
+from headrace.types.release import Cohort, Interval, Release, Tally
+from headrace.types.strategy import MetricKind, MetricSpec
+from headrace.types.traffic import Reason
 
 REMEMBERED = 50_000  # calls that feedback can be joined to without a look-up
 CUT_CALLS = 200  # baseline calls from which a latency cut is fixed
 UNHAPPY = "unhappy"  # the name under which units with bad feedback are counted
+OF_CALLS = (MetricKind.ERRORS, MetricKind.SLOW)
 
+Record = Call | Feedback | MetricEvent | PlaneEvent
 Find = Callable[[str], Call | None]
 Counted = dict[str, set[str]]  # scope/metric → units
 
@@ -54,38 +61,42 @@ class Accumulator:
     def __init__(
         self, release: Release, *, counted: Mapping[str, set[str]], cuts: Mapping[str, float], find: Find
     ) -> None:
-        self.endpoint, self.baseline, self.candidate = release.endpoint, release.baseline, release.candidate
+        self.members = {m.endpoint: m for m in release.members}
         self.metrics = release.plan.metrics
+        self.posted = {m.event for m in self.metrics if m.kind is MetricKind.RATE}
         self.counted: Counted = {name: set(units) for name, units in counted.items()}
         self.cuts = dict(cuts)
         self.failures_in_row = release.failures_in_row
         self._starts = [event.time for event in release.history if event.name in ("started", "step")]
+        self._warm = self._starts[0] + release.plan.cold_seconds if self._starts else 0.0
         self._find = find
         self._calls: OrderedDict[str, tuple[bool, str, Any]] = OrderedDict()
         self._latencies: list[float] = []
         self._refused = ""
         self._seen = {m.name: _Seen() for m in self.metrics}
         self._arms: dict[str, bool] = {}  # units that called in this interval: is theirs the candidate?
-        self._unhappy: dict[int, _Seen] = {}  # by the step of the call
+        self._late: dict[tuple[str, int], _Seen] = {}  # by what was posted ("": unhappy) and the step of the call
         steps = range(len(self._starts))
         self._called = {
             arm: set[str]().union(*(self._log(step, candidate=arm) for step in steps)) for arm in (False, True)
         }
 
-    def observe(self, records: Iterable[Call | Feedback | PlaneEvent]) -> None:
+    def observe(self, records: Iterable[Record]) -> None:
         for record in records:
             if isinstance(record, Call):
                 self._call(record)
             elif isinstance(record, Feedback):
                 self._feedback(record)
-            elif record.name == "plan.refused" and (record.endpoint, record.variant) == (self.endpoint, self.candidate):
+            elif isinstance(record, MetricEvent):
+                self._posted(record)
+            elif record.name == "plan.refused" and self._is_candidate(record.endpoint, record.variant):
                 self._refused = record.detail
 
     def close(self, *, start: float, end: float, step: int) -> Closed:
         """Ends the interval and begins the next. `step`: the one that it was in."""
         fresh: Counted = {}
         self._expose(step, fresh)
-        calls = [m.name for m in self.metrics if m.kind is not MetricKind.FEEDBACK]
+        calls = [m.name for m in self.metrics if m.kind in OF_CALLS]
         interval = Interval(
             start=start,
             end=end,
@@ -94,13 +105,16 @@ class Accumulator:
             failures_in_row=self.failures_in_row,
             release={name: self._tally(f"release/{name}", self._seen[name], fresh) for name in calls},
             step_wise={name: self._tally(f"step-{step}/{name}", self._seen[name], fresh) for name in calls},
-            feedback=tuple(self._cohort(number, seen, fresh) for number, seen in sorted(self._unhappy.items())),
+            late=tuple(
+                self._cohort(about, number, seen, fresh) for (about, number), seen in sorted(self._late.items())
+            ),
             cuts=dict(self.cuts),
             called=(len(self._called[False]), len(self._called[True])),
+            exposed=(len(self._log(step, candidate=False)), len(self._log(step, candidate=True))),
             refused=self._refused,
         )
         self._seen = {m.name: _Seen() for m in self.metrics}
-        self._arms, self._unhappy = {}, {}
+        self._arms, self._late = {}, {}
         return Closed(interval=interval, fresh=fresh)
 
     def next_step(self, time: float) -> None:
@@ -110,14 +124,15 @@ class Accumulator:
     # --- what a record means
 
     def _call(self, call: Call) -> None:
-        if call.endpoint != self.endpoint or call.variant not in (self.baseline, self.candidate):
+        candidate = self._arm(call)
+        if candidate is None or call.status in (CallStatus.REJECTED, CallStatus.SHED):
             return
-        if not call.counted or call.status in (CallStatus.REJECTED, CallStatus.SHED):
-            return
-        candidate, failed = call.variant == self.candidate, call.status is not CallStatus.OK
-        if candidate:
+        failed = call.status is not CallStatus.OK
+        if candidate and (call.counted or call.reason is Reason.RULE):
             self.failures_in_row = self.failures_in_row + 1 if failed else 0
-        elif not failed:
+        if not call.counted:
+            return
+        if not candidate and not failed:
             self._learn_cuts(call.latency_ms)
         self._remember(call, candidate)
         self._arms.setdefault(call.unit, candidate)
@@ -125,7 +140,19 @@ class Accumulator:
             if metric.kind is MetricKind.ERRORS:
                 self._seen[metric.name].add(call.unit, candidate=candidate, event=failed)
             elif metric.kind is MetricKind.SLOW and not failed and (cut := self.cuts.get(metric.name)):
-                self._seen[metric.name].add(call.unit, candidate=candidate, event=call.latency_ms > cut)
+                slow = call.latency_ms > cut and call.time >= self._warm
+                self._seen[metric.name].add(call.unit, candidate=candidate, event=slow)
+
+    def _arm(self, call: Call) -> bool | None:
+        """Is it the candidate's? None: neither version's, or a copy that nobody waited for."""
+        member = self.members.get(call.endpoint)
+        if member is None or call.variant not in (member.baseline, member.candidate) or call.shadow_of:
+            return None
+        return call.variant == member.candidate
+
+    def _is_candidate(self, endpoint: str, variant: str) -> bool:
+        member = self.members.get(endpoint)
+        return member is not None and member.candidate == variant
 
     def _feedback(self, feedback: Feedback) -> None:
         step = bisect_right(self._starts, issued(feedback.trace_id)) - 1
@@ -136,15 +163,25 @@ class Accumulator:
             return
         candidate, unit, output = known
         if is_bad(feedback, output):
-            self._unhappy.setdefault(step, _Seen()).add(unit, candidate=candidate, event=True)
+            self._late.setdefault(("", step), _Seen()).add(unit, candidate=candidate, event=True)
+
+    def _posted(self, event: MetricEvent) -> None:
+        if event.name not in self.posted or (event.endpoint and event.endpoint not in self.members):
+            return
+        for step in range(bisect_right(self._starts, event.time) - 1, -1, -1):
+            for candidate in (False, True):
+                if event.unit in self._log(step, candidate=candidate):
+                    if event.value:
+                        self._late.setdefault((event.name, step), _Seen()).add(
+                            event.unit, candidate=candidate, event=True
+                        )
+                    return
 
     def _look_up(self, trace_id: str) -> tuple[bool, str, Any] | None:
         call = self._find(trace_id)
-        if call is None or call.endpoint != self.endpoint or not call.counted:
+        if call is None or not call.counted or (candidate := self._arm(call)) is None:
             return None
-        if call.variant not in (self.baseline, self.candidate):
-            return None
-        return call.variant == self.candidate, call.unit, call.output
+        return candidate, call.unit, call.output
 
     def _remember(self, call: Call, candidate: bool) -> None:
         self._calls[call.trace_id] = (candidate, call.unit, call.output)
@@ -185,15 +222,16 @@ class Accumulator:
             candidate_events=hit,
         )
 
-    def _cohort(self, step: int, unhappy: _Seen, fresh: Counted) -> Cohort:
-        """The unhappy among all who called in that step; who was unhappy with the other arm's answer is left out."""
+    def _cohort(self, about: str, step: int, late: _Seen, fresh: Counted) -> Cohort:
+        """The events among all who called in that step; of a unit that had the other arm there, they are left out."""
         called = {unit: arm for arm in (False, True) for unit in self._log(step, candidate=arm)}
-        events = {unit for unit in unhappy.events if called.get(unit) is unhappy.arms[unit]}
-        seen = _Seen(arms=called, events=events)
+        events = {unit for unit in late.events if called.get(unit) is late.arms[unit]}
+        seen, name = _Seen(arms=called, events=events), about or UNHAPPY
         return Cohort(
+            about=about,
             step=step,
-            release=self._tally(f"release/{UNHAPPY}", seen, fresh),
-            step_wise=self._tally(f"step-{step}/{UNHAPPY}", seen, fresh),
+            release=self._tally(f"release/{name}", seen, fresh),
+            step_wise=self._tally(f"step-{step}/{name}", seen, fresh),
         )
 
     def _count(self, name: str, units: Iterable[str], fresh: Counted) -> None:
@@ -212,7 +250,7 @@ def _exposure(step: int, *, candidate: bool) -> str:
 def is_empty(interval: Interval) -> bool:
     """Nobody was at risk: the tests have not moved."""
     tallies = (*interval.release.values(), *interval.step_wise.values())
-    return not interval.feedback and not any(tally.baseline_units + tally.candidate_units for tally in tallies)
+    return not interval.late and not any(tally.baseline_units + tally.candidate_units for tally in tallies)
 
 
 def is_bad(feedback: Feedback, output: Any) -> bool | None:

@@ -1,13 +1,6 @@
-"""The default plan of a canary release, and how a request overrides parts of it.
+"""The plan of a release: a strategy's own, or with parts of it overridden, or with steps and metrics as they are given.
 
-Called by the service. Decides what is watched when nobody says otherwise.
-
-| metric | bad event | alone rolls back | must be proven harmless before full traffic |
-|---|---|---|---|
-| errors | the call failed or timed out | yes, weight 2 | yes: not worse by 25 % odds, or below 1 % |
-| feedback | thumbs down, or a correction that differs | yes, weight 2 | yes, if anyone was unhappy with either |
-| slow_p99, slow_p90 | slower than the baseline's quantile, plus 25 % and at least 5 ms | yes | no |
-| slow_p50 | the same for the median | no, shown | no |
+Called by the service and the admin API. Decides what may be said, and names what may not.
 """
 
 from __future__ import annotations
@@ -20,34 +13,30 @@ from typing import Any
 
 import msgspec
 
+from headrace.release.strategies.registry import STRATEGIES
 from headrace.types.errors import BadInput
-from headrace.types.release import MetricKind, MetricSpec, ReleasePlan, Step, Strategy
+from headrace.types.strategy import AtEnd, MetricKind, MetricSpec, ReleasePlan, Step, StepKind, Strategy
 from headrace.types.traffic import BUCKETS
 
-SHARES = (1.0, 5.0, 25.0, 50.0, 100.0)  # per cent
-METRICS = (
-    MetricSpec(name="errors", kind=MetricKind.ERRORS, required=True, weight=2, tolerance=0.01),
-    MetricSpec(name="feedback", kind=MetricKind.FEEDBACK, required=True, weight=2),
-    MetricSpec(name="slow_p99", kind=MetricKind.SLOW, quantile=0.99),
-    MetricSpec(name="slow_p90", kind=MetricKind.SLOW, quantile=0.90),
-    MetricSpec(name="slow_p50", kind=MetricKind.SLOW, quantile=0.50, critical=False),
-)
 _NUMBERS = {
     "min_seconds": (0, 1e9),
     "max_seconds": (1, 1e9),
     "min_units": (1, 1e9),
     "alpha": (1e-6, 0.5),
     "max_failures_in_row": (1, 1e6),
+    "cold_seconds": (0, 1e6),
 }
-_KNOWN = ("shares", "metrics", *_NUMBERS)
+_COMMON = ("min_seconds", "max_seconds", "min_units")
+_KNOWN = ("strategy", "shares", "steps", "metrics", "add_metrics", "proof", "at_end", *_NUMBERS)
 
 
 def default_plan() -> ReleasePlan:
-    return ReleasePlan(strategy=Strategy.CANARY, steps=_steps(SHARES), metrics=METRICS)
+    return plan_from(None)
 
 
 def plan_from(overrides: Mapping[str, Any] | None) -> ReleasePlan:
-    """`shares` in per cent, rising; `min_seconds`, `min_units`, `max_seconds` for every step; `alpha`; `metrics`.
+    """`strategy`; `shares` in per cent, rising; `min_seconds`, `min_units`, `max_seconds` for every step; or `steps`,
+    each with its kind; `metrics` instead of the strategy's, `add_metrics` beside them; `alpha`, `proof`, `at_end`.
 
     Raises BadInput naming the part that cannot be used and what is allowed.
     """
@@ -56,35 +45,51 @@ def plan_from(overrides: Mapping[str, Any] | None) -> ReleasePlan:
         known = ", ".join(_KNOWN)
         raise BadInput(f"unknown part {unknown[0]!r} of a release plan; there are: {known}", field=unknown[0])
     number = {name: _number(name, given.get(name), low, high) for name, (low, high) in _NUMBERS.items()}
-    steps = tuple(
-        Step(
-            share=step.share,
-            min_seconds=_first(number["min_seconds"], step.min_seconds),
-            max_seconds=_first(number["max_seconds"], step.max_seconds),
-            min_units=int(_first(number["min_units"], step.min_units)),
-        )
-        for step in _steps(_shares(given.get("shares", SHARES)))
-    )
-    plan = default_plan()
-    return replace(
+    common = Step(**{n: value for n in _COMMON if (value := _whole(n, number[n])) is not None})
+    strategy = _one_of(Strategy, "strategy", given.get("strategy", Strategy.CANARY))
+    plan = STRATEGIES[strategy](_shares(given.get("shares")), common)
+    plan = replace(
         plan,
-        steps=steps,
-        metrics=_metrics(given["metrics"]) if "metrics" in given else plan.metrics,
+        steps=_steps(given["steps"]) if "steps" in given else plan.steps,
+        metrics=_metrics(plan, given),
         alpha=_first(number["alpha"], plan.alpha),
+        cold_seconds=_first(number["cold_seconds"], plan.cold_seconds),
         max_failures_in_row=int(_first(number["max_failures_in_row"], plan.max_failures_in_row)),
+        proof=_flag("proof", given.get("proof"), plan.proof),
+        at_end=_one_of(AtEnd, "at_end", given.get("at_end", plan.at_end)),
     )
+    _check(plan)
+    return plan
 
 
 def _first(value: float | None, default: float) -> float:
     return default if value is None else value
 
 
-def _steps(shares: tuple[float, ...]) -> tuple[Step, ...]:
-    """Full traffic is the promotion, not a step: there is nothing to compare with any more."""
-    return tuple(Step(share=round(share * BUCKETS / 100)) for share in shares if share < 100)
+def _whole(name: str, value: float | None) -> Any:
+    return int(value) if name == "min_units" and value is not None else value
 
 
-def _shares(value: Any) -> tuple[float, ...]:
+def _one_of(kind: Any, name: str, value: Any) -> Any:
+    try:
+        return kind(value.replace("-", "_") if isinstance(value, str) else value)
+    except ValueError as error:
+        allowed = ", ".join(member.value for member in kind)
+        raise BadInput(f"{name} is {value!r}; allowed: {allowed}", field=name) from error
+
+
+def _flag(name: str, value: Any, default: bool) -> bool:
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise BadInput(f"{name} is {value!r}; allowed: true, false", field=name)
+    return value
+
+
+def _shares(value: Any) -> tuple[int, ...]:
+    """In BUCKETS; empty: as the strategy says."""
+    if value is None:
+        return ()
     allowed = "a rising list of per cent, each above 0 and at most 100, such as [1, 5, 25, 50, 100]"
     if not isinstance(value, list | tuple) or not value or not all(_is_number(v) for v in value):
         raise BadInput(f"shares is {value!r}; allowed: {allowed}", field="shares")
@@ -92,7 +97,7 @@ def _shares(value: Any) -> tuple[float, ...]:
     rising = all(a < b for a, b in pairwise(shares))
     if not rising or not 0.01 <= shares[0] < 100 or shares[-1] > 100:
         raise BadInput(f"shares is {value!r}; allowed: {allowed}", field="shares")
-    return shares
+    return tuple(round(share * BUCKETS / 100) for share in shares)
 
 
 def _number(name: str, value: Any, low: float, high: float) -> float | None:
@@ -107,13 +112,93 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and not isnan(value)
 
 
-def _metrics(value: Any) -> tuple[MetricSpec, ...]:
-    try:
-        metrics = msgspec.convert(value, tuple[MetricSpec, ...])
-    except msgspec.ValidationError as error:
-        raise BadInput(f"metrics: {error}", field="metrics") from error
-    if not any(m.critical for m in metrics):
-        raise BadInput("metrics has no critical one, so nothing could ever roll back", field="metrics")
-    if len({m.name for m in metrics}) != len(metrics):
-        raise BadInput("metrics has two of one name", field="metrics")
+def _steps(value: Any) -> tuple[Step, ...]:
+    """`share` and `mirror` in per cent, as people write them."""
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(step, Mapping) for step in value):
+        raise BadInput(f"steps is {value!r}; allowed: a list of steps, each with its kind", field="steps")
+    found = []
+    for number, given in enumerate(value):
+        at = f"steps[{number}]"
+        shares = {name: _number(f"{at}.{name}", given.get(name), 0, 100) for name in ("share", "mirror")}
+        raw = {**given, **{name: round(v * BUCKETS / 100) for name, v in shares.items() if v is not None}}
+        found.append(_convert(raw, Step, at))
+    return tuple(found)
+
+
+def _metrics(plan: ReleasePlan, given: Mapping[str, Any]) -> tuple[MetricSpec, ...]:
+    metrics = plan.metrics
+    if "metrics" in given:
+        metrics = _convert(given["metrics"], tuple[MetricSpec, ...], "metrics")
+    if "add_metrics" in given:
+        metrics = (*metrics, *_convert(given["add_metrics"], tuple[MetricSpec, ...], "add_metrics"))
     return metrics
+
+
+def _convert(value: Any, kind: Any, field: str) -> Any:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"{field}: {error}", field=field) from error
+
+
+# --- what belongs together
+
+
+def _check(plan: ReleasePlan) -> None:
+    if not any(m.guards for m in plan.metrics):
+        raise BadInput("metrics has no critical one, so nothing could ever roll back", field="metrics")
+    if len({m.name for m in plan.metrics}) != len(plan.metrics):
+        raise BadInput("metrics has two of one name", field="metrics")
+    for metric in plan.metrics:
+        _check_metric(metric)
+    for number, step in enumerate(plan.steps):
+        _check_step(step, f"steps[{number}]")
+    live = [s.share for s in plan.steps if s.kind in (StepKind.SHARE, StepKind.SWITCH, StepKind.HORIZON)]
+    if any(a > b for a, b in pairwise(live)):
+        raise BadInput(
+            f"the shares of steps fall: {[s * 100 / BUCKETS for s in live]}; they may only rise", field="steps"
+        )
+    if any(s.kind is StepKind.SHADOW for s in plan.steps) and not any(m.kind is MetricKind.FLIPS for m in plan.metrics):
+        raise BadInput("a shadow step compares answers: metrics needs one of kind flips", field="metrics")
+
+
+def _check_step(step: Step, at: str) -> None:
+    if step.kind in (StepKind.SHARE, StepKind.HORIZON) and not 0 < step.share < BUCKETS:
+        raise BadInput(f"{at}.share is {step.share * 100 / BUCKETS:g}; allowed: above 0 and below 100", field=at)
+    if step.kind is StepKind.SWITCH and step.share != BUCKETS:
+        raise BadInput(f"{at}.share is {step.share * 100 / BUCKETS:g}; a switch has 100", field=at)
+    if step.kind in (StepKind.SHADOW, StepKind.PREVIEW) and step.share:
+        raise BadInput(f"{at}.share is {step.share * 100 / BUCKETS:g}; a {step.kind.value} has no share", field=at)
+    if (step.kind is StepKind.SHADOW) != (step.mirror > 0):
+        raise BadInput(f"{at}.mirror is {step.mirror * 100 / BUCKETS:g}; a shadow has one, nothing else has", field=at)
+    if not 0 <= step.min_seconds <= step.max_seconds or step.min_units < 0:
+        raise BadInput(
+            f"{at}: min_seconds {step.min_seconds:g}, max_seconds {step.max_seconds:g}, min_units {step.min_units}; "
+            "allowed: none negative, and the least time at most the longest",
+            field=at,
+        )
+
+
+def _check_metric(metric: MetricSpec) -> None:
+    at = f"metrics.{metric.name}"
+    posted = metric.kind in (MetricKind.RATE, MetricKind.VALUE)
+    if posted != bool(metric.event):
+        raise BadInput(
+            f"{at}.event is {metric.event!r}; rate and value need the name that is posted, others none", field=at
+        )
+    if metric.kind is MetricKind.SLOW and not 0 < metric.quantile < 1:
+        raise BadInput(f"{at}.quantile is {metric.quantile!r}; allowed: above 0 and below 1", field=at)
+    if metric.kind is MetricKind.FLIPS and not 0 < metric.tolerance < 1:
+        raise BadInput(f"{at}.tolerance is {metric.tolerance!r}; allowed: above 0 and below 1", field=at)
+    if not 0 <= metric.tolerance < 1 or metric.weight <= 0 or metric.min_events < 0:
+        raise BadInput(
+            f"{at}: tolerance {metric.tolerance!r}, weight {metric.weight!r}, min_events {metric.min_events!r}; "
+            "allowed: 0 to 1, above 0, not negative",
+            field=at,
+        )
+    if (metric.low is None) != (metric.high is None) or (
+        metric.low is not None and metric.high is not None and metric.low >= metric.high
+    ):
+        raise BadInput(
+            f"{at}: low {metric.low!r}, high {metric.high!r}; give both, the lower one first, or none", field=at
+        )

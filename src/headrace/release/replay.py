@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from headrace.release import evalue
-from headrace.release.advance import advance
+from headrace.release.advance import advance, resumed
 from headrace.store.releases import StoredInterval
 from headrace.types.release import Phase, Release, Verdict
 
@@ -58,6 +58,8 @@ def begun(release: Release) -> Release:
         step_units=0,
         failures_in_row=0,
         paused_reason="",
+        approved=False,
+        exposed=(),
         evidence=None,
         judgement=None,
         history=release.history[:1],
@@ -73,6 +75,6 @@ def _people(now: Release, release: Release, *, until: float) -> Release:
         if event.name == "paused":
             now = replace(now, phase=Phase.PAUSED, paused_reason=event.detail)
         else:
-            now = replace(now, phase=Phase.PROGRESSING, paused_reason="", step_started=event.time)
+            now = resumed(now, event.time)
         now = replace(now, history=(*now.history, event))
     return now

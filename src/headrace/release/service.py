@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from headrace.base.ids import new_id
@@ -21,13 +21,14 @@ from headrace.release.parts import Parts, Progress
 from headrace.release.plans import default_plan
 from headrace.release.services import Service
 from headrace.release.stage import move_stage
-from headrace.release.start import prepare, register
+from headrace.release.start import Wish, prepare, register
 from headrace.release.sync import sync
 from headrace.release.turn import Turn
 from headrace.types.endpoint import Endpoint
 from headrace.types.errors import Conflict
 from headrace.types.model import ModelVersion, Stage
-from headrace.types.release import Release, ReleasePlan
+from headrace.types.release import Release
+from headrace.types.strategy import ReleasePlan
 
 log = logging.getLogger("headrace.release")
 
@@ -74,18 +75,22 @@ class Releases:
         *,
         actor: str,
         plan: ReleasePlan | None = None,
+        also: Mapping[str, str] | None = None,
         progress: Progress = log.debug,
     ) -> Release:
-        """Returns when the candidate has its first share."""
-        with self._alone(endpoint):
+        """Returns when the candidate has its first share. `also`: further endpoints and their candidates, which move
+        and roll back with this one."""
+        wishes = [Wish(endpoint=name, uri=uri) for name, uri in {endpoint: candidate_uri, **(also or {})}.items()]
+        with ExitStack() as stack:
+            for name in sorted(wish.endpoint for wish in wishes):
+                stack.enter_context(self._alone(name))
             release_id = new_id("rel")
             self._starting.add(release_id)  # known as ours before it is on record, or the clock would take it for lost
             try:
                 release = register(
                     self._parts,
                     release_id,
-                    endpoint=endpoint,
-                    uri=candidate_uri,
+                    wishes=wishes,
                     plan=plan or default_plan(),
                     actor=actor,
                 )

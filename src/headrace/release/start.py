@@ -6,11 +6,12 @@ while this one prepares; when the candidate cannot be had, it ends as failed and
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from headrace.release import act, change, evalue
 from headrace.release.advance import share_of
-from headrace.release.deploy import check_free, publish_change
+from headrace.release.deploy import Change, check_free, publish_changes
 from headrace.release.evidence import CUT_CALLS, cuts_of
 from headrace.release.parts import PLAN_SECONDS, Parts, Progress, cursor_name
 from headrace.release.ready import make_ready, resolve
@@ -21,41 +22,67 @@ from headrace.types.call import CallStatus
 from headrace.types.endpoint import Endpoint, Plan, Variant
 from headrace.types.errors import BadInput, Conflict, HeadraceError, ModelRefused, NotFound, Unavailable
 from headrace.types.model import ModelVersion
-from headrace.types.release import Event, MetricEvidence, Phase, Release, ReleasePlan
+from headrace.types.release import Event, Member, MetricEvidence, Phase, Release
+from headrace.types.strategy import ReleasePlan
 
 CUT_HISTORY = 5 * CUT_CALLS  # of the baseline's latest calls, to fix the latency cuts
 
 
-def register(parts: Parts, release_id: str, *, endpoint: str, uri: str, plan: ReleasePlan, actor: str) -> Release:
-    """On record, in phase preparing. Raises NotFound, BadInput, and Conflict when another release runs."""
-    version = resolve(parts, uri, endpoint=endpoint)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What one endpoint is to be released to."""
+
+    endpoint: str
+    uri: str
+
+
+def register(parts: Parts, release_id: str, *, wishes: Sequence[Wish], plan: ReleasePlan, actor: str) -> Release:
+    """On record, in phase preparing; the first of `wishes` gives the release its name. Raises NotFound, BadInput, and
+    Conflict when another release runs on one of the endpoints."""
+    if len({wish.endpoint for wish in wishes}) != len(wishes):
+        raise BadInput("an endpoint is named twice in one release", field="also")
+    versions = [resolve(parts, wish.uri, endpoint=wish.endpoint) for wish in wishes]
     with parts.database.write() as conn:
-        live = _live(conn, endpoint)
-        _check_candidate(live, version)
-        check_free(conn, endpoint)
+        members = [_member(conn, wish, version) for wish, version in zip(wishes, versions, strict=True)]
+        head, *others = members
         release = Release(
             id=release_id,
-            endpoint=endpoint,
-            baseline=live.policy.baseline,
-            candidate=change.variant_name(version),
-            candidate_uri=version.uri,
+            endpoint=head.endpoint,
+            baseline=head.baseline,
+            candidate=head.candidate,
+            candidate_uri=head.candidate_uri,
+            others=tuple(others),
             plan=plan,
             phase=Phase.PREPARING,
             created=parts.clock.now(),
             actor=actor,
         )
         releases.put(conn, release)
-        detail = f"{release.baseline} → {release.candidate} on {endpoint}"
-        act.note(conn, parts, release, action="release.start", detail=detail, actor=actor)
+        act.note(conn, parts, release, action="release.start", detail=_detail(release), actor=actor)
     return release
+
+
+def _member(conn: Connection, wish: Wish, version: ModelVersion) -> Member:
+    live = _live(conn, wish.endpoint)
+    _check_candidate(live, version)
+    check_free(conn, wish.endpoint)
+    return Member(
+        endpoint=wish.endpoint,
+        baseline=live.policy.baseline,
+        candidate=change.variant_name(version),
+        candidate_uri=version.uri,
+    )
+
+
+def _detail(release: Release) -> str:
+    return ", ".join(f"{m.baseline} → {m.candidate} on {m.endpoint}" for m in release.members)
 
 
 def prepare(parts: Parts, release: Release, *, progress: Progress) -> Release:
     """Until the first share. Raises what went wrong, after the release has ended as failed."""
     try:
-        version = resolve(parts, release.candidate_uri, endpoint=release.endpoint)
-        variant = make_ready(parts, version, endpoint=release.endpoint, progress=progress)
-        plan = _load(parts, release, variant)
+        ready = {m.endpoint: _make_ready(parts, m, progress) for m in release.members}
+        plan = _load(parts, release, ready)
         progress(f"plan {plan.revision}: data planes load {release.candidate} beside {release.baseline}")
         _confirm(parts, plan)
         return _begin(parts, release)
@@ -89,17 +116,28 @@ def _check_candidate(live: Endpoint, version: ModelVersion) -> None:
         raise Conflict(f"{version.uri} is live on endpoint {live.name!r} already", field="candidate")
 
 
-def _load(parts: Parts, release: Release, variant: Variant) -> Plan:
-    def changed(endpoint: Endpoint | None) -> Endpoint:
-        if endpoint is None:
-            raise Conflict(f"endpoint {release.endpoint!r} is gone", field="endpoint")
-        change.check_fits(endpoint, variant)
-        return change.with_candidate(endpoint, variant, salt=release.id)
+def _make_ready(parts: Parts, member: Member, progress: Progress) -> Variant:
+    version = resolve(parts, member.candidate_uri, endpoint=member.endpoint)
+    return make_ready(parts, version, endpoint=member.endpoint, progress=progress)
+
+
+def _load(parts: Parts, release: Release, ready: Mapping[str, Variant]) -> Plan:
+    """Everywhere, without traffic; one salt, so that a user has the candidate on all endpoints or on none."""
+
+    def loaded(name: str, variant: Variant) -> Change:
+        def changed(endpoint: Endpoint | None) -> Endpoint:
+            if endpoint is None:
+                raise Conflict(f"endpoint {name!r} is gone", field="endpoint")
+            change.check_fits(endpoint, variant)
+            return change.with_candidate(endpoint, variant, salt=release.id)
+
+        return changed
 
     reason = f"{release.endpoint}: {release.id} loads {release.candidate} without traffic"
     with parts.database.write() as conn:
         _still(conn, release)
-        return publish_change(conn, parts, release.endpoint, changed, reason=reason)
+        changes = {name: loaded(name, variant) for name, variant in ready.items()}
+        return publish_changes(conn, parts, changes, reason=reason)
 
 
 def _confirm(parts: Parts, plan: Plan) -> None:
@@ -121,7 +159,7 @@ def _begin(parts: Parts, release: Release) -> Release:
         _still(conn, release)
         begun = replace(release, phase=Phase.PROGRESSING, step_started=now, evidence=evidence)
         share = share_of(begun)
-        detail = f"{release.baseline} → {release.candidate} on {release.endpoint}"
+        detail = _detail(release)
         event = Event(time=now, name="started", detail=detail, actor=release.actor, share=share)
         begun = replace(begun, history=(*release.history, event))
         cursors.put(conn, cursor_name(release.id), start_position(parts.settings.journal))

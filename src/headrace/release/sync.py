@@ -32,7 +32,7 @@ def sync(parts: Parts) -> None:
     with parts.database.read() as conn:
         before = {v.uri: v for v in versions.all(conn)}
         serving = endpoints.all(conn)
-        busy = {r.endpoint for r in releases.active(conn)}
+        busy = {m.endpoint for r in releases.active(conn) for m in r.members}
         promised = moves.promised(conn)
     now = {uri: version if version.sha256 else _fingerprint(parts, version) for uri, version in now.items()}
     _keep(parts, before, now)

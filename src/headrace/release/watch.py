@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from headrace.release.evidence import Accumulator, Closed
+from headrace.release.evidence import Accumulator, Closed, Record
 from headrace.release.parts import Parts, cursor_name
 from headrace.store import cursors, releases
 from headrace.store.journal.reader import Reader
-from headrace.types.call import Call, Feedback, PlaneEvent
+from headrace.types.call import Call
 from headrace.types.journal import Position
 from headrace.types.release import Release
 
@@ -49,7 +49,7 @@ class Watch:
     def next_step(self, time: float) -> None:
         self._counts.next_step(time)
 
-    def _plans(self, records: list[Call | Feedback | PlaneEvent]) -> Iterator[tuple[int, Call | Feedback | PlaneEvent]]:
+    def _plans(self, records: list[Record]) -> Iterator[tuple[int, Record]]:
         """Each record with the highest plan seen so far: a late call of an older plan does not go back."""
         revision = self._revision
         for record in records:

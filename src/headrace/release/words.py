@@ -9,13 +9,28 @@ from __future__ import annotations
 from math import ceil, exp, log10
 
 from headrace.release import evalue
-from headrace.types.release import Interval, MetricEvidence, MetricKind, MetricSpec, Release
+from headrace.types.release import Interval, MetricEvidence, Release
+from headrace.types.strategy import MetricKind, MetricSpec, Step, StepKind
 from headrace.types.traffic import BUCKETS
 
 
 def share(buckets: int) -> str:
     """1 %, 0.5 %"""
     return f"{buckets * 100 / BUCKETS:g} %"
+
+
+_STEPS = {
+    StepKind.SHADOW: "shadow of {mirror}",
+    StepKind.PREVIEW: "preview",
+    StepKind.APPROVAL: "approval at {share}",
+    StepKind.SWITCH: "all users",
+    StepKind.HORIZON: "A/B at {share}",
+}
+
+
+def step(found: Step) -> str:
+    """1 %, or what it is when it is no share: shadow of 100 %."""
+    return _STEPS.get(found.kind, "{share}").format(share=share(found.share), mirror=share(found.mirror))
 
 
 def number(log_e: float) -> str:
@@ -45,19 +60,59 @@ def failing(release: Release, in_row: int) -> str:
 
 def waiting(release: Release, interval: Interval, now: float) -> str:
     """Before a step may end: what is still missing."""
-    step = release.plan.steps[release.step]
-    missing = []
-    if interval.candidate_units < step.min_units:
-        missing.append(f"{interval.candidate_units} users so far, {step.min_units} needed")
-    left = step.min_seconds - (now - release.step_started)
+    now_in, missing = release.current, []
+    if interval.candidate_units < now_in.min_units and now_in.kind is not StepKind.PREVIEW:
+        what = "answers compared" if now_in.kind is StepKind.SHADOW else "users"
+        missing.append(f"{interval.candidate_units} {what} so far, {now_in.min_units} needed")
+    left = now_in.min_seconds - (now - release.step_started)
     if left > 0:
-        missing.append(f"{left:.0f} s of at least {step.min_seconds:g} s left")
-    return f"at {share(step.share)}: {' and '.join(missing)}"
+        missing.append(f"{left:.0f} s of at least {now_in.min_seconds:g} s left")
+    return f"{_at(release)}: {' and '.join(missing)}"
+
+
+def before_horizon(release: Release, interval: Interval, now: float) -> str:
+    baseline, candidate = interval.exposed
+    left = max(0.0, release.current.min_seconds - (now - release.step_started))
+    return (
+        f"{_at(release)}: {baseline:,} and {candidate:,} users so far, {release.current.min_units:,} of each are the "
+        f"horizon{f'; {left:.0f} s left at least' if left else ''}"
+    )
+
+
+def horizon(release: Release, interval: Interval) -> str:
+    """The counts of each metric when an A/B test is over."""
+    baseline, candidate = interval.exposed
+    counts = [_counts(release, spec, found) for spec, found in _seen(release)]
+    return (
+        f"the horizon is reached with {baseline:,} users of {release.baseline} and {candidate:,} of "
+        f"{release.candidate}: {'; '.join(counts) or 'nothing was counted'}"
+    )
+
+
+def approval(release: Release) -> str:
+    asked = release.current.note or f"may {release.candidate} go on from {share(release.current.share)}?"
+    return f"a person has to approve: {asked}"
+
+
+def previewed(release: Release) -> str:
+    return f"{release.candidate} was there for those who asked for it, and no guard was broken"
+
+
+def watched(release: Release, interval: Interval) -> str:
+    return (
+        f"no sign of harm with all users on {release.candidate}, {interval.candidate_units:,} of them answered, "
+        f"against the rates that {release.baseline} had before"
+    )
+
+
+def no_data(release: Release, spec: MetricSpec, evidence: MetricEvidence) -> str:
+    have, need = evidence.baseline_events + evidence.candidate_events, max(spec.min_events, 1)
+    return f"{_at(release)}: {spec.name} must have data, {have:,} of {need:,} events so far"
 
 
 def unproven(release: Release, spec: MetricSpec, evidence: MetricEvidence) -> str:
     """Before full traffic: how far the proof is, and how many more users it needs at this pace."""
-    have, need = max(evalue.not_worse(evidence), evalue.tolerable(evidence)), evalue.proven_at(release.plan)
+    have, need = evalue.proof(evidence), evalue.proven_at(release.plan)
     users = evidence.candidate_units
     text = f"{_counts(release, spec, evidence)}; the e-value for 'not worse' is {number(have)} of {number(need)}"
     if have > 0.1 and users:
@@ -66,40 +121,53 @@ def unproven(release: Release, spec: MetricSpec, evidence: MetricEvidence) -> st
 
 
 def advanced(release: Release, interval: Interval) -> str:
-    step = release.plan.steps[release.step]
-    return f"no sign of harm at {share(step.share)} with {interval.candidate_units:,} users of {release.candidate}"
+    if release.current.kind is StepKind.SHADOW:
+        return f"{interval.candidate_units:,} answers of {release.candidate} differ no more than is tolerated"
+    return f"no sign of harm {_at(release)} with {interval.candidate_units:,} users of {release.candidate}"
 
 
 def proven(release: Release) -> str:
     """Why the candidate may have everything."""
-    parts = [
-        _counts(release, spec, found)
-        for spec in release.plan.metrics
-        if spec.required and (found := (release.evidence or {}).get(spec.name)) and found.candidate_units
-    ]
+    parts = [_counts(release, spec, found) for spec, found in _seen(release) if spec.required]
     return f"{release.candidate} is proven not worse than {release.baseline}: {'; '.join(parts)}"
 
 
 def undecided(release: Release, why: str) -> str:
-    step = release.plan.steps[release.step]
-    return f"after {step.max_seconds:g} s at {share(step.share)} neither harm nor its absence is proven: {why}"
+    seconds = release.current.max_seconds
+    return f"after {seconds:g} s {_at(release)} neither harm nor its absence is proven: {why}"
 
 
 _EVENTS = {
     MetricKind.ERRORS: "users had a failed call",
     MetricKind.SLOW: "users had a slow answer",
     MetricKind.FEEDBACK: "users were unhappy",
+    MetricKind.FLIPS: "answers differ from what users got",
 }
 
 
 def _counts(release: Release, spec: MetricSpec, evidence: MetricEvidence) -> str:
-    what = _EVENTS[spec.kind]
+    what = _EVENTS.get(spec.kind, f"users had {spec.event!r}")
     if spec.kind is MetricKind.SLOW:
         what += f" (over {_milliseconds(evidence.cut_ms)}, {spec.name})"
-    return (
-        f"{evidence.candidate_events:,} of {evidence.candidate_units:,} {what} with {release.candidate}, "
-        f"{evidence.baseline_events:,} of {evidence.baseline_units:,} with {release.baseline}"
-    )
+    candidate = f"{evidence.candidate_events:,} of {evidence.candidate_units:,} {what} with {release.candidate}"
+    if spec.kind is MetricKind.FLIPS:
+        return f"{candidate}, {100 * spec.tolerance:g} % are tolerated"
+    if release.current.kind is StepKind.SWITCH and evidence.limit:
+        return f"{candidate}, at most {100 * evidence.limit:.2g} % in each interval are tolerated"
+    return f"{candidate}, {evidence.baseline_events:,} of {evidence.baseline_units:,} with {release.baseline}"
+
+
+def _seen(release: Release) -> list[tuple[MetricSpec, MetricEvidence]]:
+    """The metrics with data."""
+    evidence = release.evidence or {}
+    pairs = ((spec, evidence[spec.name]) for spec in release.plan.metrics if spec.name in evidence)
+    return [(spec, found) for spec, found in pairs if found.candidate_units]
+
+
+def _at(release: Release) -> str:
+    """Where it stands, to begin a sentence with: at 5 %, in the shadow of 100 %."""
+    now = release.current
+    return f"at {share(now.share)}" if now.kind is StepKind.SHARE else f"in the {step(now)}"
 
 
 def _milliseconds(value: float) -> str:

@@ -28,10 +28,11 @@ class StoredInterval:
 
 
 def put(conn: Connection, item: Release) -> None:
-    """Insert or update. Raises Conflict when the endpoint has another active release."""
-    running = active_for(conn, item.endpoint)
-    if running is not None and running.id != item.id and not item.phase.ended:
-        raise _conflict(running)
+    """Insert or update. Raises Conflict when one of its endpoints has another active release."""
+    for member in () if item.phase.ended else item.members:
+        running = active_for(conn, member.endpoint)
+        if running is not None and running.id != item.id:
+            raise _conflict(running, member.endpoint)
     values = {"endpoint": item.endpoint, "active": not item.phase.ended, "created": item.created, "body": pack(item)}
     try:
         with conn.begin_nested():  # so that PostgreSQL still answers who it is
@@ -42,14 +43,14 @@ def put(conn: Connection, item: Release) -> None:
         running = active_for(conn, item.endpoint)
         if running is None:
             raise
-        raise _conflict(running) from error
+        raise _conflict(running, item.endpoint) from error
 
 
-def _conflict(running: Release) -> Conflict:
+def _conflict(running: Release, endpoint: str) -> Conflict:
     return Conflict(
-        f"release {running.id} of {running.candidate!r} is {running.phase.value} on endpoint {running.endpoint!r}",
+        f"release {running.id} of {running.candidate!r} is {running.phase.value} on endpoint {endpoint!r}",
         field="endpoint",
-        hint=f"wait for it, or end it with: headrace release abort {running.endpoint}",
+        hint=f"wait for it, or end it with: headrace release abort {endpoint}",
     )
 
 
@@ -65,8 +66,8 @@ def active(conn: Connection) -> tuple[Release, ...]:
 
 
 def active_for(conn: Connection, endpoint: str) -> Release | None:
-    body = conn.scalar(select(release.c.body).where(release.c.endpoint == endpoint, release.c.active))
-    return unpack(body, Release) if body else None
+    """The one that moves it, also as one of several endpoints."""
+    return next((r for r in active(conn) if any(m.endpoint == endpoint for m in r.members)), None)
 
 
 def recent(conn: Connection, *, limit: int = 50, endpoint: str | None = None) -> tuple[Release, ...]:

@@ -80,6 +80,22 @@ class Assessment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricEvent:
+    """A number that an application, a judge or a monitor posted about a unit: a purchase, a score, a cost.
+
+    Idempotent on `id`. `unit`: as in Call. `endpoint`: empty when it is about the user and no endpoint in particular.
+    """
+
+    id: str
+    name: str
+    value: float
+    unit: str
+    time: float
+    endpoint: str = ""
+    source: str = "application"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlaneEvent:
     """What a data plane reports about itself: a plan realised or refused, a host restarted, records lost."""
 

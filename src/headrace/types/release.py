@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class Strategy(StrEnum):
-    CANARY = "canary"
+from headrace.types.strategy import ReleasePlan, Step
 
 
 class Phase(StrEnum):
@@ -39,54 +37,6 @@ class Verdict(StrEnum):
     ERROR = "error"  # the evidence cannot be read
 
 
-class MetricKind(StrEnum):
-    """The bad event that is counted, at most one per unit and interval."""
-
-    ERRORS = "errors"  # the call failed or timed out
-    SLOW = "slow"  # slower than a cut fixed from the baseline
-    FEEDBACK = "feedback"  # thumbs down, or a correction that differs from the output
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricSpec:
-    """One bad event and how much of it is tolerable.
-
-    critical: alone enough to roll back; shares α with the other critical metrics by `weight` (weighted Bonferroni).
-    required: promotion needs proof of no harm: odds ratio below `margin`, or rate below `tolerance`.
-    quantile and slack (SLOW only): the cut is the baseline's quantile, plus the larger of slack x itself and slack_ms.
-    """
-
-    name: str
-    kind: MetricKind
-    critical: bool = True
-    required: bool = False
-    weight: float = 1.0
-    margin: float = 1.25  # odds ratio
-    tolerance: float = 0.0  # rate of units per interval; 0: no absolute tolerance
-    quantile: float = 0.0
-    slack: float = 0.25
-    slack_ms: float = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    share: int  # of traffic.BUCKETS
-    min_seconds: float = 60.0
-    min_units: int = 20  # distinct units that the candidate must have answered in this step
-    max_seconds: float = 86_400.0  # after that an undecided step is inconclusive
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleasePlan:
-    """`alpha` bounds the chance to roll back a harmless candidate, over the whole release and all looks."""
-
-    strategy: Strategy
-    steps: tuple[Step, ...]
-    metrics: tuple[MetricSpec, ...]
-    alpha: float = 0.05
-    max_failures_in_row: int = 5  # hard guard, outside statistics
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """One interval, one metric. Units: those seen in the interval whose event had not been counted before it."""
@@ -99,11 +49,13 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
-    """Bad feedback of one interval on calls that were made in one step: it is compared among those who called then."""
+    """What came late in one interval (feedback, posted metrics) about calls that were made in one step: it is compared
+    among those who called then. `about`: the name that was posted; empty: unhappy users."""
 
     step: int
     release: Tally  # a unit counts once in the whole release
     step_wise: Tally  # a unit counts once in the step
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +69,10 @@ class Interval:
     failures_in_row: int  # of the candidate, at the end of the interval
     release: dict[str, Tally]  # by metric of calls; a unit counts once in the whole release
     step_wise: dict[str, Tally]  # by metric of calls; a unit counts once in the step
-    feedback: tuple[Cohort, ...]  # comes late: by the step of the call that it is about
+    late: tuple[Cohort, ...] = ()
     cuts: dict[str, float]  # by metric of kind SLOW, in milliseconds
     called: tuple[int, int]  # distinct units of (baseline, candidate) in the release so far
+    exposed: tuple[int, int] = (0, 0)  # the same, in this step so far
     refused: str = ""  # why a data plane could not run the candidate, if so
 
 
@@ -135,6 +88,10 @@ class MetricEvidence:
     not_worse: tuple[float, ...] = ()  # against "odds ratio ≥ margin", in the whole release
     not_worse_step: tuple[float, ...] = ()  # the same in this step
     tolerable: tuple[float, ...] = ()  # against "rate ≥ tolerance", in this step
+    beyond: tuple[float, ...] = ()  # against "rate ≤ limit", while the candidate has all traffic
+    limit: float = 0.0  # FLIPS: the tolerance; else fixed from the baseline when it had all traffic
+    baseline_risk: int = 0  # units at risk, summed over intervals: what `limit` is made from
+    baseline_risk_events: int = 0
     baseline_units: int = 0
     candidate_units: int = 0
     baseline_events: int = 0
@@ -164,7 +121,19 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One endpoint's part in a release. Baseline and candidate are names of variants."""
+
+    endpoint: str
+    baseline: str
+    candidate: str
+    candidate_uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
+    """`others`: endpoints that move with this one, in the same plans, under the same salt and by the same evidence."""
+
     id: str  # rel_…
     endpoint: str
     baseline: str  # variant names
@@ -174,12 +143,33 @@ class Release:
     phase: Phase
     created: float
     actor: str
+    others: tuple[Member, ...] = ()
     step: int = 0
     step_started: float = 0.0
     step_units: int = 0
+    approved: bool = False  # this step, by a person
+    exposed: tuple[tuple[int, int], ...] = ()  # by step: distinct units of (baseline, candidate)
     failures_in_row: int = 0
     paused_reason: str = ""
     evidence: dict[str, MetricEvidence] | None = None
     judgement: Judgement | None = None
     history: tuple[Event, ...] = ()
     ended: float = 0.0
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        own = Member(
+            endpoint=self.endpoint,
+            baseline=self.baseline,
+            candidate=self.candidate,
+            candidate_uri=self.candidate_uri,
+        )
+        return (own, *self.others)
+
+    @property
+    def current(self) -> Step:
+        return self.plan.steps[self.step]
+
+    @property
+    def is_last(self) -> bool:
+        return self.step == len(self.plan.steps) - 1

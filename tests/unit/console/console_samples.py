@@ -10,7 +10,8 @@ from headrace.base.settings import Settings
 from headrace.console.messages import Language
 from headrace.console.visit import Visit
 from headrace.types.endpoint import Endpoint
-from headrace.types.release import Event, MetricKind, MetricSpec, Phase, Release, ReleasePlan, Step, Strategy
+from headrace.types.release import Event, Phase, Release
+from headrace.types.strategy import MetricKind, MetricSpec, ReleasePlan, Step, Strategy
 from headrace.types.traffic import TrafficPolicy
 
 NOW = 1_700_000_000.0

@@ -266,7 +266,7 @@ def looks(values: list[float]) -> list[StoredInterval]:
     return [
         StoredInterval(
             interval=Interval(start=NOW + n, end=NOW + n + 1, step=0, candidate_units=n, failures_in_row=0, release={},
-                              step_wise={}, feedback=(), cuts={}, called=(0, 0)),
+                              step_wise={}, cuts={}, called=(0, 0)),
             evalues={"errors": value},
             judgement=Judgement(verdict=Verdict.HOLD, reason=""),
         )

@@ -16,7 +16,8 @@ from headrace.console.pages.traces import PERIODS
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Capture
 from headrace.types.model import RuntimeKind, Stage
-from headrace.types.release import MetricKind, Phase, Verdict
+from headrace.types.release import Phase, Verdict
+from headrace.types.strategy import MetricKind
 from headrace.types.traffic import Reason
 
 SOURCE = Path(messages.__file__).parent

@@ -11,12 +11,13 @@ from headrace.release.plans import plan_from
 from headrace.types.call import Call, CallStatus, Feedback
 from headrace.types.endpoint import Endpoint, Variant
 from headrace.types.model import Datatype, ModelVersion, Package, RuntimeKind, Signature, Stage, TensorSpec
-from headrace.types.release import Cohort, Event, Interval, Phase, Release, ReleasePlan, Tally
+from headrace.types.release import Cohort, Event, Interval, Phase, Release, Tally
+from headrace.types.strategy import ReleasePlan
 from headrace.types.traffic import Reason, TrafficPolicy
 
 IDS = TraceIds(b"k" * 32)
 START = 1_700_000_000.0
-PLAN = plan_from({"shares": [1, 10, 100], "min_seconds": 10, "min_units": 5, "max_seconds": 100})
+PLAN = plan_from({"shares": [1, 10, 100], "min_seconds": 10, "min_units": 5, "max_seconds": 100, "cold_seconds": 0})
 
 
 def signature(features: int = 4, datatype: Datatype = Datatype.FP64) -> Signature:
@@ -87,7 +88,7 @@ def interval(at: float, *, step: int = 0, units: int = 100, **changes: Any) -> I
         failures_in_row=0,
         release=tallies,
         step_wise=tallies,
-        feedback=() if unhappy is None else (Cohort(step=step, release=unhappy, step_wise=unhappy),),
+        late=() if unhappy is None else (Cohort(step=step, release=unhappy, step_wise=unhappy),),
         cuts={},
         called=(some.baseline_units, some.candidate_units),
     )

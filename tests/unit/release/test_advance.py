@@ -110,7 +110,7 @@ def test_feedback_must_be_proven_when_anyone_was_unhappy() -> None:
 
 def test_late_feedback_counts_in_the_step_of_its_call() -> None:
     unhappy = Tally(baseline_units=400, candidate_units=30, candidate_events=3)
-    seen = replace(interval(1, step=1), feedback=(Cohort(step=0, release=unhappy, step_wise=unhappy),))
+    seen = replace(interval(1, step=1), late=(Cohort(step=0, release=unhappy, step_wise=unhappy),))
     evidence = (advance(last(), seen, seen.end).release.evidence or {})["feedback"]
     assert evidence.harm_steps[0] == evidence.harm != evidence.harm_steps[1]
     assert set(evidence.not_worse_step) == {0.0}

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from headrace.release import evidence
 from headrace.release.evidence import Accumulator, Closed, cuts_of, is_bad, is_empty
-from headrace.types.call import Call, CallStatus, Feedback, PlaneEvent
-from headrace.types.release import Tally
+from headrace.types.call import Call, CallStatus, Feedback, MetricEvent, PlaneEvent
+from headrace.types.release import Member, Tally
+from headrace.types.strategy import MetricKind, MetricSpec
+from headrace.types.traffic import Reason
 from tests.unit.release.made import PLAN, START, call, feedback, release
 
 
 def accumulator(**changes: Any) -> Accumulator:
     given: dict[str, Any] = {"counted": {}, "cuts": {"slow_p99": 10.0}, "find": lambda trace_id: None}
-    return Accumulator(release(), **(given | changes))
+    item = release(**{name: changes.pop(name) for name in ("plan", "others") if name in changes})
+    return Accumulator(item, **(given | changes))
 
 
 def close(counts: Accumulator, step: int = 0) -> Closed:
@@ -124,11 +128,11 @@ def test_the_unhappy_count_among_all_who_called() -> None:
     counts = accumulator()
     calls = [call("a"), call("b", candidate=True), call("c", candidate=True), call("d")]
     counts.observe([*calls, feedback(calls[0], "user_rating", True), feedback(calls[1], "user_rating", False)])
-    (cohort,) = close(counts).interval.feedback
+    (cohort,) = close(counts).interval.late
     tally = Tally(baseline_units=2, candidate_units=2, candidate_events=1)
     assert (cohort.step, cohort.release, cohort.step_wise) == (0, tally, tally)
     counts.observe([feedback(calls[1], "corrected_output", 3), feedback(calls[3], "user_rating", False)])
-    (cohort,) = close(counts).interval.feedback
+    (cohort,) = close(counts).interval.late
     assert cohort.release == Tally(baseline_units=2, candidate_units=1, baseline_events=1), "b was counted"
 
 
@@ -140,7 +144,7 @@ def test_late_feedback_belongs_to_the_step_of_its_call() -> None:
     counts.next_step(START + 10)
     counts.observe([call("c", candidate=True, at=11.0), feedback(early[1], "user_rating", False)])
     closed = close(counts, step=1)
-    (cohort,) = closed.interval.feedback
+    (cohort,) = closed.interval.late
     assert (cohort.step, cohort.release) == (0, Tally(baseline_units=1, candidate_units=1, candidate_events=1))
     assert closed.fresh["step-0/unhappy"] == {"b"}
     assert closed.interval.called == (1, 2)
@@ -150,7 +154,7 @@ def test_one_who_moved_to_the_candidate_is_not_unhappy_with_it_for_an_old_answer
     counts = accumulator()
     old = call("a")
     counts.observe([call("a", candidate=True), old, feedback(old, "user_rating", False)])
-    (cohort,) = close(counts).interval.feedback
+    (cohort,) = close(counts).interval.late
     assert cohort.release == Tally(candidate_units=1)
 
 
@@ -161,7 +165,7 @@ def test_feedback_on_an_earlier_call_is_looked_up() -> None:
         counted={"step-0/called-candidate": {"a"}, "step-0/called-baseline": {"x", "y"}},
     )
     counts.observe([feedback(earlier, "corrected_output", 3), feedback(call("b"), "user_rating", False)])
-    (cohort,) = close(counts).interval.feedback
+    (cohort,) = close(counts).interval.late
     assert cohort.release == Tally(baseline_units=2, candidate_units=1, candidate_events=1)
 
 
@@ -187,7 +191,7 @@ def test_only_so_many_calls_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
     counts = accumulator()
     first, second = call("a"), call("b")
     counts.observe([first, second, feedback(first, "user_rating", False), feedback(second, "user_rating", False)])
-    (cohort,) = close(counts).interval.feedback
+    (cohort,) = close(counts).interval.late
     assert cohort.release == Tally(baseline_units=2, baseline_events=1)
 
 
@@ -221,3 +225,51 @@ def test_a_data_plane_that_cannot_run_the_candidate() -> None:
 def test_what_is_bad_feedback(name: str, value: Any, output: Any, bad: bool | None) -> None:
     given = Feedback(id="f", trace_id="t", name=name, value=value, rater="r", time=1.0)
     assert is_bad(given, output) is bad
+
+
+# --- what the application posts, and the first seconds
+
+
+def test_a_posted_metric_counts_for_who_called_in_the_last_step_that_saw_them() -> None:
+    spec = MetricSpec(name="bought", kind=MetricKind.RATE, event="purchase")
+    counts = accumulator(plan=replace(PLAN, metrics=(*PLAN.metrics, spec)))
+    counts.observe([call("a"), call("b", candidate=True)])
+    counts.close(start=START, end=START + 1, step=0)
+    posted = MetricEvent(id="m1", name="purchase", value=1.0, unit="b", time=START + 2)
+    counts.observe([posted, replace(posted, id="m2"), replace(posted, id="m3", unit="stranger")])
+    counts.observe([replace(posted, unit="a", value=0.0), replace(posted, unit="a", endpoint="other")])
+    counts.observe([replace(posted, unit="a", name="other")])
+    (cohort,) = counts.close(start=START + 1, end=START + 2, step=0).interval.late
+    assert (cohort.about, cohort.step) == ("purchase", 0)
+    assert cohort.release == Tally(baseline_units=1, candidate_units=1, candidate_events=1)
+
+
+def test_in_the_cold_nobody_is_slow() -> None:
+    counts = accumulator(plan=replace(PLAN, cold_seconds=5.0))
+    counts.observe(
+        [call("a", candidate=True, at=4.9, latency_ms=99.0), call("b", candidate=True, at=5.1, latency_ms=99.0)]
+    )
+    seen = close(counts).interval.release["slow_p99"]
+    assert (seen.candidate_units, seen.candidate_events) == (2, 1)
+
+
+def test_a_tester_whose_calls_fail_is_no_sample_but_breaks_the_guard() -> None:
+    counts = accumulator()
+    failed = {"candidate": True, "status": CallStatus.FAILED, "counted": False}
+    counts.observe([call("t", reason=Reason.RULE, **failed), call("t", reason=Reason.FORCED, **failed)])
+    closed = close(counts).interval
+    assert (closed.failures_in_row, closed.candidate_units) == (1, 0)
+
+
+def test_the_copies_of_a_shadow_are_nobodys_calls() -> None:
+    counts = accumulator()
+    counts.observe([call("a", candidate=True, shadow_of="tr-1", status=CallStatus.FAILED)])
+    assert close(counts).interval.failures_in_row == 0
+
+
+def test_endpoints_that_move_together_share_their_evidence() -> None:
+    other = Member(endpoint="rank", baseline="v7", candidate="v8", candidate_uri="models:/rank/8")
+    counts = accumulator(others=(other,))
+    counts.observe([call("a"), replace(call("b"), endpoint="rank", variant="v8", status=CallStatus.FAILED)])
+    seen = close(counts).interval.release["errors"]
+    assert seen == Tally(baseline_units=1, candidate_units=1, candidate_events=1)

@@ -30,9 +30,11 @@ from headrace.types.endpoint import PlaneReport, Variant
 from headrace.types.errors import BadInput, Conflict, HeadraceError, ModelRefused, NotFound, Unavailable, UpstreamError
 from headrace.types.model import ModelVersion, Stage
 from headrace.types.release import Phase, Release, Verdict
+from headrace.types.strategy import Step
 from headrace.types.traffic import BUCKETS
 from tests.unit.release.made import START, call, feedback, signature, variant, version
 
+WISH = start.Wish(endpoint="digits", uri="models:/digits/2")
 PLAN = plan_from({"shares": [1, 50, 100], "min_seconds": 1, "min_units": 2, "max_seconds": 100})
 
 
@@ -287,7 +289,7 @@ def test_killed_at_any_point_it_resumes_to_the_same_state(
 def test_a_release_that_was_being_prepared_when_the_process_died(world: World) -> None:
     service, _ = world.service(), None
     service.deploy("digits", "models:/digits/1", actor="ann")
-    lost = start.register(world.parts, "rel_lost", endpoint="digits", uri="models:/digits/2", plan=PLAN, actor="ann")
+    lost = start.register(world.parts, "rel_lost", wishes=[WISH], plan=PLAN, actor="ann")
     world.service().tick()
     ended = world.find(lost.id)
     assert (ended.phase, ended.history[-1].detail) == (Phase.FAILED, turning.LOST)
@@ -514,10 +516,10 @@ def test_a_version_deleted_in_the_registry_is_forgotten(world: World) -> None:
 
 
 def test_shares_are_bounded() -> None:
-    from headrace.release.change import first, promoted, with_share
+    from headrace.release.change import first, promoted, with_step
 
     with pytest.raises(ValueError, match="10001"):
-        with_share(first("digits", variant(1)), BUCKETS + 1)
+        with_step(first("digits", variant(1)), Step(share=BUCKETS + 1))
     with pytest.raises(ValueError, match="no candidate"):
         promoted(first("digits", variant(1)))
 
@@ -537,7 +539,7 @@ def test_an_id_tells_its_time() -> None:
 def test_a_person_may_abort_while_it_is_prepared(world: World) -> None:
     service = world.service()
     service.deploy("digits", "models:/digits/1", actor="ann")
-    lost = start.register(world.parts, "rel_x", endpoint="digits", uri="models:/digits/2", plan=PLAN, actor="ann")
+    lost = start.register(world.parts, "rel_x", wishes=[WISH], plan=PLAN, actor="ann")
     service.abort(lost.id, actor="bob")
     with pytest.raises(Conflict, match="it was ended while"):
         start.prepare(world.parts, lost, progress=lambda _: None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from headrace.types.call import Feedback
 from headrace.types.endpoint import Endpoint, Variant
 from headrace.types.model import Datatype, ModelVersion, Package, RuntimeKind, Signature, TensorSpec
-from headrace.types.release import Interval, MetricKind, MetricSpec, Phase, Release, ReleasePlan, Step, Strategy, Tally
+from headrace.types.release import Interval, Phase, Release, Tally
+from headrace.types.strategy import MetricKind, MetricSpec, ReleasePlan, Step, Strategy
 from headrace.types.traffic import TrafficPolicy
 
 SIGNATURE = Signature(
@@ -67,7 +68,6 @@ def interval(number: int, tally: dict[str, Tally] | None = None) -> Interval:
         release=tally or {},
         step_wise={},
         cuts={},
-        feedback=(),
         called=(0, 0),
     )
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from headrace.console.parts.chart import Line, Point
 from headrace.console.visit import Visit
 from headrace.release import evalue
-from headrace.types.release import MetricEvidence, MetricSpec, Release
+from headrace.types.release import MetricEvidence, Release
+from headrace.types.strategy import MetricSpec
 
 if TYPE_CHECKING:
     from headrace.store.releases import StoredInterval
@@ -67,14 +68,14 @@ def evidence_lines(release: Release, intervals: Sequence[StoredInterval]) -> lis
 
 def roll_back_lines(release: Release) -> dict[str, float]:
     """The e-value at which each critical metric rolls back."""
-    return {m.name: math.exp(evalue.roll_back_at(m, release.plan)) for m in release.plan.metrics if m.critical}
+    return {m.name: math.exp(evalue.roll_back_at(m, release.plan)) for m in release.plan.metrics if m.guards}
 
 
 def thresholds(visit: Visit, release: Release) -> tuple[tuple[float, str], ...]:
     """The lines to draw: one for all metrics of one weight, which it names when there are several lines."""
     lines: dict[float, list[str]] = {}
     for metric in release.plan.metrics:
-        if metric.critical:
+        if metric.guards:
             limit = math.exp(evalue.roll_back_at(metric, release.plan))
             lines.setdefault(round(limit, 6), []).append(short_name(metric))
     return tuple(
@@ -92,7 +93,7 @@ def metric_views(visit: Visit, release: Release, intervals: Sequence[StoredInter
             MetricView(
                 name=short_name(metric),
                 title=title_of(visit, metric),
-                critical=metric.critical,
+                critical=metric.guards,
                 required=metric.required,
                 baseline_units=seen.baseline_units,
                 baseline_events=seen.baseline_events,
@@ -100,7 +101,7 @@ def metric_views(visit: Visit, release: Release, intervals: Sequence[StoredInter
                 candidate_events=seen.candidate_events,
                 log_evalue=latest.get(metric.name, 0.0),
                 log_line=evalue.roll_back_at(metric, release.plan),
-                log_proof=max(evalue.not_worse(seen), evalue.tolerable(seen)),
+                log_proof=evalue.proof(seen),
                 log_proven=evalue.proven_at(release.plan),
             )
         )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from headrace.console.parts import numbers
 from headrace.console.parts.traffic import StepView
 from headrace.console.visit import Visit
-from headrace.types.release import Phase, Release, Step
+from headrace.types.release import Phase, Release
+from headrace.types.strategy import Step
 from headrace.types.traffic import BUCKETS
 
 

@@ -76,8 +76,8 @@ class Turn:
 class _Rows:
     """The records of one segment, by kind, with the bytes of their lines."""
 
-    rows: dict[Kind, list[Any]] = field(default_factory=lambda: {"calls": [], "feedback": [], "events": []})
-    sizes: dict[Kind, int] = field(default_factory=lambda: {"calls": 0, "feedback": 0, "events": 0})
+    rows: dict[Kind, list[Any]] = field(default_factory=lambda: {kind: [] for kind in ARCHIVES})
+    sizes: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(ARCHIVES, 0))
     torn: int = 0
 
     def add(self, kind: Kind, row: Any, size: int) -> None:
@@ -308,6 +308,8 @@ def _sort_line(line: bytes, found: _Rows) -> None:
         found.add("calls", row.call, len(line))
     elif row.feedback is not None:
         found.add("feedback", row.feedback, len(line))
+    elif row.metric is not None:
+        found.add("metrics", row.metric, len(line))
     elif row.event is not None:
         found.add("events", row.event, len(line))
     else:

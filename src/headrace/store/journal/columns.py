@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from headrace.store.journal.records import CallRow, FeedbackRow, text_of
 from headrace.store.journal.segments import Kind
-from headrace.types.call import PlaneEvent
+from headrace.types.call import MetricEvent, PlaneEvent
 
 _ARROW = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "msgspec.Raw": pa.string()}
 
@@ -22,12 +22,14 @@ _ARROW = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": 
 _COLUMNS: dict[Kind, dict[str, str]] = {
     "calls": dict(CallRow.__annotations__),
     "feedback": dict(FeedbackRow.__annotations__),
+    "metrics": {f.name: str(f.type) for f in dataclass_fields(MetricEvent)},
     "events": {f.name: str(f.type) for f in dataclass_fields(PlaneEvent)},
 }
 
 SORT: dict[str, list[tuple[str, str]]] = {
     "calls": [("time", "ascending"), ("trace_id", "ascending")],
     "feedback": [("time", "ascending"), ("trace_id", "ascending")],
+    "metrics": [("time", "ascending"), ("id", "ascending")],
     "events": [("time", "ascending")],
 }
 

@@ -44,6 +44,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     planes: dict[str, PlaneMark] = {}
     calls: tuple[ParquetFile, ...] = ()
     feedback: tuple[ParquetFile, ...] = ()
+    metrics: tuple[ParquetFile, ...] = ()
     events: tuple[ParquetFile, ...] = ()
     retired: tuple[Retired, ...] = ()
 

@@ -1,4 +1,4 @@
-"""Records as lines: `{"call": {…}}`, `{"feedback": {…}}` or `{"event": {…}}`, and back.
+"""Records as lines: `{"call": {…}}`, `{"feedback": {…}}`, `{"metric": {…}}` or `{"event": {…}}`, and back.
 
 Called by the data plane (encode) and by everything that reads the journal (decode). `Call.input` and `Call.output` may
 be `msgspec.Raw`, so that the bytes of a request go in as they came; newlines between their tokens become spaces.
@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from headrace.types.call import Call, Feedback, PlaneEvent
+from headrace.types.call import Call, Feedback, MetricEvent, PlaneEvent
 
-Record = Call | Feedback | PlaneEvent
+Record = Call | Feedback | MetricEvent | PlaneEvent
 
 _NULL = msgspec.Raw(b"null")
 
@@ -58,14 +58,16 @@ class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
 class _Line(msgspec.Struct):
     call: Call | None = None
     feedback: Feedback | None = None
+    metric: MetricEvent | None = None
     event: PlaneEvent | None = None
 
 
 class RowLine(msgspec.Struct):
-    """One of the three is set; none for a kind that only a newer version knows."""
+    """One of them is set; none for a kind that only a newer version knows."""
 
     call: CallRow | None = None
     feedback: FeedbackRow | None = None
+    metric: MetricEvent | None = None
     event: PlaneEvent | None = None
 
 
@@ -87,6 +89,10 @@ def encode_feedback(feedback: Feedback) -> bytes:
     return _line(b'{"feedback":', _encoder.encode(feedback))
 
 
+def encode_metric(event: MetricEvent) -> bytes:
+    return _line(b'{"metric":', _encoder.encode(event))
+
+
 def encode_event(event: PlaneEvent) -> bytes:
     return _line(b'{"event":', _encoder.encode(event))
 
@@ -106,9 +112,9 @@ def decode(line: bytes) -> Record:
         if (row := decode_row(line).call) is None:
             raise BadLine(f"not a record: {line[:80]!r}") from None
         return call_of(row)  # input or output are JSON that we cannot hold: the call happened all the same
-    record = found.call or found.feedback or found.event
+    record = found.call or found.feedback or found.metric or found.event
     if record is None:
-        raise BadLine(f"neither call nor feedback nor event: {line[:80]!r}")
+        raise BadLine(f"of no known kind: {line[:80]!r}")
     return record
 
 

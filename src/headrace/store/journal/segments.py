@@ -26,10 +26,10 @@ from typing import Literal
 from headrace.base.files import sync_folder, write_atomic
 from headrace.types.errors import BadInput
 
-Kind = Literal["calls", "feedback", "events"]
+Kind = Literal["calls", "feedback", "metrics", "events"]
 
 SEALED, OPEN = ".jsonl", ".open.jsonl"
-ARCHIVES: tuple[Kind, ...] = ("calls", "feedback", "events")  # folders beside the planes' that hold Parquet
+ARCHIVES: tuple[Kind, ...] = ("calls", "feedback", "metrics", "events")  # folders beside the planes' that hold Parquet
 BLOCK = 1 << 20
 _SEGMENT = re.compile(r"(\d{8,})(\.open)?\.jsonl")
 _PLANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

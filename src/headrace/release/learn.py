@@ -1,0 +1,126 @@
+"""What an interval adds to the evidence. Pure; called by advance.py, and so also by replay.py.
+
+| kind | an event is compared | with no one to compare (a switch) |
+|---|---|---|
+| errors, slow | among the units at risk in the interval | with the rate before, times the margin |
+| feedback, rate | among all who called in the step of the call that it is about | the same |
+| flips | no: the rate itself, with the tolerance | |
+
+More of an event may be better (`Direction.HIGHER`): then baseline and candidate change places.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from headrace.release import evalue
+from headrace.types.release import Cohort, Interval, MetricEvidence, Release, Tally
+from headrace.types.strategy import Direction, MetricKind, MetricSpec, Role, Step, StepKind
+
+_OF_CALLS = (MetricKind.ERRORS, MetricKind.SLOW)
+_UNKNOWN_RATE = 0.05  # the limit of a switch when nothing was seen before it
+
+
+def learn(release: Release, interval: Interval) -> Release:
+    had = release.evidence or {}
+    evidence = {
+        spec.name: _add(had.get(spec.name) or evalue.begin(len(release.plan.steps)), spec, interval, release.current)
+        for spec in release.plan.metrics
+    }
+    return replace(
+        release,
+        evidence=evidence,
+        step_units=interval.candidate_units,
+        failures_in_row=interval.failures_in_row,
+        exposed=(*release.exposed[: release.step], interval.exposed),
+    )
+
+
+def next_step(
+    evidence: dict[str, MetricEvidence], metrics: tuple[MetricSpec, ...], step: Step
+) -> dict[str, MetricEvidence]:
+    """What is proven step by step begins anew; a switch is held to what was seen before it."""
+    return {spec.name: _begin_step(evidence[spec.name], spec, step) for spec in metrics}
+
+
+def _begin_step(had: MetricEvidence, spec: MetricSpec, step: Step) -> MetricEvidence:
+    fresh = replace(had, not_worse_step=(0.0,) * len(had.not_worse_step), tolerable=(0.0,) * len(had.tolerable))
+    if step.kind is not StepKind.SWITCH or spec.kind not in _OF_CALLS:
+        return fresh
+    return replace(fresh, limit=_limit(had, spec), beyond=evalue.NO_HARM)
+
+
+def _limit(had: MetricEvidence, spec: MetricSpec) -> float:
+    """The baseline's rate of events among units at risk, as high as it may well have been, times the margin."""
+    seen = evalue.upper(had.baseline_risk_events, had.baseline_risk) if had.baseline_risk else _UNKNOWN_RATE
+    odds = spec.margin * seen / (1 - seen)
+    return max(spec.tolerance, odds / (1 + odds))
+
+
+def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval, step: Step) -> MetricEvidence:
+    baseline, candidate = interval.called
+    learnt = replace(
+        had,
+        baseline_units=max(had.baseline_units, baseline),
+        candidate_units=max(had.candidate_units, candidate),
+        cut_ms=interval.cuts.get(spec.name, had.cut_ms),
+    )
+    if spec.kind is MetricKind.FLIPS:
+        return _add_pairs(had, spec, interval.release.get(spec.name, Tally()))
+    if spec.kind not in _OF_CALLS:
+        for cohort in interval.late:
+            if cohort.about == spec.event:
+                learnt = _count(learnt, spec, cohort, now=interval.step)
+        return learnt
+    whole, this = (tallies.get(spec.name, Tally()) for tallies in (interval.release, interval.step_wise))
+    learnt = _count(learnt, spec, Cohort(step=interval.step, release=whole, step_wise=this), now=interval.step)
+    learnt = replace(
+        learnt,
+        tolerable=evalue.add_tolerable(had.tolerable, this, spec.tolerance),
+        baseline_risk=had.baseline_risk + this.baseline_units,
+        baseline_risk_events=had.baseline_risk_events + this.baseline_events,
+    )
+    if step.kind is StepKind.SWITCH:
+        learnt = replace(learnt, beyond=evalue.add_beyond(had.beyond, this, had.limit))
+    return learnt
+
+
+def _add_pairs(had: MetricEvidence, spec: MetricSpec, pairs: Tally) -> MetricEvidence:
+    return replace(
+        had,
+        limit=spec.tolerance,
+        beyond=evalue.add_beyond(had.beyond or evalue.NO_HARM, pairs, spec.tolerance),
+        tolerable=evalue.add_tolerable(had.tolerable, pairs, spec.tolerance),
+        candidate_units=had.candidate_units + pairs.candidate_units,
+        candidate_events=had.candidate_events + pairs.candidate_events,
+    )
+
+
+def _count(had: MetricEvidence, spec: MetricSpec, seen: Cohort, *, now: int) -> MetricEvidence:
+    """`seen` is of its own step, which for what comes late is one before `now`."""
+    whole, this = _oriented(spec, seen.release), _oriented(spec, seen.step_wise)
+    margin = 1.0 if spec.role is Role.SUCCESS else spec.margin  # a success has to be better, not just no worse
+    steps = list(had.harm_steps)
+    steps[seen.step] = evalue.add_harm(steps[seen.step], this)
+    step = evalue.add_not_worse(had.not_worse_step, this, margin)
+    return replace(
+        had,
+        harm=evalue.add_harm(had.harm, whole),
+        harm_steps=tuple(steps),
+        not_worse=evalue.add_not_worse(had.not_worse, whole, margin),
+        not_worse_step=step if seen.step == now else had.not_worse_step,
+        baseline_events=had.baseline_events + seen.release.baseline_events,
+        candidate_events=had.candidate_events + seen.release.candidate_events,
+    )
+
+
+def _oriented(spec: MetricSpec, tally: Tally) -> Tally:
+    """As if the event were a bad one."""
+    if spec.direction is Direction.LOWER:
+        return tally
+    return Tally(
+        baseline_units=tally.candidate_units,
+        candidate_units=tally.baseline_units,
+        baseline_events=tally.candidate_events,
+        candidate_events=tally.baseline_events,
+    )

@@ -1,0 +1,33 @@
+"""Whether what has to be proven before a step may end is proven. Pure; called by steps/."""
+
+from __future__ import annotations
+
+from headrace.release import evalue, words
+from headrace.types.release import MetricEvidence, Release
+from headrace.types.strategy import MetricKind, MetricSpec, StepKind
+
+_MAY_BE_SILENT = (MetricKind.FEEDBACK, MetricKind.RATE, MetricKind.VALUE)  # what people may never say
+
+
+def unproven(release: Release) -> str:
+    """The first metric whose proof is still missing, in words; empty when there is none."""
+    for spec in release.plan.metrics:
+        found = (release.evidence or {})[spec.name]
+        if spec.dry_run or not _concerns(spec, release.current.kind):
+            continue
+        if spec.must_have_data and _events(found) < max(spec.min_events, 1):
+            return words.no_data(release, spec, found)
+        if not spec.required or not release.plan.proof or (spec.kind in _MAY_BE_SILENT and not _events(found)):
+            continue
+        if evalue.proof(found) < evalue.proven_at(release.plan):
+            return words.unproven(release, spec, found)
+    return ""
+
+
+def _concerns(spec: MetricSpec, kind: StepKind) -> bool:
+    """Pairs prove something of a shadow, and nothing else does."""
+    return (spec.kind is MetricKind.FLIPS) == (kind is StepKind.SHADOW)
+
+
+def _events(found: MetricEvidence) -> int:
+    return found.candidate_events + found.baseline_events
