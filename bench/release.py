@@ -12,7 +12,7 @@ from dataclasses import replace
 from math import log, sqrt
 from statistics import median
 
-from bench.streams import Look, Scene, looks
+from bench.streams import Look, Scene, releases
 from headrace.release import evalue
 from headrace.release.plans import default_plan
 from headrace.types.release import MetricEvidence
@@ -34,6 +34,15 @@ def e_value(threshold: float, *, steps: int = 1) -> Rule:
         return None
 
     return when
+
+
+def peak(seen: list[Look], *, steps: int) -> float:
+    """The largest logarithm of the e-value of harm on the way, for one metric."""
+    evidence, most = evalue.begin(steps), 0.0
+    for look in seen:
+        evidence = learn(evidence, look)
+        most = max(most, evalue.harm(evidence))
+    return most
 
 
 def learn(evidence: MetricEvidence, look: Look) -> MetricEvidence:
@@ -96,15 +105,13 @@ RULES: dict[str, Rule] = {
 }
 
 
-def table(releases: int) -> str:
+def table(count: int) -> str:
     ratios = (1.0, 2.0, 4.0, 10.0)
     lines = [
         "| rule | rolls back a harmless release | failures x2 | x4 | x10 |",
         "|---|--:|--:|--:|--:|",
     ]
-    streams = {
-        r: [looks(Scene(ratio=r), seed) for seed in range(releases if r == 1 else releases // 5)] for r in ratios
-    }
+    streams = {r: list(releases(Scene(ratio=r), count if r == 1 else count // 5)) for r in ratios}
     for name, rule in RULES.items():
         cells = []
         for ratio in ratios:
