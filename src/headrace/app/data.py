@@ -31,6 +31,7 @@ from headrace.api.http.generate import GenerateHandler
 from headrace.api.http.infer import V2Handler
 from headrace.api.http.openapi import description
 from headrace.api.http.pages import Pages
+from headrace.api.http.posted import PostedHandler
 from headrace.api.http.predict import PredictHandler
 from headrace.api.http.repository import RepositoryHandler
 from headrace.api.http.routes import Handlers, routes
@@ -173,6 +174,9 @@ class DataPlane:
                 admit=self._admit,
                 user_header=settings.user_header,
                 retention_seconds=settings.retention_days * 86_400,
+            ),
+            posted=PostedHandler(
+                self.journal, self.recorder, self.meter, admit=self._admit, user_header=settings.user_header
             ),
             status=self.status,
             v2=V2Handler(self.predictor, user_header=settings.user_header, limit=limit),

@@ -75,6 +75,14 @@ class Headrace:
         body = {"trace_id": trace_id} | {k: v for k, v in said.items() if v is not None}
         return tuple(self._wire.post("/feedback", body)["feedback"])
 
+    def post_metric(
+        self, name: str, value: float = 1.0, *, user: str | None = None, trace_id: str | None = None
+    ) -> str:
+        """What was measured about a user, or about one answer; kept on disk when this returns. The event's id."""
+        about = {"user": user, "trace_id": trace_id}
+        event = {"name": name, "value": value} | {k: v for k, v in about.items() if v is not None}
+        return str(self._wire.post("/metrics/events", {"events": [event]})["events"][0])
+
     def models(self) -> list[Any]:
         answer = self._wire.get("/models")
         return list(answer["models"] if isinstance(answer, dict) else answer)

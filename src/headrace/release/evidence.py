@@ -155,33 +155,41 @@ class Accumulator:
         return member is not None and member.candidate == variant
 
     def _feedback(self, feedback: Feedback) -> None:
-        step = bisect_right(self._starts, issued(feedback.trace_id)) - 1
-        if step < 0:
-            return  # about a call from before the release, when everybody had the baseline
-        known = self._calls.get(feedback.trace_id) or self._look_up(feedback.trace_id)
-        if known is None:
-            return
-        candidate, unit, output = known
-        if is_bad(feedback, output):
+        found = self._call_of(feedback.trace_id)
+        if found is not None and is_bad(feedback, self._calls[feedback.trace_id][2]):
+            step, candidate, unit = found
             self._late.setdefault(("", step), _Seen()).add(unit, candidate=candidate, event=True)
+
+    def _call_of(self, trace_id: str) -> tuple[int, bool, str] | None:
+        """Step, arm and unit of a call; None when it is no evidence, such as one from before the release."""
+        step = bisect_right(self._starts, issued(trace_id)) - 1
+        if step < 0 or (trace_id not in self._calls and not self._look_up(trace_id)):
+            return None
+        candidate, unit, _ = self._calls[trace_id]
+        return step, candidate, unit
 
     def _posted(self, event: MetricEvent) -> None:
         if event.name not in self.posted or (event.endpoint and event.endpoint not in self.members):
             return
+        found = self._call_of(event.trace_id) if event.trace_id else self._last_call(event)
+        if found is not None and event.value:
+            step, candidate, unit = found
+            self._late.setdefault((event.name, step), _Seen()).add(unit, candidate=candidate, event=True)
+
+    def _last_call(self, event: MetricEvent) -> tuple[int, bool, str] | None:
+        """The last step in which the unit called before that, and with which arm."""
         for step in range(bisect_right(self._starts, event.time) - 1, -1, -1):
             for candidate in (False, True):
                 if event.unit in self._log(step, candidate=candidate):
-                    if event.value:
-                        self._late.setdefault((event.name, step), _Seen()).add(
-                            event.unit, candidate=candidate, event=True
-                        )
-                    return
+                    return step, candidate, event.unit
+        return None
 
-    def _look_up(self, trace_id: str) -> tuple[bool, str, Any] | None:
+    def _look_up(self, trace_id: str) -> bool:
         call = self._find(trace_id)
         if call is None or not call.counted or (candidate := self._arm(call)) is None:
-            return None
-        return candidate, call.unit, call.output
+            return False
+        self._remember(call, candidate)
+        return True
 
     def _remember(self, call: Call, candidate: bool) -> None:
         self._calls[call.trace_id] = (candidate, call.unit, call.output)

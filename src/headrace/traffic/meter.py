@@ -54,6 +54,7 @@ METRICS = (
         labels=("type",),
         meaning="requests refused before an endpoint was known, by error type",
     ),
+    Metric(name="headrace_metric_events_total", kind="counter", labels=(), meaning="metrics that applications posted"),
     Metric(name="headrace_feedback_total", kind="counter", labels=("name",), meaning="feedback accepted, by name"),
     Metric(
         name="headrace_capture_dropped_total",

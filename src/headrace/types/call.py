@@ -83,16 +83,17 @@ class Assessment:
 class MetricEvent:
     """A number that an application, a judge or a monitor posted about a unit: a purchase, a score, a cost.
 
-    Idempotent on `id`. `unit`: as in Call. `endpoint`: empty when it is about the user and no endpoint in particular.
+    It is about a user (`unit`, as in Call) or about one call (`trace_id`). `endpoint`: empty for none in particular.
     """
 
     id: str
     name: str
     value: float
-    unit: str
     time: float
+    unit: str = ""
+    trace_id: str = ""
     endpoint: str = ""
-    source: str = "application"
+    source: str = "application"  # or judge, drift, cost: whoever measures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from headrace.api.http.generate import GenerateHandler
 from headrace.api.http.infer import V2Handler
 from headrace.api.http.openapi import description
 from headrace.api.http.pages import Pages
+from headrace.api.http.posted import PostedHandler
 from headrace.api.http.predict import PredictHandler
 from headrace.api.http.repository import RepositoryHandler
 from headrace.api.http.routes import Handlers, routes
@@ -151,6 +152,7 @@ class Http:
                         user_header="X-User-Id",
                         retention_seconds=30 * DAY,
                     ),
+                    posted=PostedHandler(self.journal, self.recorder, meter, admit=admit, user_header="X-User-Id"),
                     status=self.status,
                     v2=V2Handler(self.predictor, user_header="X-User-Id", limit=LIMIT),
                     described=DescribedHandler(self.predictor, ready=self.status.ready, server_name="headrace"),

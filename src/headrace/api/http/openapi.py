@@ -128,6 +128,9 @@ _ROWS: dict[str, dict[str, Row]] = {
     "/feedback": {
         "post": ("feedback", "Say what an answer was worth", "Feedback", "Accepted", (400, 401, 404, 413, 415, 503))
     },
+    "/metrics/events": {
+        "post": ("feedback", "Post what was measured", "Posted", "Kept", (400, 401, 404, 413, 415, 503))
+    },
     "/models": {"get": ("models", "Registered models", "", "Any", (401, 503))},
     "/models/{name}/versions": {"get": ("models", "Versions of a model", "", "Any", (401, 404, 503))},
     "/models/{name}/stage": {
@@ -215,6 +218,32 @@ def _schemas() -> Json:
             "additionalProperties": False,
         },
         "Accepted": _object("trace_id feedback", trace_id=text, feedback={"type": "array", "items": text}),
+        "Posted": {
+            **_object(
+                "events",
+                events={
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": 1_000,
+                    "items": {
+                        **_object(
+                            "name",
+                            name={**text, "maxLength": 200, "description": "as the metric of a release plan calls it"},
+                            value={**number, "default": 1.0},
+                            user={"type": ["string", "integer"], "description": "as in their calls"},
+                            trace_id={**text, "description": "instead of user: of one answer"},
+                            endpoint=text,
+                            source=text,
+                            id=text,
+                        ),
+                        "additionalProperties": False,
+                    },
+                },
+            ),
+            "additionalProperties": False,
+            "examples": [{"events": [{"name": "purchase", "value": 12.5, "user": "alice"}]}],
+        },
+        "Kept": _object("events", events={"type": "array", "items": text}),
         "Stage": _object("version stage", version=whole, stage=text),
         "InferRequest": _object("inputs", id=text, inputs={"type": "array", "items": tensor}, outputs=anything),
         "InferResponse": _object(

@@ -14,6 +14,7 @@ from headrace.api.http.forward import Forwarder
 from headrace.api.http.generate import GenerateHandler
 from headrace.api.http.infer import V2Handler
 from headrace.api.http.pages import Pages
+from headrace.api.http.posted import PostedHandler
 from headrace.api.http.predict import PredictHandler
 from headrace.api.http.repository import RepositoryHandler
 from headrace.api.http.status import StatusHandler
@@ -23,6 +24,7 @@ from headrace.api.http.status import StatusHandler
 class Handlers:
     predict: PredictHandler
     feedback: FeedbackHandler
+    posted: PostedHandler
     status: StatusHandler
     v2: V2Handler
     described: DescribedHandler
@@ -37,6 +39,7 @@ def routes(h: Handlers) -> tuple[Route, ...]:
     return (
         Route("POST", "/predict", h.predict, eager=True),
         Route("POST", "/feedback", h.feedback),
+        Route("POST", "/metrics/events", h.posted),
         Route("GET", "/health", h.status.health),
         Route("GET", "/health/live", h.status.live),
         Route("GET", "/metrics", h.status.metrics),
