@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from urllib.parse import unquote
 
 import typer
-import yaml
 from rich.markup import escape
 
+from headrace.cli.documents import read_mapping
 from headrace.cli.options import ControlUrl, Home, Json, admin
 from headrace.cli.show import emit, progress, say
 from headrace.types.errors import BadInput
@@ -45,7 +45,7 @@ def deploy(
         headrace deploy http://triton:8000/v2/models/digits --endpoint digits
         headrace deploy scorer.yaml --endpoint churn
     """
-    upstream = described(Path(model)) if model.endswith(DESCRIPTIONS) else None
+    upstream = read_mapping(Path(model), field="model") if model.endswith(DESCRIPTIONS) else None
     name = endpoint or str((upstream or {}).get("name") or "") or model_name(model)
     with admin(home, url) as control, progress(f"deploying {model}", quiet=json) as tell:
         live = control.deploy(name, "" if upstream else model, upstream=upstream, on_progress=tell)
@@ -56,17 +56,6 @@ def deploy(
     say(f"[bold green]live[/] after {seconds:.1f} s: {escape(model)} answers all calls to {escape(name)}")
     for line in proof(live):
         say(f"  {escape(line)}")
-
-
-def described(file: Path) -> dict[str, Any]:
-    """A service, as a person wrote it down."""
-    try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInput(f"{str(file)!r} cannot be read: {error}", field="model") from error
-    if not isinstance(content, dict):
-        raise BadInput(f"{str(file)!r} holds no description of a service", field="model")
-    return content
 
 
 def model_name(uri: str) -> str:

@@ -15,10 +15,21 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from headrace.cli.options import ControlUrl, Home, Json, admin
+from headrace.cli.releaseplan import (
+    Alpha,
+    MinUnits,
+    PlanFile,
+    Shares,
+    StepSeconds,
+    StrategyOption,
+    pairs_of,
+    plan_of,
+)
 from headrace.cli.show import Progress, ago, emit, progress, say, share, table
 from headrace.client.admin import Admin
 from headrace.types.errors import BadInput, NotFound
 from headrace.types.release import Phase
+from headrace.types.strategy import Strategy
 
 UNDECIDED = 4  # exit status: it is paused and waits for a person
 _LOOK_SECONDS = 0.4
@@ -48,13 +59,16 @@ app = typer.Typer(
 def start(  # noqa: PLR0913 - each option of a command is an argument
     endpoint: Annotated[str, typer.Argument(help="Whose traffic moves.")],
     candidate: Annotated[str, typer.Option("--candidate", help="models:/NAME/VERSION, @ALIAS or stage.")],
-    canary: Annotated[bool, typer.Option("--canary", help="A growing share of users (the only strategy yet).")] = True,
-    shares: Annotated[str | None, typer.Option("--shares", help="Percentages of users, such as 1,5,25,50,100.")] = None,
-    step_seconds: Annotated[float | None, typer.Option("--step-seconds", help="Shortest time on a step.")] = None,
-    min_units: Annotated[
-        int | None, typer.Option("--min-units", help="Fewest users the candidate answers a step.")
+    canary: Annotated[bool, typer.Option("--canary", help="What it is anyway: a growing share of users.")] = False,
+    strategy: StrategyOption = None,
+    file: PlanFile = None,
+    also: Annotated[
+        list[str] | None, typer.Option("--also", metavar="ENDPOINT=URI", help="Moves with it; may be repeated.")
     ] = None,
-    alpha: Annotated[float | None, typer.Option("--alpha", help="Risk of rolling back a harmless candidate.")] = None,
+    shares: Shares = None,
+    step_seconds: StepSeconds = None,
+    min_units: MinUnits = None,
+    alpha: Alpha = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Start it and return; do not watch.")] = False,
     home: Home = None,
     url: ControlUrl = None,
@@ -66,10 +80,14 @@ def start(  # noqa: PLR0913 - each option of a command is an argument
     Example:
         headrace release digits --candidate models:/digits/2 --canary
         headrace release start digits --candidate models:/digits/2 --step-seconds 30 --detach
+        headrace release digits --candidate models:/digits/2 --strategy blue-green
+        headrace release digits --candidate models:/digits/2 --plan plan.yaml --also rank=models:/rank/7
     """
-    plan = plan_of(shares=shares, step_seconds=step_seconds, min_units=min_units, alpha=alpha)
+    if canary and strategy not in (None, Strategy.CANARY):
+        raise BadInput(f"--canary and --strategy {strategy} exclude each other", field="--strategy")
+    plan = plan_of(file, strategy=strategy, shares=shares, min_seconds=step_seconds, min_units=min_units, alpha=alpha)
     with admin(home, url) as control, progress(f"preparing {candidate}", quiet=json) as tell:
-        release = control.release(endpoint, candidate, plan=plan, on_progress=tell)
+        release = control.release(endpoint, candidate, plan=plan, also=pairs_of(also), on_progress=tell)
         if not detach:
             release = watch(lambda: control.find_release(release["id"]), tell)
     if json:
@@ -183,21 +201,6 @@ def abort(which: Which, reason: Reason = "", home: Home = None, url: ControlUrl 
         headrace release abort digits --reason "wrong candidate"
     """
     _act(which, lambda control, found: control.abort(found, reason=reason), home=home, url=url, json=json)
-
-
-def plan_of(
-    *, shares: str | None, step_seconds: float | None, min_units: int | None, alpha: float | None
-) -> dict[str, Any]:
-    """The parts of the default plan that are overridden, as the admin API takes them."""
-    plan: dict[str, Any] = {"min_seconds": step_seconds, "min_units": min_units, "alpha": alpha}
-    if shares is not None:
-        try:
-            plan["shares"] = [float(part) for part in shares.split(",")]
-        except ValueError as error:
-            raise BadInput(
-                f"{shares!r} is not a list of percentages", field="--shares", hint="such as 1,5,25,50,100"
-            ) from error
-    return {name: value for name, value in plan.items() if value is not None}
 
 
 def watch(

@@ -78,10 +78,12 @@ class Admin:
         candidate: str,
         *,
         plan: Json | None = None,
+        also: dict[str, str] | None = None,
         on_progress: Callable[[str], None] = _ignore,
     ) -> Json:
-        """Start to move an endpoint's traffic to a candidate; `plan` overrides parts of the default plan."""
-        body: Json = {"candidate": candidate} | ({"plan": plan} if plan else {})
+        """Start to move an endpoint's traffic to a candidate; `plan` overrides parts of the default plan. `also`: more
+        endpoints and their candidates, which move with it."""
+        body: Json = {"candidate": candidate} | ({"plan": plan} if plan else {}) | ({"also": also} if also else {})
         return _object(self._wire.stream(f"{_API}/endpoints/{_part(endpoint)}/releases", body, on_progress))
 
     def releases(self, *, endpoint: str | None = None, limit: int | None = None) -> list[Json]:

@@ -46,7 +46,9 @@ class PlayedReleases:
         self._do("deploy", name, uri, actor, progress=progress)
         return endpoint(name)
 
-    def start(self, name: str, uri: str, *, plan: Any, actor: str, progress: Callable[[str], None]) -> Endpoint:
+    def start(
+        self, name: str, uri: str, *, plan: Any, also: Any, actor: str, progress: Callable[[str], None]
+    ) -> Endpoint:
         self._do("start", name, uri, plan, actor, progress=progress)
         return endpoint(name)
 

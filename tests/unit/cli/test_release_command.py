@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,3 +143,30 @@ def test_list_and_status(run: Run, planes: Planes) -> None:
     assert "5 users of 20" in shown
     assert "200 / 20" in shown
     assert run("release", "status", "digits", "--json").json["id"] == "rel_1"
+
+
+def test_a_plan_in_a_file_and_endpoints_that_move_together(run: Run, planes: Planes, tmp_path: Path) -> None:
+    planes.says["POST /api/v1/endpoints/digits/releases"] = Stream({"result": document("preparing")})
+    file = tmp_path / "plan.yaml"
+    file.write_text("strategy: shadow\nalpha: 0.2\nadd_metrics:\n- {name: bought, kind: rate, event: purchase}\n")
+    words = ("release", "digits", "--candidate", "models:/digits/2", "--detach")
+    found = run(*words, "--plan", str(file), "--alpha", "0.01", "--also", "rank=models:/rank/7")
+    assert found.status == 0, found.err
+    metric = {"name": "bought", "kind": "rate", "event": "purchase"}
+    plan = {"strategy": "shadow", "alpha": 0.01, "add_metrics": [metric]}
+    body = {"candidate": "models:/digits/2", "plan": plan, "also": {"rank": "models:/rank/7"}}
+    assert planes.asked == [("POST /api/v1/endpoints/digits/releases", body)]
+    assert run(*words, "--also", "rank").status == 2
+    file.write_text("[]")
+    wrong = run(*words, "--plan", str(file))
+    assert wrong.status == 2
+    assert "holds list" in wrong.err
+
+
+def test_strategies_by_option(run: Run, planes: Planes) -> None:
+    planes.says["POST /api/v1/endpoints/digits/releases"] = Stream({"result": document("preparing")})
+    words = ("release", "digits", "--candidate", "models:/digits/2", "--detach")
+    run(*words, "--canary")
+    run(*words, "--strategy", "blue-green")
+    assert [asked[1].get("plan") for asked in planes.asked] == [None, {"strategy": "blue-green"}]
+    assert run(*words, "--canary", "--strategy", "ab").status == 2

@@ -32,10 +32,12 @@ class Deploy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """`plan` overrides parts of the default plan: shares (per cent), min_seconds, min_units, max_seconds, alpha, …"""
+    """`plan` overrides parts of the default plan: strategy, shares (per cent), min_seconds, min_units, max_seconds,
+    alpha, … `also`: more endpoints and their candidates, which move with this one."""
 
     candidate: str
     plan: dict[str, Any] | None = None
+    also: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +90,13 @@ def router(services: Services) -> APIRouter:
 
     @routes.post("/endpoints/{name}/releases")
     async def start(name: str, request: Request, body: Start) -> Response:
-        """A canary that advances on evidence. Answers when the candidate has its first share."""
+        """It advances on evidence. Answers when the first step has begun."""
         actor, plan = actor_of(request), plan_from(body.plan)
         return await long_work(
-            request, lambda tell: services.releases.start(name, body.candidate, plan=plan, actor=actor, progress=tell)
+            request,
+            lambda tell: services.releases.start(
+                name, body.candidate, plan=plan, also=body.also, actor=actor, progress=tell
+            ),
         )
 
     return routes
