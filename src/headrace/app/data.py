@@ -202,29 +202,37 @@ class DataPlane:
             await self.fleet.unload()
             if (lost := self.journal.lost) > self._lost_told and self._event("journal.lost", count=lost):
                 self._lost_told = lost
+            for (endpoint, variant), count in self.fleet.shadows.dropped().items():
+                self._event("shadow.dropped", endpoint=endpoint, variant=variant, count=count)
 
     def _report_plan(self, name: str, revision: int, refusal: Refusal | None) -> None:
         self.workers.told(name, revision, refusal)
         if refusal is None:
             self._event(name, revision=revision)
         else:
-            self._event(name, revision=revision, refusal=refusal)
+            self._event(
+                name,
+                revision=revision,
+                endpoint=refusal.endpoint,
+                variant=refusal.variant,
+                detail=refusal.reason,
+            )
 
     def _report_host(self, name: str, detail: str) -> None:
         self.meter.count("headrace_host_restarts_total")
         self._event(name, detail=detail)
 
     def _event(
-        self, name: str, *, revision: int = 0, refusal: Refusal | None = None, detail: str = "", count: int = 0
+        self, name: str, *, revision: int = 0, endpoint: str = "", variant: str = "", detail: str = "", count: int = 0
     ) -> bool:
         event = PlaneEvent(
             time=self.clock.now(),
             plane=self.plane,
             name=name,
             revision=revision,
-            endpoint=refusal.endpoint if refusal else "",
-            variant=refusal.variant if refusal else "",
-            detail=refusal.reason if refusal else detail,
+            endpoint=endpoint,
+            variant=variant,
+            detail=detail,
             count=count,
         )
         return self.journal.append(encode_event(event))

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from headrace.types.endpoint import Endpoint, Variant
-from headrace.types.errors import ModelRefused
+from headrace.types.errors import BadInput, ModelRefused
 from headrace.types.model import ModelVersion, Signature, Stage, TensorSpec
-from headrace.types.strategy import Step
-from headrace.types.traffic import BUCKETS, Rule, TrafficPolicy
+from headrace.types.strategy import Step, StepKind
+from headrace.types.traffic import BUCKETS, Rule, Shadow, TrafficPolicy
 
 CANARY_HEADER = ("x-canary", "true")
 
@@ -37,7 +37,9 @@ def switched(endpoint: Endpoint, variant: Variant) -> Endpoint:
     """All traffic to `variant` at once; what was live before stays loaded."""
     before = endpoint.policy.baseline if endpoint.policy.baseline != variant.name else previous(endpoint)
     kept = (variant.name, before) if before else (variant.name,)
-    policy = replace(endpoint.policy, baseline=variant.name, candidate="", share=0, rules=_people(endpoint.policy))
+    policy = replace(
+        endpoint.policy, baseline=variant.name, candidate="", share=0, rules=_people(endpoint.policy), shadow=None
+    )
     return _only(replace(with_variant(endpoint, variant), policy=policy, parked=False), kept)
 
 
@@ -56,10 +58,41 @@ def with_candidate(endpoint: Endpoint, variant: Variant, *, salt: str) -> Endpoi
 
 
 def with_step(endpoint: Endpoint, step: Step) -> Endpoint:
-    """The share that the step gives the candidate."""
+    """The share that the step gives the candidate: of users, or of copies. Raises BadInput as with_shadow does."""
     if not 0 <= step.share <= BUCKETS:
         raise ValueError(f"share is {step.share!r}; allowed: 0 to {BUCKETS}")
-    return replace(endpoint, policy=replace(endpoint.policy, share=step.share))
+    policy = endpoint.policy
+    shadow = Shadow(
+        variant=policy.candidate,
+        share=step.mirror,
+        salt=policy.salt,
+        max_concurrency=step.max_concurrency,
+        max_queue=step.max_queue,
+        attributes=step.attributes,
+    )
+    changed = replace(endpoint, policy=replace(policy, share=step.share))
+    return with_shadow(changed, shadow if step.kind is StepKind.SHADOW else None)
+
+
+def with_shadow(endpoint: Endpoint, shadow: Shadow | None) -> Endpoint:
+    """Begin, change or end it. Raises BadInput where calls may have effects, which nobody asked for twice."""
+    if shadow is not None:
+        variant = endpoint.variant(shadow.variant)
+        if variant is None or variant.name == endpoint.policy.baseline:
+            raise ValueError(f"shadow is {shadow.variant!r}; allowed: a loaded variant that is not live")
+        if endpoint.effects:
+            raise BadInput(
+                f"calls of endpoint {endpoint.name!r} have effects, so none is put to a shadow",
+                field="effects",
+                hint=f"if that is wrong: headrace endpoint set {endpoint.name} effects=false",
+            )
+        if not variant.repeatable:
+            raise BadInput(
+                f"{variant.model.uri} is a service elsewhere, and nobody said that asking it changes nothing",
+                field="effects",
+                hint="if it does not: write effects: false in its description",
+            )
+    return replace(endpoint, policy=replace(endpoint.policy, shadow=shadow))
 
 
 def promoted(endpoint: Endpoint) -> Endpoint:
@@ -71,7 +104,7 @@ def promoted(endpoint: Endpoint) -> Endpoint:
 
 def rolled_back(endpoint: Endpoint) -> Endpoint:
     """All traffic to the baseline; the candidate is no longer loaded."""
-    policy = replace(endpoint.policy, candidate="", share=0, rules=_people(endpoint.policy))
+    policy = replace(endpoint.policy, candidate="", share=0, rules=_people(endpoint.policy), shadow=None)
     kept = tuple(v.name for v in endpoint.variants if v.name != endpoint.policy.candidate)
     return _only(replace(endpoint, policy=policy), kept)
 

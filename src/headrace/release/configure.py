@@ -67,11 +67,13 @@ def configured(endpoint: Endpoint, changes: dict[str, Any]) -> Endpoint:
     for section, given in changes.items():
         if section == "capture":
             made = replace(made, capture=_capture(given))
+        elif section == "effects":
+            made = _with_effects(made, given)
         elif section in SECTIONS:
             settled: dict[str, Any] = {section: _section(section, getattr(endpoint, section), given)}
             made = replace(made, **settled)
         else:
-            allowed = ", ".join([*SECTIONS, "capture"])
+            allowed = ", ".join([*SECTIONS, "capture", "effects"])
             raise BadInput(f"there is no setting {section!r} of an endpoint; there are: {allowed}", field=section)
     return made
 
@@ -108,6 +110,8 @@ def told_changes(before: Endpoint, after: Endpoint) -> str:
                 told.append(f"{section}.{spec.name} {_plain(was)} → {_plain(now)}")
     if before.capture is not after.capture:
         told.append(f"capture {before.capture.value} → {after.capture.value}")
+    if before.effects is not after.effects:
+        told.append(f"effects {before.effects} → {after.effects}".lower())
     return ", ".join(told)
 
 
@@ -127,6 +131,14 @@ def _section(section: str, now: Batching | Cache | Limits, given: Any) -> Batchi
         raise BadInput(f"{section}: {error}".replace("`", "'"), field=section) from None
     bounded(section, made)
     return made
+
+
+def _with_effects(endpoint: Endpoint, given: Any) -> Endpoint:
+    """Calls that change something are put to no shadow, from this plan on."""
+    if not isinstance(given, bool):
+        raise BadInput(f"effects is {given!r}; allowed: true, false", field="effects")
+    policy = replace(endpoint.policy, shadow=None) if given else endpoint.policy
+    return replace(endpoint, effects=given, policy=policy)
 
 
 def _capture(given: Any) -> Capture:

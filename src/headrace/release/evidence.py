@@ -23,6 +23,7 @@ from typing import Any
 
 from headrace.base.ids import issued
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName, MetricEvent, PlaneEvent
+from headrace.types.pair import Pair
 from headrace.types.release import Cohort, Interval, Release, Tally
 from headrace.types.strategy import MetricKind, MetricSpec
 from headrace.types.traffic import Reason
@@ -55,6 +56,7 @@ class Closed:
 
     interval: Interval
     fresh: Counted
+    pairs: tuple[Pair, ...] = ()  # to be kept
 
 
 class Accumulator:

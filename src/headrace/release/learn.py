@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headrace.release import evalue
+from headrace.release.sums import summed
+from headrace.types.pair import PairTally
 from headrace.types.release import Cohort, Interval, MetricEvidence, Release, Tally
 from headrace.types.strategy import Direction, MetricKind, MetricSpec, Role, Step, StepKind
 
@@ -33,6 +35,7 @@ def learn(release: Release, interval: Interval) -> Release:
         step_units=interval.candidate_units,
         failures_in_row=interval.failures_in_row,
         exposed=(*release.exposed[: release.step], interval.exposed),
+        pairs=release.pairs if interval.pairs is None else summed(release.pairs or PairTally(), interval.pairs),
     )
 
 

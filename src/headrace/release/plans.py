@@ -15,6 +15,7 @@ import msgspec
 
 from headrace.release.strategies.registry import STRATEGIES
 from headrace.types.errors import BadInput
+from headrace.types.pair import PairRules
 from headrace.types.strategy import AtEnd, MetricKind, MetricSpec, ReleasePlan, Step, StepKind, Strategy
 from headrace.types.traffic import BUCKETS
 
@@ -27,7 +28,7 @@ _NUMBERS = {
     "cold_seconds": (0, 1e6),
 }
 _COMMON = ("min_seconds", "max_seconds", "min_units")
-_KNOWN = ("strategy", "shares", "steps", "metrics", "add_metrics", "proof", "at_end", *_NUMBERS)
+_KNOWN = ("strategy", "shares", "steps", "metrics", "add_metrics", "proof", "at_end", "pairs", *_NUMBERS)
 
 
 def default_plan() -> ReleasePlan:
@@ -36,7 +37,8 @@ def default_plan() -> ReleasePlan:
 
 def plan_from(overrides: Mapping[str, Any] | None) -> ReleasePlan:
     """`strategy`; `shares` in per cent, rising; `min_seconds`, `min_units`, `max_seconds` for every step; or `steps`,
-    each with its kind; `metrics` instead of the strategy's, `add_metrics` beside them; `alpha`, `proof`, `at_end`.
+    each with its kind; `metrics` instead of the strategy's, `add_metrics` beside them; `alpha`, `proof`, `at_end`;
+    `pairs`: when two answers are the same.
 
     Raises BadInput naming the part that cannot be used and what is allowed.
     """
@@ -57,6 +59,7 @@ def plan_from(overrides: Mapping[str, Any] | None) -> ReleasePlan:
         max_failures_in_row=int(_first(number["max_failures_in_row"], plan.max_failures_in_row)),
         proof=_flag("proof", given.get("proof"), plan.proof),
         at_end=_one_of(AtEnd, "at_end", given.get("at_end", plan.at_end)),
+        pairs=_convert(given["pairs"], PairRules, "pairs") if "pairs" in given else plan.pairs,
     )
     _check(plan)
     return plan
@@ -171,6 +174,10 @@ def _check_step(step: Step, at: str) -> None:
         raise BadInput(f"{at}.share is {step.share * 100 / BUCKETS:g}; a {step.kind.value} has no share", field=at)
     if (step.kind is StepKind.SHADOW) != (step.mirror > 0):
         raise BadInput(f"{at}.mirror is {step.mirror * 100 / BUCKETS:g}; a shadow has one, nothing else has", field=at)
+    if step.max_concurrency < 1 or step.max_queue < 1:
+        raise BadInput(
+            f"{at}: max_concurrency {step.max_concurrency}, max_queue {step.max_queue}; allowed: from 1", field=at
+        )
     if not 0 <= step.min_seconds <= step.max_seconds or step.min_units < 0:
         raise BadInput(
             f"{at}: min_seconds {step.min_seconds:g}, max_seconds {step.max_seconds:g}, min_units {step.min_units}; "

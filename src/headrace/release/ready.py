@@ -68,7 +68,7 @@ def _elsewhere(parts: Parts, service: Service, version: ModelVersion, progress: 
     )
     with parts.database.write() as conn:
         packages.put(conn, package)
-    return Variant(name=variant_name(version), model=version, package=package)
+    return Variant(name=variant_name(version), model=version, package=package, effects=service.effects)
 
 
 def _captured(parts: Parts, endpoint: str) -> Iterator[Any]:

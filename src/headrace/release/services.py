@@ -26,10 +26,11 @@ _V2 = re.compile(r"(?P<base>.+?)/v2/models/(?P<model>[^/?]+)(?:/versions/(?P<ver
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """`name`: the model that it counts as, when its endpoint is new."""
+    """`name`: the model that it counts as, when its endpoint is new. `effects`: whether asking it changes anything."""
 
     name: str
     what: Remote | Legacy
+    effects: bool | None = None  # nobody said
 
 
 class _Secret(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,6 +50,7 @@ class _RemoteText(msgspec.Struct, forbid_unknown_fields=True):
     kind: Literal["remote"] = "remote"
     name: str = ""
     binary: bool = True
+    effects: bool | None = None
     timeout_seconds: float = 30.0
     connections: int = 64
     secret: _Secret | None = None
@@ -63,6 +65,7 @@ class _LegacyText(msgspec.Struct, forbid_unknown_fields=True):
     outputs: list[_Spec]
     kind: Literal["legacy"] = "legacy"
     each: bool = False
+    effects: bool | None = None
     headers: dict[str, str] = {}
     timeout_seconds: float = 30.0
     connections: int = 16
@@ -135,7 +138,7 @@ def _remote(text: _RemoteText) -> Service:
         connections=text.connections,
         secret=_secret(text.secret),
     )
-    return Service(name=text.name or service.name, what=what)
+    return Service(name=text.name or service.name, what=what, effects=text.effects)
 
 
 def _legacy(text: _LegacyText) -> Service:
@@ -154,7 +157,7 @@ def _legacy(text: _LegacyText) -> Service:
         connections=text.connections,
         secret=_secret(text.secret),
     )
-    return Service(name=text.name, what=what)
+    return Service(name=text.name, what=what, effects=text.effects)
 
 
 def _spec(spec: _Spec) -> TensorSpec:

@@ -16,7 +16,7 @@ from headrace.release.advance import ACTOR, Decision, advance, blind
 from headrace.release.evidence import Closed, is_empty
 from headrace.release.parts import Parts, cursor_name
 from headrace.release.watch import Watch
-from headrace.store import cursors, releases
+from headrace.store import cursors, pairs, releases
 from headrace.store.db import Connection
 from headrace.types.errors import HeadraceError, Unavailable
 from headrace.types.release import Phase, Release, Verdict
@@ -80,6 +80,8 @@ class Turn:
         for name, units in closed.fresh.items():
             scope, _, metric = name.partition("/")
             releases.count(conn, release.id, scope=scope, metric=metric, units=units)
+        if closed.pairs:
+            pairs.keep(conn, release.id, closed.pairs)
         if not release.phase.ended:
             cursors.put(conn, cursor_name(release.id), watch.position)
         act.apply(conn, self._parts, release, share=decision.share, detail=judgement.reason, actor=ACTOR)

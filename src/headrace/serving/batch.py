@@ -94,6 +94,26 @@ class Batcher:
         self._pump()
         return waiting.answer
 
+    @property
+    def idle(self) -> bool:
+        """Nobody waits, and an instance is free."""
+        return self._free() and not self._queue
+
+    def beside(self, inputs: Inputs) -> Outputs | Future[Outputs]:
+        """Run a call for which nobody waits, by itself: it joins no batch, no queue and no statistics. Only a model
+        that is `idle`, or quick, may be asked."""
+        if self._closed:
+            raise Unavailable("the model was unloaded", retry_after=RETRY_AFTER)
+        work = self.model.run(inputs)
+        if not isinstance(work, list):
+            self._busy += 1
+            work.add_done_callback(self._passed)
+        return work
+
+    def _passed(self, work: Future[Outputs]) -> None:
+        self._busy -= 1
+        self._pump()
+
     def _together(self, inputs: Inputs) -> Soon:
         """With the other small calls of this turn."""
         if not self._small:

@@ -55,6 +55,7 @@ class Codec:
 
     def __init__(self, signature: Signature, form: Form) -> None:
         self.signature = signature
+        self.form = form
         self.specs = {spec.name: spec for spec in signature.inputs}
         self.dtypes = {spec.name: form.dtypes.get(spec.name, dtype_of(spec)) for spec in signature.inputs}
         self._matrix = form.matrix

@@ -13,7 +13,7 @@ import ctypes
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +27,7 @@ from headrace.serving.lifecycle import MOVES, State
 from headrace.serving.predict import Predictor
 from headrace.serving.reserve import Reservations, available_memory
 from headrace.serving.runtimes.base import Model, Runtime
+from headrace.serving.shadow import Shadows
 from headrace.serving.table import Lane, Loaded, Table, build_lane, by_model
 from headrace.serving.turn import Turn
 from headrace.serving.warm import warm
@@ -75,6 +76,7 @@ class Fleet:
         self.predictor = predictor
         self.refusal: Refusal | None = None
         self.turn = Turn()
+        self.shadows = Shadows(predictor.recorder, self.turn, lambda: self.table.lanes.values())
         self.reservations = Reservations(available_memory)
         self._artifacts = artifacts
         self._runtimes = runtimes
@@ -225,6 +227,7 @@ class Fleet:
         """The one moment of change: a single assignment. A plan that is realised in part does not count as in force."""
         old = self.table
         lanes = {e.name: self._lane(e) for e in plan.endpoints}
+        self.shadows.keep(lanes)
         self.predictor.table = Table(
             revision=plan.revision if whole else 0,
             realised=True,
@@ -246,7 +249,8 @@ class Fleet:
         usable = self._usable(endpoint)
         for loaded in usable.values():
             loaded.parts.batcher.configure(endpoint.batching)
-        return build_lane(endpoint, self._gate(endpoint), usable, self._hashed, self._cache(endpoint))
+        lane = build_lane(endpoint, self._gate(endpoint), usable, self._hashed, self._cache(endpoint))
+        return replace(lane, shadow=self.shadows.build(endpoint, usable))
 
     def _usable(self, endpoint: Endpoint) -> dict[str, Loaded]:
         if endpoint.parked:

@@ -68,7 +68,7 @@ class Predictor:
 
     def __init__(self, recorder: Recorder) -> None:
         self.table = Table()
-        self._recorder = recorder
+        self.recorder = self._recorder = recorder
         self._steady = recorder.clock.steady
 
     async def predict(self, request: Request, dialect: Dialect) -> Answer:
@@ -121,6 +121,8 @@ class Predictor:
         total = record.close(call, CallStatus.OK, began=began, run_seconds=seconds)
         encode = total - (ran - began) - seconds
         loaded.statistics.answered(call.rows, now=call.time, decode=ran - read, encode=encode, total=total)
+        if lane.shadow is not None:
+            lane.shadow.offer(call, inputs, outputs, source=dialect, header=request.header)
         return Answer(call=call, body=body)
 
     def _failed(self, call: Open, error: BaseException, *, began: float, run_seconds: float) -> float:

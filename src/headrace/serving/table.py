@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from headrace.serving.answer import Check
 from headrace.serving.batch import Batcher
 from headrace.serving.cache import Cache
 from headrace.serving.codec import Codec
 from headrace.serving.lifecycle import State
+from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.serving.statistics import Statistics
 from headrace.traffic.admit import Gate, Keyring
+from headrace.traffic.record import Open
+from headrace.traffic.route import Header
 from headrace.types.endpoint import Capture, Endpoint
 from headrace.types.errors import NotFound, TooLarge, Unavailable
 from headrace.types.model import Package
@@ -64,6 +67,18 @@ class Loaded:
         return self._parts
 
 
+class Offers(Protocol):
+    """shadow.Shadowing."""
+
+    def offer(self, call: Open, inputs: Inputs, outputs: Outputs, *, source: Source, header: Header) -> None: ...
+
+
+class Source(Protocol):
+    """The dialect of a call: it can be read again, for a model that wants its inputs in another form."""
+
+    def read(self, codec: Codec) -> Inputs: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
     """One endpoint: its policy as it is applied, its gate, and the variants that are loaded."""
@@ -74,6 +89,7 @@ class Lane:
     loaded: dict[str, Loaded]
     captured: bool  # inputs and outputs go into the journal
     cache: Cache | None = None
+    shadow: Offers | None = None
 
     @property
     def live(self) -> bool:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 class Turn:
     def __init__(self) -> None:
         self.open = False
+        self.count = 0  # times that calls were answered: whoever wants to know whether any were compares it
         self._due: list[Callable[[], None]] = []
 
     def later(self, work: Callable[[], None]) -> None:

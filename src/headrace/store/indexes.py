@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Index, text
 
-from headrace.store.tables import audit, feedback, job, metadata, package, release
+from headrace.store.tables import audit, feedback, job, metadata, package, release, release_pair
 
 __all__ = ["metadata"]  # complete once this module is loaded
 
@@ -19,6 +19,8 @@ Index(
     sqlite_where=text("active"),
     postgresql_where=text("active"),
 )
+Index("release_pair_by_severity", release_pair.c.release, release_pair.c.severity)
+Index("release_pair_by_draw", release_pair.c.release, release_pair.c.draw)
 Index("audit_by_subject", audit.c.subject, audit.c.id)
 Index("feedback_by_trace", feedback.c.trace_id)
 Index("feedback_by_time", feedback.c.time)

@@ -57,6 +57,16 @@ release_counted = Table(
     Column("unit", Text, primary_key=True),
 )
 
+release_pair = Table(
+    "release_pair",
+    metadata,
+    Column("release", Text, primary_key=True),
+    Column("trace_id", Text, primary_key=True),
+    Column("severity", Double, nullable=False),
+    Column("draw", Number, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
 audit = Table(
     "audit",
     metadata,

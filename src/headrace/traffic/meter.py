@@ -82,6 +82,13 @@ METRICS = (
         meaning="with several workers: 1 if this one is counted in, 0 if it did not answer",
         fold=max,
     ),
+    Metric(
+        name="headrace_shadow_total",
+        kind="counter",
+        labels=("endpoint", "variant", "outcome"),
+        meaning="calls put to a shadow by outcome: ok, rejected, failed, timeout, or dropped for want of room",
+    ),
+    Metric(name="headrace_shadow_queued", kind="gauge", labels=("endpoint",), meaning="calls that wait for a shadow"),
     Metric(name="process_cpu_seconds_total", kind="counter", labels=(), meaning="CPU time of this process"),
     Metric(name="process_resident_memory_bytes", kind="gauge", labels=(), meaning="memory of this process"),
     # As Triton names and means them, so that dashboards made for it work. Durations are sums in microseconds.

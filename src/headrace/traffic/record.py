@@ -72,6 +72,32 @@ class Recorder:
             parent=parent,
         )
 
+    def shadow(self, of: Open, *, variant: str, version: int) -> Open:
+        """The line of a copy of a call, that somebody else answers as well. It is evidence of nothing by itself."""
+        now = self.clock.now()
+        return Open(
+            trace_id=self.ids.mint(now),
+            time=now,
+            endpoint=of.endpoint,
+            variant=variant,
+            version=version,
+            unit=of.unit,
+            sticky=of.sticky,
+            counted=False,
+            reason=of.reason,
+            status="",
+            latency_ms=0.0,
+            rows=of.rows,
+            revision=of.revision,
+            protocol=of.protocol,
+            shadow_of=of.trace_id,
+        )
+
+    def write(self, call: Open) -> None:
+        """A line that is filled in, and in no figure of live calls."""
+        call.error = call.error[:_ERROR_LIMIT]
+        self.journal.append(encode_call(call))
+
     def hashed(self, user: str) -> str:
         """What stands for this user in every record."""
         return keyed_hash(self._unit_key, user)

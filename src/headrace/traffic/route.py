@@ -20,10 +20,11 @@ from hashlib import blake2b
 
 from headrace.types.errors import BadInput, NotFound
 from headrace.types.model import Stage
-from headrace.types.traffic import BUCKETS, Decision, Reason, Rule, TrafficPolicy
+from headrace.types.traffic import BUCKETS, Decision, Reason, Rule, Shadow, TrafficPolicy
 
 FORCED_HEADER = "x-headrace-variant"
 _HOLDOUT_SALT = ":holdout"
+_SHADOW_SALT = ":shadow"
 _STAGES = {stage.value.lower(): stage.value for stage in Stage}
 
 Header = Callable[[str], str | None]
@@ -66,6 +67,11 @@ def bucket(salt: str, unit: str) -> int:
     """0 to 9,999; tests/golden/buckets.json holds vectors for other implementations."""
     digest = blake2b(f"{salt}:{unit}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % BUCKETS
+
+
+def shadowed(shadow: Shadow, trace_id: str) -> bool:
+    """Whether a call is in the shadow's share: by chance, and the same for whoever asks."""
+    return shadow.share >= BUCKETS or bucket(f"{shadow.salt}{_SHADOW_SALT}", trace_id) < shadow.share
 
 
 def selector(stage: str | None, version: int | str | None) -> str | None:

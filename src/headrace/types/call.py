@@ -41,7 +41,8 @@ class Call:
     output: Any = None
     parent: str = ""  # traceparent of the caller, if it sent one
     colour: str = ""  # the variant, as propagated downstream
-    shadow_of: str = ""
+    shadow_of: str = ""  # trace id of the call that a user made; this one is nobody's
+    beside: Any = None  # of a shadow: {"outputs": {name: [the user's, its own]}, "attributes": {header: value}}
 
 
 class FeedbackName(StrEnum):
@@ -102,7 +103,7 @@ class PlaneEvent:
 
     time: float
     plane: str
-    name: str  # plan.live, plan.refused, host.restarted, journal.lost
+    name: str  # plan.live, plan.refused, host.restarted, journal.lost, shadow.dropped
     revision: int = 0
     endpoint: str = ""
     variant: str = ""

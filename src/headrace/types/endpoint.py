@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from headrace.types.model import ModelVersion, Package
+from headrace.types.model import ModelVersion, Package, RuntimeKind
 from headrace.types.traffic import TrafficPolicy
 
 
@@ -74,6 +74,13 @@ class Variant:
     name: str
     model: ModelVersion
     package: Package
+    effects: bool | None = None  # does an answer change something in the world? None: only services elsewhere may
+
+    @property
+    def repeatable(self) -> bool:
+        """It may be asked although nobody waits for the answer."""
+        elsewhere = self.package.runtime in (RuntimeKind.REMOTE, RuntimeKind.LEGACY)
+        return not (elsewhere if self.effects is None else self.effects)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +97,7 @@ class Endpoint:
     capture: Capture = Capture.FULL
     batching: Batching = Batching()
     cache: Cache = Cache()
+    effects: bool = False  # its answers change something in the world: no call is put to a shadow
     parked: bool = False  # unloaded by its owner: known, but answers 503 until it is loaded again
     revision: int = 0  # of the plan that last changed it
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from headrace.types.pair import PairTally
 from headrace.types.strategy import ReleasePlan, Step
 
 
@@ -74,6 +75,7 @@ class Interval:
     called: tuple[int, int]  # distinct units of (baseline, candidate) in the release so far
     exposed: tuple[int, int] = (0, 0)  # the same, in this step so far
     refused: str = ""  # why a data plane could not run the candidate, if so
+    pairs: PairTally | None = None  # in a shadow step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +151,7 @@ class Release:
     step_units: int = 0
     approved: bool = False  # this step, by a person
     exposed: tuple[tuple[int, int], ...] = ()  # by step: distinct units of (baseline, candidate)
+    pairs: PairTally | None = None  # all that were compared so far
     failures_in_row: int = 0
     paused_reason: str = ""
     evidence: dict[str, MetricEvidence] | None = None

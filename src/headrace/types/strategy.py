@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from headrace.types.pair import PairRules
+
 
 class Strategy(StrEnum):
     """Which steps a plan has when nobody says otherwise: release/strategies/, one file each."""
@@ -106,6 +108,9 @@ class Step:
     min_units: int = 20
     max_seconds: float = 86_400.0  # after that an undecided step is inconclusive
     note: str = ""  # APPROVAL: what the person is asked
+    max_concurrency: int = 1  # SHADOW: copies that run at the same time, per data plane
+    max_queue: int = 256  # SHADOW: copies that wait, per data plane; more are dropped and counted
+    attributes: tuple[str, ...] = ()  # SHADOW: request headers that are kept with a pair, to look at pairs by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,3 +125,4 @@ class ReleasePlan:
     proof: bool = True  # full traffic needs proof of no harm; else no sign of harm is enough
     cold_seconds: float = 0.0  # after the first share, in which slow answers count for neither version
     at_end: AtEnd = AtEnd.PROMOTE
+    pairs: PairRules = PairRules()  # when two answers are the same (SHADOW)

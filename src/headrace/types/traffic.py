@@ -31,6 +31,28 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shadow:
+    """Calls that the baseline has answered are put to `variant` too, when nothing else is to be done; nobody but the
+    journal hears what it says. What finds no room is dropped and counted: a live answer never waits for a shadow.
+    """
+
+    variant: str
+    share: int = BUCKETS  # of the baseline's calls, in BUCKETS: by the trace id, under a salt of its own
+    salt: str = ""
+    max_concurrency: int = 1  # shadow calls that run at the same time, per data plane
+    max_queue: int = 256  # calls that wait, per data plane
+    attributes: tuple[str, ...] = ()  # request headers kept with a pair, to look at pairs by
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= BUCKETS:
+            raise ValueError(f"share of a shadow is {self.share!r}; allowed: 0 to {BUCKETS}")
+        if self.max_concurrency < 1 or self.max_queue < 1:
+            raise ValueError(
+                f"max_concurrency {self.max_concurrency!r} and max_queue {self.max_queue!r} of a shadow: from 1"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficPolicy:
     """Order of decision: forced header → rules → holdout → bucket.
 
@@ -44,6 +66,7 @@ class TrafficPolicy:
     salt: str = ""
     rules: tuple[Rule, ...] = ()
     holdout: int = 0  # of BUCKETS (own salt), always baseline and never counted
+    shadow: Shadow | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

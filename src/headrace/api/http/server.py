@@ -69,6 +69,7 @@ class HttpServer:
 
     def _answer(self) -> None:
         waiting, self._waiting = self._waiting, []
+        self._turn.count += 1
         if len(waiting) == 1:
             waiting[0].advance()
             return

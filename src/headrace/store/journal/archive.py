@@ -55,7 +55,17 @@ from headrace.types.journal import Position
 FAN_IN = 8  # files of about one size that are merged together; a row is rewritten about log8(merge_bytes/size) times
 SPAN_SECONDS = 86_400.0  # a merged file covers at most this, as retention deletes whole files
 ROW_GROUP = 20_000  # a look-up of one trace reads one of these
-PLAIN = ("id", "trace_id", "time", "latency_ms", "run_ms", "input", "output", "value")  # not worth a dictionary
+PLAIN = (
+    "id",
+    "trace_id",
+    "time",
+    "latency_ms",
+    "run_ms",
+    "input",
+    "output",
+    "beside",
+    "value",
+)  # not worth a dictionary
 
 log = logging.getLogger("headrace.journal")
 

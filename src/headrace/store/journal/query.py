@@ -21,7 +21,7 @@ import duckdb
 import msgspec
 
 from headrace.store.journal.manifest import Manifest, ParquetFile, load_manifest
-from headrace.store.journal.records import BadLine, CallRow, decode_row, parse, text_of
+from headrace.store.journal.records import JSON_FIELDS, BadLine, CallRow, decode_row, parse, text_of
 from headrace.store.journal.segments import (
     BLOCK,
     SegmentView,
@@ -324,7 +324,7 @@ def _call_row(line: bytes) -> CallRow | None:
 
 def _plain(row: CallRow) -> Row:
     values = msgspec.structs.asdict(row)
-    for name in ("input", "output"):
+    for name in JSON_FIELDS:
         if (text := text_of(values.pop(name))) is not None:
             values[name] = text
     return values
@@ -332,7 +332,7 @@ def _plain(row: CallRow) -> Row:
 
 def _call(row: Row) -> Call:
     """Uses the row up. What it lacks has the field's default."""
-    for name in ("input", "output"):
+    for name in JSON_FIELDS:
         if name in row:
             row[name] = parse(row[name])
     return msgspec.convert(row, Call)

@@ -15,6 +15,8 @@ from headrace.types.call import Call, Feedback, MetricEvent, PlaneEvent
 
 Record = Call | Feedback | MetricEvent | PlaneEvent
 
+JSON_FIELDS = ("input", "output", "beside")  # of a call: kept as text
+
 _NULL = msgspec.Raw(b"null")
 
 
@@ -42,6 +44,7 @@ class CallRow(msgspec.Struct, kw_only=True):
     parent: str = ""
     colour: str = ""
     shadow_of: str = ""
+    beside: msgspec.Raw = _NULL
 
 
 class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +133,7 @@ def call_of(row: CallRow) -> Call:
     """The noun of a stored row."""
     return msgspec.convert(
         {name: getattr(row, name) for name in _SCALARS}
-        | {"input": parse(text_of(row.input)), "output": parse(text_of(row.output))},
+        | {name: parse(text_of(getattr(row, name))) for name in JSON_FIELDS},
         Call,
     )
 
@@ -151,4 +154,4 @@ def parse(text: str | None) -> Any:
         return text
 
 
-_SCALARS = tuple(name for name in CallRow.__struct_fields__ if name not in ("input", "output"))
+_SCALARS = tuple(name for name in CallRow.__struct_fields__ if name not in JSON_FIELDS)
