@@ -203,6 +203,32 @@ def abort(which: Which, reason: Reason = "", home: Home = None, url: ControlUrl 
     _act(which, lambda control, found: control.abort(found, reason=reason), home=home, url=url, json=json)
 
 
+@app.command()
+def replay(which: Which, home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
+    """Judge every decision of a release once more from its stored inputs. Exit status 1: one comes out differently.
+
+    \b
+    Example:
+        headrace release replay digits
+    """
+    with admin(home, url) as control:
+        found = control.replay(find(control, which)["id"])
+    if json:
+        emit(found)
+    elif not found["differences"]:
+        say(f"{found['intervals']:,} decisions, each as it was recorded, bit for bit")
+    else:
+        table(
+            ("interval", "recorded", "replayed", "why"),
+            [
+                (d["number"], d["stored"]["judgement"]["verdict"], d["verdict"], d["reason"])
+                for d in found["differences"]
+            ],
+            empty="",
+        )
+    raise typer.Exit(1 if found["differences"] else 0)
+
+
 def watch(
     look: Callable[[], dict[str, Any]], tell: Progress, *, beside: Callable[[], str] = lambda: ""
 ) -> dict[str, Any]:

@@ -96,6 +96,10 @@ class Admin:
     def intervals(self, release_id: str) -> list[Json]:
         return _list(self._wire.get(f"{_API}/releases/{_part(release_id)}/intervals"), "intervals")
 
+    def replay(self, release_id: str) -> Json:
+        """Each decision judged once more from what was stored: `{"intervals": …, "differences": […]}`."""
+        return _object(self._wire.get(f"{_API}/releases/{_part(release_id)}/replay"))
+
     def pause(self, release_id: str, *, reason: str = "") -> Json:
         return self._act(release_id, "pause", reason)
 

@@ -170,3 +170,15 @@ def test_strategies_by_option(run: Run, planes: Planes) -> None:
     run(*words, "--strategy", "blue-green")
     assert [asked[1].get("plan") for asked in planes.asked] == [None, {"strategy": "blue-green"}]
     assert run(*words, "--canary", "--strategy", "ab").status == 2
+
+
+def test_a_replay_says_whether_the_decisions_hold(run: Run, planes: Planes) -> None:
+    planes.says["GET /api/v1/releases/rel_1"] = document()
+    planes.says["GET /api/v1/releases/rel_1/replay"] = {"intervals": 1_200, "differences": []}
+    found = run("release", "replay", "rel_1")
+    assert (found.status, found.out) == (0, "1,200 decisions, each as it was recorded, bit for bit\n")
+    other = {"number": 3, "stored": {"judgement": {"verdict": "hold"}}, "verdict": "advance", "reason": "proven"}
+    planes.says["GET /api/v1/releases/rel_1/replay"] = {"intervals": 4, "differences": [other]}
+    found = run("release", "replay", "rel_1")
+    assert found.status == 1
+    assert "advance" in found.out

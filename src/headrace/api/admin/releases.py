@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from headrace.api.admin.endpoints import actor_of
 from headrace.api.admin.reply import answer
 from headrace.control.services import Services
+from headrace.release.replay import replay
 from headrace.store import releases
 from headrace.store.releases import StoredInterval
 from headrace.types.errors import NotFound
@@ -45,6 +46,15 @@ def router(services: Services) -> APIRouter:
         with services.database.read() as conn:
             found: tuple[StoredInterval, ...] = releases.intervals(conn, release_id)
         return answer({"intervals": found})
+
+    @routes.get("/releases/{release_id}/replay")
+    def show_replay(release_id: str) -> Response:
+        """Every decision once more, from what was stored; `differences` is empty when each follows from its inputs."""
+        with services.database.read() as conn:
+            release, stored = releases.get(conn, release_id), releases.intervals(conn, release_id)
+        if release is None:
+            raise NotFound(f"there is no release {release_id!r}", field="release", hint="headrace release list")
+        return answer({"intervals": len(stored), "differences": replay(release, stored)})
 
     @routes.post("/releases/{release_id}/{action}")
     def act(
