@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from headrace.release import evalue, learn, words
+from headrace.release import evalue, learn, srm, words
 from headrace.release.steps.registry import RULES
 from headrace.types.release import Event, Interval, Judgement, Phase, Release, Verdict
 from headrace.types.traffic import BUCKETS
@@ -42,6 +42,8 @@ def advance(release: Release, interval: Interval, now: float) -> Decision:
         return _hold(seen, found.reason, now)
     if found.verdict is Verdict.INCONCLUSIVE:
         return _ask(seen, found.reason, now)
+    if srm.alarming(exposures(seen)):
+        return _ask(seen, words.mismatch(seen), now)
     if not release.is_last:
         return _next_step(seen, found.reason, now)
     judgement = Judgement(verdict=Verdict.ADVANCE, reason=found.reason, time=now)
@@ -52,6 +54,12 @@ def resumed(release: Release, now: float) -> Release:
     """A person let it go on: the step's clock begins anew, so that one paused as inconclusive gets its full time again.
     In a step that waits for approval, that is the approval."""
     return replace(release, phase=Phase.PROGRESSING, paused_reason="", step_started=now, approved=True)
+
+
+def exposures(release: Release) -> list[tuple[float, int, int]]:
+    """By step: the share, and the units of baseline and candidate."""
+    steps = zip(release.plan.steps, release.exposed, strict=False)
+    return [(step.share / BUCKETS, baseline, candidate) for step, (baseline, candidate) in steps]
 
 
 def blind(release: Release, reason: str, now: float) -> Decision:

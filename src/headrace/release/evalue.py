@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp, inf, log, sqrt
 
+from headrace.release import asymptotic, betting
 from headrace.types.release import MetricEvidence, Tally
 from headrace.types.strategy import MetricSpec, ReleasePlan
 
@@ -40,7 +41,7 @@ NO_HARM = (0.0,) * len(HARM)
 
 
 def begin(steps: int) -> MetricEvidence:
-    """Before anything was seen: all e-values are 1."""
+    """Of events, before anything was seen: all e-values are 1."""
     safe = (0.0,) * len(SAFE)
     return MetricEvidence(
         harm=NO_HARM,
@@ -102,14 +103,22 @@ def harm(evidence: MetricEvidence) -> float:
     A unit counts once in the release, so that one whose calls always fail is one piece of evidence and not many. But
     then those counted early say nothing later, so each step begins anew as well. An average of e-processes is an
     e-process, also when they depend on each other; a step not begun contributes its 1. Where a rate itself is held to
-    a limit (a switch, a shadow's flips), that is a third part of it.
+    a limit (a switch, a shadow's flips), that is a third part of it. Of a mean it is betting.py's or asymptotic.py's.
     """
+    if evidence.bets:
+        return betting.harm(evidence.bets)
+    if evidence.normal:
+        return asymptotic.harm(evidence.normal)
     parts = [_mean(evidence.harm), _mean([_mean(logs) for logs in evidence.harm_steps])]
     return _mean([*parts, _mean(evidence.beyond)] if evidence.beyond else parts)
 
 
 def proof(evidence: MetricEvidence) -> float:
     """Logarithm of the e-value against "it is harmful", by whichever way shows it: each alone would be enough."""
+    if evidence.bets:
+        return betting.not_worse(evidence.bets)
+    if evidence.normal:
+        return asymptotic.not_worse(evidence.normal)
     return max(not_worse(evidence), tolerable(evidence))
 
 

@@ -24,7 +24,8 @@ from typing import Any
 from headrace.base.ids import issued
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName, MetricEvent, PlaneEvent
 from headrace.types.pair import Pair
-from headrace.types.release import Cohort, Interval, Release, Tally
+from headrace.types.release import Cohort, Interval, Release, Scores, Tally
+from headrace.types.score import Score
 from headrace.types.strategy import MetricKind, MetricSpec
 from headrace.types.traffic import Reason
 
@@ -66,6 +67,7 @@ class Accumulator:
         self.members = {m.endpoint: m for m in release.members}
         self.metrics = release.plan.metrics
         self.posted = {m.event for m in self.metrics if m.kind is MetricKind.RATE}
+        self.scored = {m.event for m in self.metrics if m.kind is MetricKind.VALUE}
         self.counted: Counted = {name: set(units) for name, units in counted.items()}
         self.cuts = dict(cuts)
         self.failures_in_row = release.failures_in_row
@@ -78,6 +80,7 @@ class Accumulator:
         self._seen = {m.name: _Seen() for m in self.metrics}
         self._arms: dict[str, bool] = {}  # units that called in this interval: is theirs the candidate?
         self._late: dict[tuple[str, int], _Seen] = {}  # by what was posted ("": unhappy) and the step of the call
+        self._scores: dict[tuple[str, int], dict[str, Score]] = {}  # the same of values, by unit
         steps = range(len(self._starts))
         self._called = {
             arm: set[str]().union(*(self._log(step, candidate=arm) for step in steps)) for arm in (False, True)
@@ -110,13 +113,14 @@ class Accumulator:
             late=tuple(
                 self._cohort(about, number, seen, fresh) for (about, number), seen in sorted(self._late.items())
             ),
+            scores=tuple(self._first(about, number, of, fresh) for (about, number), of in sorted(self._scores.items())),
             cuts=dict(self.cuts),
             called=(len(self._called[False]), len(self._called[True])),
             exposed=(len(self._log(step, candidate=False)), len(self._log(step, candidate=True))),
             refused=self._refused,
         )
         self._seen = {m.name: _Seen() for m in self.metrics}
-        self._arms, self._late = {}, {}
+        self._arms, self._late, self._scores = {}, {}, {}
         return Closed(interval=interval, fresh=fresh)
 
     def next_step(self, time: float) -> None:
@@ -171,16 +175,24 @@ class Accumulator:
         return step, candidate, unit
 
     def _posted(self, event: MetricEvent) -> None:
-        if event.name not in self.posted or (event.endpoint and event.endpoint not in self.members):
+        if event.name not in self.posted | self.scored or (event.endpoint and event.endpoint not in self.members):
             return
         found = self._call_of(event.trace_id) if event.trace_id else self._last_call(event)
-        if found is not None and event.value:
-            step, candidate, unit = found
+        if found is None:
+            return
+        step, candidate, unit = found
+        if event.name in self.posted and event.value:
             self._late.setdefault((event.name, step), _Seen()).add(unit, candidate=candidate, event=True)
+        if event.name in self.scored:
+            score = Score(candidate=candidate, value=event.value)
+            self._scores.setdefault((event.name, step), {}).setdefault(unit, score)
 
     def _last_call(self, event: MetricEvent) -> tuple[int, bool, str] | None:
         """The last step in which the unit called before that, and with which arm."""
-        for step in range(bisect_right(self._starts, event.time) - 1, -1, -1):
+        last = bisect_right(self._starts, event.time) - 1
+        if last >= 0 and (arm := self._arms.get(event.unit)) is not None:
+            return last, arm, event.unit  # in this very interval
+        for step in range(last, -1, -1):
             for candidate in (False, True):
                 if event.unit in self._log(step, candidate=candidate):
                     return step, candidate, event.unit
@@ -244,6 +256,13 @@ class Accumulator:
             step_wise=self._tally(f"step-{step}/{name}", seen, fresh),
         )
 
+    def _first(self, about: str, step: int, of: dict[str, Score], fresh: Counted) -> Scores:
+        """Values of units that had none before."""
+        before = self.counted.get(name := f"release/value:{about}", set())
+        new = {unit: score for unit, score in of.items() if unit not in before}
+        self._count(name, new, fresh)
+        return Scores(step=step, about=about, scores=tuple(new.values()))
+
     def _count(self, name: str, units: Iterable[str], fresh: Counted) -> None:
         have = self.counted.setdefault(name, set())
         new = set(units) - have
@@ -260,7 +279,8 @@ def _exposure(step: int, *, candidate: bool) -> str:
 def is_empty(interval: Interval) -> bool:
     """Nobody was at risk: the tests have not moved."""
     tallies = (*interval.release.values(), *interval.step_wise.values())
-    return not interval.late and not any(tally.baseline_units + tally.candidate_units for tally in tallies)
+    at_risk = any(tally.baseline_units + tally.candidate_units for tally in tallies)
+    return not (interval.late or interval.scores or at_risk)
 
 
 def is_bad(feedback: Feedback, output: Any) -> bool | None:

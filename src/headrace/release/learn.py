@@ -4,6 +4,7 @@
 |---|---|---|
 | errors, slow | among the units at risk in the interval | with the rate before, times the margin |
 | feedback, rate | among all who called in the step of the call that it is about | the same |
+| value | means, of the first value of each unit | no |
 | flips | no: the rate itself, with the tolerance | |
 
 More of an event may be better (`Direction.HIGHER`): then baseline and candidate change places.
@@ -13,20 +14,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from headrace.release import evalue
+from headrace.release import asymptotic, betting, evalue
 from headrace.release.sums import summed
 from headrace.types.pair import PairTally
 from headrace.types.release import Cohort, Interval, MetricEvidence, Release, Tally
 from headrace.types.strategy import Direction, MetricKind, MetricSpec, Role, Step, StepKind
+from headrace.types.traffic import BUCKETS
 
 _OF_CALLS = (MetricKind.ERRORS, MetricKind.SLOW)
 _UNKNOWN_RATE = 0.05  # the limit of a switch when nothing was seen before it
 
 
+def begin(spec: MetricSpec, steps: int) -> MetricEvidence:
+    """Before anything was seen. A success has to be better, not just no worse by a margin."""
+    if spec.kind is not MetricKind.VALUE:
+        return evalue.begin(steps)
+    higher, margin = spec.direction is Direction.HIGHER, 0.0 if spec.role is Role.SUCCESS else spec.margin
+    if spec.low is None or spec.high is None:
+        return MetricEvidence(normal=asymptotic.begin(margin=margin, higher_is_better=higher))
+    bets = betting.begin(low=spec.low, high=spec.high, margin=margin, higher_is_better=higher)
+    return MetricEvidence(bets=bets)
+
+
 def learn(release: Release, interval: Interval) -> Release:
-    had = release.evidence or {}
+    had, steps = release.evidence or {}, release.plan.steps
     evidence = {
-        spec.name: _add(had.get(spec.name) or evalue.begin(len(release.plan.steps)), spec, interval, release.current)
+        spec.name: _add(had.get(spec.name) or begin(spec, len(steps)), spec, interval, steps)
         for spec in release.plan.metrics
     }
     return replace(
@@ -60,7 +73,7 @@ def _limit(had: MetricEvidence, spec: MetricSpec) -> float:
     return max(spec.tolerance, odds / (1 + odds))
 
 
-def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval, step: Step) -> MetricEvidence:
+def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval, steps: tuple[Step, ...]) -> MetricEvidence:
     baseline, candidate = interval.called
     learnt = replace(
         had,
@@ -70,6 +83,8 @@ def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval, step: Step) 
     )
     if spec.kind is MetricKind.FLIPS:
         return _add_pairs(had, spec, interval.release.get(spec.name, Tally()))
+    if spec.kind is MetricKind.VALUE:
+        return _add_scores(learnt, spec, interval, steps)
     if spec.kind not in _OF_CALLS:
         for cohort in interval.late:
             if cohort.about == spec.event:
@@ -83,7 +98,7 @@ def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval, step: Step) 
         baseline_risk=had.baseline_risk + this.baseline_units,
         baseline_risk_events=had.baseline_risk_events + this.baseline_events,
     )
-    if step.kind is StepKind.SWITCH:
+    if steps[interval.step].kind is StepKind.SWITCH:
         learnt = replace(learnt, beyond=evalue.add_beyond(had.beyond, this, had.limit))
     return learnt
 
@@ -97,6 +112,22 @@ def _add_pairs(had: MetricEvidence, spec: MetricSpec, pairs: Tally) -> MetricEvi
         candidate_units=had.candidate_units + pairs.candidate_units,
         candidate_events=had.candidate_events + pairs.candidate_events,
     )
+
+
+def _add_scores(had: MetricEvidence, spec: MetricSpec, interval: Interval, steps: tuple[Step, ...]) -> MetricEvidence:
+    """Each with the share of its own step: that is the chance with which its unit got the candidate."""
+    for each in interval.scores:
+        if each.about != spec.event:
+            continue
+        share, on = steps[each.step].share / BUCKETS, sum(score.candidate for score in each.scores)
+        had = replace(
+            had,
+            bets=had.bets and betting.add(had.bets, each.scores, share),
+            normal=had.normal and asymptotic.add(had.normal, each.scores, share),
+            baseline_events=had.baseline_events + len(each.scores) - on,
+            candidate_events=had.candidate_events + on,
+        )
+    return had
 
 
 def _count(had: MetricEvidence, spec: MetricSpec, seen: Cohort, *, now: int) -> MetricEvidence:

@@ -193,6 +193,13 @@ def _check_metric(metric: MetricSpec) -> None:
         raise BadInput(
             f"{at}.event is {metric.event!r}; rate and value need the name that is posted, others none", field=at
         )
+    bounded = metric.kind is MetricKind.VALUE and metric.low is not None and metric.high is not None
+    if bounded and not 0 <= metric.margin < (metric.high or 0.0) - (metric.low or 0.0):
+        raise BadInput(
+            f"{at}.margin is {metric.margin!r}; allowed for a value: at least 0, below high - low",
+            field=at,
+            hint="how much worse the mean may be without harm, in the unit of the metric",
+        )
     if metric.kind is MetricKind.SLOW and not 0 < metric.quantile < 1:
         raise BadInput(f"{at}.quantile is {metric.quantile!r}; allowed: above 0 and below 1", field=at)
     if metric.kind is MetricKind.FLIPS and not 0 < metric.tolerance < 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from headrace.release import act, change, evalue
+from headrace.release import act, change, learn
 from headrace.release.advance import share_of
 from headrace.release.deploy import Change, check_free, publish_changes
 from headrace.release.evidence import CUT_CALLS, cuts_of
@@ -173,8 +173,8 @@ def _evidence(parts: Parts, release: Release) -> dict[str, MetricEvidence]:
         endpoint=release.endpoint, variant=release.baseline, status=CallStatus.OK, limit=CUT_HISTORY
     )
     cuts = cuts_of(release.plan.metrics, [call.latency_ms for call in calls])
-    empty = evalue.begin(len(release.plan.steps))
-    return {m.name: replace(empty, cut_ms=cuts.get(m.name, 0.0)) for m in release.plan.metrics}
+    steps = len(release.plan.steps)
+    return {m.name: replace(learn.begin(m, steps), cut_ms=cuts.get(m.name, 0.0)) for m in release.plan.metrics}
 
 
 def _still(conn: Connection, release: Release) -> None:

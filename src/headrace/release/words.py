@@ -89,6 +89,15 @@ def horizon(release: Release, interval: Interval) -> str:
     )
 
 
+def mismatch(release: Release) -> str:
+    baseline, candidate = release.exposed[release.step]
+    return (
+        f"the split is not what was asked for: {baseline:,} users of {release.baseline} and {candidate:,} of "
+        f"{release.candidate} {_at(release)}; calls of one version are lost or sent elsewhere, so no comparison can be "
+        "trusted: find out why before you go on"
+    )
+
+
 def approval(release: Release) -> str:
     asked = release.current.note or f"may {release.candidate} go on from {share(release.current.share)}?"
     return f"a person has to approve: {asked}"
@@ -149,12 +158,25 @@ def _counts(release: Release, spec: MetricSpec, evidence: MetricEvidence) -> str
     what = _EVENTS.get(spec.kind, f"users had {spec.event!r}")
     if spec.kind is MetricKind.SLOW:
         what += f" (over {_milliseconds(evidence.cut_ms)}, {spec.name})"
+    if spec.kind is MetricKind.VALUE:
+        return _means(release, spec, evidence)
     candidate = f"{evidence.candidate_events:,} of {evidence.candidate_units:,} {what} with {release.candidate}"
     if spec.kind is MetricKind.FLIPS:
         return f"{candidate}, {100 * spec.tolerance:g} % are tolerated"
     if release.current.kind is StepKind.SWITCH and evidence.limit:
         return f"{candidate}, at most {100 * evidence.limit:.2g} % in each interval are tolerated"
     return f"{candidate}, {evidence.baseline_events:,} of {evidence.baseline_units:,} with {release.baseline}"
+
+
+def _means(release: Release, spec: MetricSpec, evidence: MetricEvidence) -> str:
+    state = evidence.bets or evidence.normal
+    if state is None:
+        raise ValueError(f"{spec.name} has no means")
+    marked = "" if evidence.bets else " (asymptotic)"
+    return (
+        f"{spec.event!r} is {state.candidate.mean:.4g} on average over {state.candidate.units:,} users with "
+        f"{release.candidate}, {state.baseline.mean:.4g} over {state.baseline.units:,} with {release.baseline}{marked}"
+    )
 
 
 def _seen(release: Release) -> list[tuple[MetricSpec, MetricEvidence]]:

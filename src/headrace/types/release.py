@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from headrace.types.pair import PairTally
+from headrace.types.score import Bets, Normal, Score
 from headrace.types.strategy import ReleasePlan, Step
 
 
@@ -60,6 +61,15 @@ class Cohort:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """The values that were posted in one interval for units that called in one step; a unit's first one alone."""
+
+    step: int
+    about: str  # the name that was posted
+    scores: tuple[Score, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """One look. These are the stored inputs from which every decision can be replayed."""
 
@@ -73,6 +83,7 @@ class Interval:
     late: tuple[Cohort, ...] = ()
     cuts: dict[str, float]  # by metric of kind SLOW, in milliseconds
     called: tuple[int, int]  # distinct units of (baseline, candidate) in the release so far
+    scores: tuple[Scores, ...] = ()
     exposed: tuple[int, int] = (0, 0)  # the same, in this step so far
     refused: str = ""  # why a data plane could not run the candidate, if so
     pairs: PairTally | None = None  # in a shadow step
@@ -94,9 +105,11 @@ class MetricEvidence:
     limit: float = 0.0  # FLIPS: the tolerance; else fixed from the baseline when it had all traffic
     baseline_risk: int = 0  # units at risk, summed over intervals: what `limit` is made from
     baseline_risk_events: int = 0
+    bets: Bets | None = None  # VALUE with bounds
+    normal: Normal | None = None  # VALUE without
     baseline_units: int = 0
     candidate_units: int = 0
-    baseline_events: int = 0
+    baseline_events: int = 0  # VALUE: units with a value
     candidate_events: int = 0
     cut_ms: float = 0.0  # SLOW: the fixed cut; 0 while it is not known
 

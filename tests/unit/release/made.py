@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.base.ids import TraceIds
-from headrace.release import evalue
+from headrace.release import learn
 from headrace.release.plans import plan_from
 from headrace.types.call import Call, CallStatus, Feedback
 from headrace.types.endpoint import Endpoint, Variant
@@ -69,7 +69,7 @@ def release(plan: ReleasePlan = PLAN, **changes: Any) -> Release:
         created=START,
         actor="ann",
         step_started=START,
-        evidence={m.name: evalue.begin(len(plan.steps)) for m in plan.metrics},
+        evidence={m.name: learn.begin(m, len(plan.steps)) for m in plan.metrics},
         history=(started,),
     )
     return replace(made, **changes)

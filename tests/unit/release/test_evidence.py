@@ -11,6 +11,7 @@ from headrace.release import evidence
 from headrace.release.evidence import Accumulator, Closed, cuts_of, is_bad, is_empty
 from headrace.types.call import Call, CallStatus, Feedback, MetricEvent, PlaneEvent
 from headrace.types.release import Member, Tally
+from headrace.types.score import Score
 from headrace.types.strategy import MetricKind, MetricSpec
 from headrace.types.traffic import Reason
 from tests.unit.release.made import PLAN, START, call, feedback, release
@@ -273,3 +274,17 @@ def test_endpoints_that_move_together_share_their_evidence() -> None:
     counts.observe([call("a"), replace(call("b"), endpoint="rank", variant="v8", status=CallStatus.FAILED)])
     seen = close(counts).interval.release["errors"]
     assert seen == Tally(baseline_units=1, candidate_units=1, candidate_events=1)
+
+
+def test_a_unit_brings_one_value() -> None:
+    spec = MetricSpec(name="judge", kind=MetricKind.VALUE, event="score")
+    counts = accumulator(plan=replace(PLAN, metrics=(*PLAN.metrics, spec)))
+    first, second = call("a", candidate=True), call("b")
+    counts.observe([first, second])
+    about = MetricEvent(id="m1", name="score", value=0.5, trace_id=first.trace_id, time=START + 2)
+    counts.observe([about, replace(about, value=0.9), replace(about, trace_id="", unit="b", value=0.1)])
+    (found,) = close(counts).interval.scores
+    assert found.scores == (Score(candidate=True, value=0.5), Score(candidate=False, value=0.1))
+    counts.observe([replace(about, value=0.7)])
+    (again,) = close(counts).interval.scores
+    assert again.scores == ()

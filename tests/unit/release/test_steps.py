@@ -12,8 +12,9 @@ from headrace.release.plans import plan_from
 from headrace.release.steps.registry import RULES
 from headrace.release.strategies.registry import STRATEGIES
 from headrace.types.errors import BadInput
-from headrace.types.release import Cohort, Interval, Phase, Release, ReleasePlan, Tally
-from headrace.types.strategy import Direction, MetricKind, MetricSpec, Role, Step, StepKind, Strategy
+from headrace.types.release import Cohort, Interval, Phase, Release, Scores, Tally
+from headrace.types.score import Score
+from headrace.types.strategy import Direction, MetricKind, MetricSpec, ReleasePlan, Role, Step, StepKind, Strategy
 from headrace.types.traffic import BUCKETS
 from tests.unit.release.made import START, interval, release
 
@@ -211,3 +212,49 @@ def test_steps_as_people_write_them() -> None:
     plan = plan_from({"steps": [{"kind": "share", "share": 12.5}, {"kind": "approval", "share": 12.5, "note": "ok?"}]})
     assert plan.steps[0] == Step(kind=StepKind.SHARE, share=1_250)
     assert plan.steps[1].note == "ok?"
+
+
+# --- means, and the split
+
+
+def scores(*means: float, count: int = 400) -> tuple[Scores, ...]:
+    """Of baseline and candidate alternately, in [0, 1] around the means."""
+    both = zip((False, True), means, strict=True)
+    found = [Score(candidate=on, value=mean + 0.1 * (n % 3 - 1)) for on, mean in both for n in range(count)]
+    return (Scores(step=0, about="score", scores=tuple(found[::2] + found[1::2])),)
+
+
+def measured(**changes: Any) -> ReleasePlan:
+    spec = MetricSpec(name="judge", kind=MetricKind.VALUE, event="score", direction=Direction.HIGHER, margin=0.1)
+    plan = plan_from({"shares": [50], "min_seconds": 10, "min_units": 5, "metrics": [_errors()]})
+    return replace(plan, metrics=(*plan.metrics, replace(spec, **changes)))
+
+
+@pytest.mark.parametrize("bounds", [{"low": 0.0, "high": 1.0}, {}])
+def test_a_lower_mean_of_what_should_be_high_is_harm(bounds: dict[str, Any]) -> None:
+    worse = walk(release(measured(**bounds)), interval(2, scores=scores(0.8, 0.5)))
+    assert worse.phase is Phase.ROLLED_BACK
+    assert worse.judgement is not None
+    assert worse.judgement.reason.startswith("'score' is 0.49")
+    assert ("asymptotic" in worse.judgement.reason) == (not bounds)
+    for seen in (scores(0.5, 0.8), scores(0.8, 0.8)):
+        assert walk(release(measured(**bounds)), interval(2, scores=seen)).phase is Phase.PROGRESSING
+
+
+def test_a_required_mean_is_proven_not_worse() -> None:
+    item = release(measured(low=0.0, high=1.0, required=True))
+    few = walk(item, interval(11, tallies=CLEAN, scores=scores(0.5, 0.5, count=20)))
+    assert few.phase is Phase.PROGRESSING
+    assert walk(few, interval(12, scores=scores(0.5, 0.5, count=3_000))).phase is Phase.PROMOTED
+
+
+def test_a_split_that_is_not_what_was_asked_for_is_not_advanced_on() -> None:
+    even = walk(
+        release(plan_from({"shares": [50, 60], "min_seconds": 1, "min_units": 1})), interval(2, exposed=(500, 500))
+    )
+    assert even.step == 1
+    odd = walk(
+        release(plan_from({"shares": [50, 60], "min_seconds": 1, "min_units": 1})), interval(2, exposed=(900, 500))
+    )
+    assert (odd.phase, odd.step) == (Phase.PAUSED, 0)
+    assert odd.paused_reason.startswith("the split is not what was asked for: 900 users of v1 and 500 of v2 at 50 %")
