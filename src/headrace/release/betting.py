@@ -9,16 +9,17 @@ average over stakes, are e-processes (Waudby-Smith & Ramdas 2024). It asks for n
 
 *Not worse.* The same with q (1 - q) x margin - z, against "worse by the margin or more".
 
-*Interval.* A predictable plug-in empirical-Bernstein confidence sequence (ibid., theorem 2) for terms whose bounds move
-with share and guess: of the difference, or, while the difference itself moves, of its weighted average. For people
-to read; the bets find harm sooner.
+*Interval.* For x >= -1 and 0 < λ < 1, exp(λx - ψ(λ) x²) <= 1 + λx, ψ(λ) = -log(1 - λ) - λ (Fan, Grama, Liu 2015). So
+with x = z / d a difference τ is refuted once the mean over λ of exp(λ Σ(x - q(1-q)τ/d) - ψ(λ) Σx²) reaches 2/α: an
+empirical-Bernstein confidence sequence of which three sums are all there is to keep, for any α. It covers the
+difference or, while that itself moves, its weighted average. For people to read; the bets find harm sooner.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import exp, log
+from math import exp, log, log1p
 
 import numpy as np
 
@@ -27,8 +28,7 @@ from headrace.types.errors import BadInput
 from headrace.types.score import Bets, Bound, Reading, Score
 
 STAKES = tuple(0.0025 * 2**k for k in range(9))  # of the largest that cannot lose everything: 0.0025 to 0.64
-CAUTION = 0.5  # the largest stake behind the interval
-DESIGN = log(2 / 0.05)  # the interval is sharpest for α = 5 %, and valid for any
+SLOPES = tuple(0.0005 * 2**k for k in range(11))  # λ: 0.0005 for a million units and more, to 0.512 for some tens
 
 _STAKES = np.array(STAKES)[:, None]
 
@@ -69,8 +69,8 @@ def learn(state: Bets, candidate: Bools, values: Floats, share: float) -> Bets:
         candidate=seen(state.candidate, values[candidate]),
         score=state.score + float(term.sum()),
         information=state.information + share * (1 - share) * len(values),
-        lower=_bound(state.lower, term / down, down, _prior(guess, share, down), units, share),
-        upper=_bound(state.upper, -term / up, up, _prior(guess, share, up), units, share),
+        lower=_bound(state.lower, term / down, share * (1 - share) / down),
+        upper=_bound(state.upper, -term / up, share * (1 - share) / up),
     )
 
 
@@ -96,8 +96,7 @@ def not_worse(state: Bets) -> float:
 def interval(state: Bets, alpha: float) -> tuple[float, float]:
     """Of candidate minus baseline; covers it at all times at once with probability 1 - alpha."""
     width = state.high - state.low
-    least, most = _edge(state.lower, alpha), -_edge(state.upper, alpha)
-    least, most = max(-1.0, least) * width, min(1.0, most) * width
+    least, most = _edge(state.lower, alpha) * width, -_edge(state.upper, alpha) * width
     return (-most, -least) if state.higher_is_better else (least, most)
 
 
@@ -135,30 +134,30 @@ def _reach(guess: Floats, share: float | Floats) -> tuple[Floats, Floats]:
     return down, up
 
 
-def _prior(guess: Floats, share: float, reach: Floats) -> Floats:
-    """The largest variance that a term with this guess can have, before any was seen."""
-    prior: Floats = share * (1 - share) * guess * (1 - guess) / reach**2
-    return prior
-
-
-def _bound(had: Bound, part: Floats, reach: Floats, prior: Floats, units: int, share: float) -> Bound:
-    """`part`: the terms as parts of `reach`, so that none is below -1."""
-    number = units + 1 + np.arange(len(part))
-    squares = had.squares + np.cumsum(part**2)
-    variance = (prior + squares - part**2) / number
-    stake = np.minimum(CAUTION, np.sqrt(2 * DESIGN / (np.maximum(variance, 1e-12) * number * np.log1p(number))))
+def _bound(had: Bound, part: Floats, information: Floats) -> Bound:
+    """`part`: the terms as parts of how far they can fall, so that none is below -1."""
     return Bound(
-        squares=float(squares[-1]),
-        total=had.total + float((stake * part).sum()),
-        cost=had.cost + float(((-np.log1p(-stake) - stake) * part**2).sum()),
-        weight=had.weight + float((stake / reach).sum()) * share * (1 - share),
+        total=had.total + float(part.sum()),
+        squares=had.squares + float((part**2).sum()),
+        information=had.information + float(information.sum()),
     )
 
 
 def _edge(bound: Bound, alpha: float) -> float:
-    if not bound.weight:
-        return -1.0
-    return (bound.total - bound.cost - log(2 / alpha)) / bound.weight
+    """The largest difference that is refuted as too small."""
+
+    def refuted(difference: float) -> bool:
+        drift = bound.total - difference * bound.information
+        logs = [slope * drift + (log1p(-slope) + slope) * bound.squares for slope in SLOPES]
+        return _mean(logs) >= log(2 / alpha)
+
+    low, high = -1.0, 1.0
+    if not refuted(low):
+        return low
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if refuted(middle) else (low, middle)
+    return low
 
 
 def _mean(logs: Sequence[float]) -> float:

@@ -30,12 +30,11 @@ class Arm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """One side of an empirical-Bernstein confidence sequence: sums over scores, of stakes that knew only the past."""
+    """One side of a confidence sequence: sums over scores, each as a part of the largest loss it could bring."""
 
-    squares: float = 0.0  # of the scores as parts of the largest loss: decides the next stakes
-    total: float = 0.0  # of stake x score
-    cost: float = 0.0  # what the spread takes away
-    weight: float = 0.0  # of stake x information
+    total: float = 0.0
+    squares: float = 0.0
+    information: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

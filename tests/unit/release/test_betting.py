@@ -139,7 +139,7 @@ def test_the_interval_narrows_around_the_difference() -> None:
     scene = ScoreScene(draw=ratings, mean=0.4, effect=0.1, alike=0.0, users=20_000, shares=(0.5,))
     reading = betting.reading(learnt(scored(scene, 7), NEW), 0.05)
     assert reading.low < 0.1 < reading.high
-    assert reading.high - reading.low < 0.05
+    assert reading.high - reading.low < 0.02
     assert reading.difference == pytest.approx(0.1, abs=0.01)
     assert reading.always
     assert not reading.asymptotic
