@@ -90,14 +90,12 @@ def _block(scene: Scene, count: int, random: np.random.Generator) -> list[list[L
             failed |= _outage(scene, count, random).ravel()[calls]
         seen, hit = np.zeros(size, bool), np.zeros(size, bool)
         seen.ravel()[calls], hit.ravel()[calls[failed]] = True, True
-        tallies = zip(_tallies(seen, hit, candidate, ever), _tallies(seen, hit, candidate, in_step), strict=True)
+        counts = zip(tallies(seen, hit, candidate, ever), tallies(seen, hit, candidate, in_step), strict=True)
         requests = zip(*(np.bincount(owner[on == arm], minlength=count).tolist() for arm in (False, True)), strict=True)
         failures = zip(
             *(np.bincount(owner[failed & (on == arm)], minlength=count).tolist() for arm in (False, True)), strict=True
         )
-        for mine, (release, step_wise), of_requests, of_failures in zip(
-            found, tallies, requests, failures, strict=True
-        ):
+        for mine, (release, step_wise), of_requests, of_failures in zip(found, counts, requests, failures, strict=True):
             mine.append(
                 Look(
                     end=(number + 1) * scene.look,
@@ -116,7 +114,7 @@ def _outage(scene: Scene, count: int, random: np.random.Generator) -> Bools:
     return hurt
 
 
-def _tallies(seen: Bools, hit: Bools, candidate: Bools, counted: Bools) -> list[Tally]:
+def tallies(seen: Bools, hit: Bools, candidate: Bools, counted: Bools) -> list[Tally]:
     """As release/evidence.py counts: units seen and not counted before; those with an event are counted from now on."""
     at_risk, events = seen & ~counted, hit & ~counted
     counted |= events

@@ -95,11 +95,11 @@ def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval, steps: tuple
     learnt = replace(
         learnt,
         tolerable=evalue.add_tolerable(had.tolerable, this, spec.tolerance),
-        baseline_risk=had.baseline_risk + this.baseline_units,
-        baseline_risk_events=had.baseline_risk_events + this.baseline_events,
+        baseline_risk=had.baseline_risk + whole.baseline_units,
+        baseline_risk_events=had.baseline_risk_events + whole.baseline_events,
     )
     if steps[interval.step].kind is StepKind.SWITCH:
-        learnt = replace(learnt, beyond=evalue.add_beyond(had.beyond, this, had.limit))
+        learnt = replace(learnt, beyond=evalue.add_beyond(had.beyond, whole, had.limit))
     return learnt
 
 

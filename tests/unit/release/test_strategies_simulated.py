@@ -1,0 +1,58 @@
+"""Each strategy, whole releases at a time: a harmless candidate is rolled back with at most α, a bad one soon."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import median
+
+import pytest
+
+from bench.strategies import Crowd, runs, with_alpha
+from headrace.release.plans import plan_from
+from headrace.types.release import Phase, ReleasePlan
+from headrace.types.strategy import Strategy
+
+RELEASES = 1000
+CROWD = Crowd(look=40, looks=14)
+UNCOMPARED = replace(CROWD, outage=0.0)  # who has nobody to compare with takes an outage for the candidate's fault
+
+
+def plan_of(strategy: Strategy) -> ReleasePlan:
+    """Steps so short that a ramp fits into the looks. The higher limits of α = 1 % let releases go on for longer."""
+    units = {"min_units": 1200} if strategy is Strategy.AB else {"min_units": 5}
+    return plan_from({"strategy": strategy.value, "min_seconds": 80, "max_seconds": 900, "alpha": 0.01, **units})
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+def test_false_rollbacks_stay_below_alpha(strategy: Strategy) -> None:
+    """Drift, ramp, users who always fail, heavy users, outages that hit users together, slow users, late feedback."""
+    plan = plan_of(strategy)
+    found = list(runs(plan, UNCOMPARED if strategy is Strategy.BLUE_GREEN else CROWD, RELEASES))
+    for alpha in (0.05, 0.01):
+        rolled_back = sum(run.rolls_back(with_alpha(plan, alpha)) for run in found)
+        assert rolled_back <= alpha * RELEASES, f"{rolled_back} of {RELEASES} at α = {alpha}"
+    if strategy is not Strategy.SHADOW and len(plan.steps) > 1:
+        assert sum(run.release.step > 0 for run in found) > 0.9 * RELEASES, "they do not get on"
+
+
+def test_users_who_always_fail_do_not_condemn_a_switch() -> None:
+    """They were counted before it, so they say nothing after it; when all began anew, 28 % of these went back."""
+    plan = plan_from({"strategy": "blue_green", "min_seconds": 400, "min_units": 5})
+    crowd = Crowd(users=300, chronic=0.05, drift=0.0, outage=0.0, look=40, looks=20)
+    assert sum(run.rolls_back(plan) for run in runs(plan, crowd, 100)) <= 0.05 * 100
+
+
+@pytest.mark.parametrize("strategy", [Strategy.CANARY, Strategy.AB, Strategy.BLUE_GREEN])
+def test_ten_times_the_failures_are_stopped(strategy: Strategy) -> None:
+    plan = with_alpha(plan_of(strategy), 0.05)
+    crowd = replace(UNCOMPARED if strategy is Strategy.BLUE_GREEN else CROWD, worse=10.0)
+    found = list(runs(plan, crowd, 60))
+    assert sum(run.release.phase is Phase.ROLLED_BACK for run in found) >= 57
+    assert median(run.release.ended for run in found) <= 300
+
+
+def test_a_candidate_that_is_slow_or_makes_unhappy_is_stopped_too() -> None:
+    plan = with_alpha(plan_of(Strategy.AB), 0.05)
+    for crowd in (replace(CROWD, slower=1.6), replace(CROWD, unhappier=4.0)):
+        found = list(runs(plan, crowd, 40))
+        assert sum(run.release.phase is Phase.ROLLED_BACK for run in found) >= 34
