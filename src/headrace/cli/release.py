@@ -25,6 +25,7 @@ from headrace.cli.releaseplan import (
     pairs_of,
     plan_of,
 )
+from headrace.cli.results import show_results
 from headrace.cli.show import Progress, ago, emit, progress, say, share, table
 from headrace.client.admin import Admin
 from headrace.types.errors import BadInput, NotFound
@@ -201,6 +202,20 @@ def abort(which: Which, reason: Reason = "", home: Home = None, url: ControlUrl 
         headrace release abort digits --reason "wrong candidate"
     """
     _act(which, lambda control, found: control.abort(found, reason=reason), home=home, url=url, json=json)
+
+
+@app.command()
+def results(which: Which, home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
+    """Show what a release found: per metric both versions, their difference, and the intervals that one may quote.
+
+    \b
+    Example:
+        headrace release results digits
+    """
+    with admin(home, url) as control:
+        release = find(control, which)
+        found = control.results(release["id"])
+    emit(found) if json else show_results(release, found)
 
 
 @app.command()

@@ -96,6 +96,10 @@ class Admin:
     def intervals(self, release_id: str) -> list[Json]:
         return _list(self._wire.get(f"{_API}/releases/{_part(release_id)}/intervals"), "intervals")
 
+    def results(self, release_id: str) -> Json:
+        """Per metric both versions, their difference, and its intervals."""
+        return _object(self._wire.get(f"{_API}/releases/{_part(release_id)}/results"))
+
     def replay(self, release_id: str) -> Json:
         """Each decision judged once more from what was stored: `{"intervals": …, "differences": […]}`."""
         return _object(self._wire.get(f"{_API}/releases/{_part(release_id)}/replay"))

@@ -182,3 +182,36 @@ def test_a_replay_says_whether_the_decisions_hold(run: Run, planes: Planes) -> N
     found = run("release", "replay", "rel_1")
     assert found.status == 1
     assert "advance" in found.out
+
+
+def test_results_as_one_may_quote_them(run: Run, planes: Planes) -> None:
+    always = {"difference": 0.03, "low": 0.01, "high": 0.05, "always": True, "asymptotic": True}
+    rate = {
+        "spec": {"name": "bought", "kind": "rate"},
+        "baseline": 0.1,
+        "candidate": 0.13,
+        "fixed": None,
+        "always": always,
+        "novelty": {"course": "fading"},
+    }
+    mean = {
+        "spec": {"name": "spent", "kind": "value"},
+        "baseline": 6.0,
+        "candidate": None,
+        "fixed": None,
+        "always": always | {"low": None, "asymptotic": False},
+        "novelty": {"course": "steady"},
+    }
+    planes.says["GET /api/v1/releases/rel_1"] = document()
+    planes.says["GET /api/v1/releases/rel_1/results"] = {
+        "metrics": [rate, mean],
+        "split": {"log_bayes_factor": 9.0, "alarm": True},
+        "at_horizon": False,
+    }
+    found = run("release", "results", "rel_1")
+    assert found.status == 0, found.err
+    words = " ".join(found.out.split())
+    assert "bought 10.00 % 13.00 % +3.00 % - +1.00 % to +5.00 % *" in words
+    assert "spent 6 - +0.03 - - to +0.05" in words
+    assert "no comparison can be trusted" in words
+    assert "bought: the difference is fading over time" in words

@@ -12,9 +12,11 @@ from headrace.api.admin.endpoints import actor_of
 from headrace.api.admin.reply import answer
 from headrace.control.services import Services
 from headrace.release.replay import replay
+from headrace.release.results import results
 from headrace.store import releases
 from headrace.store.releases import StoredInterval
 from headrace.types.errors import NotFound
+from headrace.types.release import Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +49,16 @@ def router(services: Services) -> APIRouter:
             found: tuple[StoredInterval, ...] = releases.intervals(conn, release_id)
         return answer({"intervals": found})
 
+    @routes.get("/releases/{release_id}/results")
+    def show_results(release_id: str) -> Response:
+        """Per metric both versions, their difference, and its intervals: fixed at the horizon, and always valid."""
+        release, stored = _with_intervals(services, release_id)
+        return answer(results(release, [each.interval for each in stored]))
+
     @routes.get("/releases/{release_id}/replay")
     def show_replay(release_id: str) -> Response:
         """Every decision once more, from what was stored; `differences` is empty when each follows from its inputs."""
-        with services.database.read() as conn:
-            release, stored = releases.get(conn, release_id), releases.intervals(conn, release_id)
-        if release is None:
-            raise NotFound(f"there is no release {release_id!r}", field="release", hint="headrace release list")
+        release, stored = _with_intervals(services, release_id)
         return answer({"intervals": len(stored), "differences": replay(release, stored)})
 
     @routes.post("/releases/{release_id}/{action}")
@@ -73,3 +78,11 @@ def router(services: Services) -> APIRouter:
         return answer(deed(release_id, actor=actor_of(request), reason=body.reason))
 
     return routes
+
+
+def _with_intervals(services: Services, release_id: str) -> tuple[Release, tuple[StoredInterval, ...]]:
+    with services.database.read() as conn:
+        release, stored = releases.get(conn, release_id), releases.intervals(conn, release_id)
+    if release is None:
+        raise NotFound(f"there is no release {release_id!r}", field="release", hint="headrace release list")
+    return release, stored
