@@ -25,6 +25,7 @@ from fastapi import FastAPI
 from headrace.api.admin.build import build
 from headrace.api.admin.mlflow import Passage
 from headrace.base.clock import SystemClock
+from headrace.base.ids import load_key, token_of
 from headrace.base.log import fields, setup_log
 from headrace.base.settings import Settings, SettingsError, load_settings
 from headrace.batch.jobs import Jobs
@@ -49,6 +50,7 @@ from headrace.store.journal.query import JournalQuery
 from headrace.store.migrate import migrate
 from headrace.store.registry import Registry
 from headrace.store.traces import TraceSink
+from headrace.traffic.record import GATE_PURPOSE
 from headrace.types.errors import HeadraceError
 from headrace.types.job import Job
 
@@ -74,6 +76,7 @@ def services_of(settings: Settings) -> Services:
         clock=clock,
         user_header=settings.user_header,
         key=settings.api_keys.partition(",")[0].strip(),
+        gate_token=token_of(load_key(settings.keys / "unit.key"), GATE_PURPOSE),
         workers={
             plane: httpx.HTTPTransport(uds=unix_address(settings.socket(plane)))
             for plane in settings.planes
@@ -88,6 +91,7 @@ def services_of(settings: Settings) -> Services:
         artifacts=Artifacts(settings.artifacts),
         query=query,
         await_plan=planes.await_plan,
+        planes=planes,
     )
     releases = Releases(parts)
     live = LiveStats(clock)
@@ -111,6 +115,7 @@ def services_of(settings: Settings) -> Services:
     loops = Loops(
         [
             Loop("release", releases.tick, seconds=settings.tick_ms / 1000, clock=clock, patience=2.0),
+            Loop("failover", releases.watch_failovers, seconds=0.5, clock=clock, patience=2.0),
             # Calls through our door are followed at once: this is for the others, and may use a fifth of MLflow's time.
             Loop("registry", releases.sync, seconds=2.0, clock=clock, patience=5.0, rest=4.0),
             Loop("live", feed.turn, seconds=0.25, clock=clock, patience=5.0),

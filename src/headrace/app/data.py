@@ -46,6 +46,7 @@ from headrace.base.ids import TraceIds, load_key
 from headrace.base.log import fields, setup_log
 from headrace.base.settings import Settings, SettingsError, load_settings
 from headrace.compute.ports import listen, url_of
+from headrace.serving.failover import Sentinels
 from headrace.serving.fleet import Fleet, Refusal
 from headrace.serving.predict import Predictor
 from headrace.serving.runtimes.base import Surroundings, build_runtimes
@@ -106,6 +107,7 @@ class DataPlane:
         unit_key = load_key(settings.keys / "unit.key")
         self.recorder = Recorder(self.journal, ids, unit_key, self.meter, self.clock)
         self.predictor = Predictor(self.recorder)
+        self.sentinels = Sentinels(self.predictor, self.meter, self.clock, self._report_variant)
         self.fleet = Fleet(
             self.predictor,
             artifacts=Artifacts(settings.artifacts),
@@ -115,6 +117,7 @@ class DataPlane:
             hashed=self.recorder.hashed,
             door=Door(keys=_hashes(settings.api_keys), gate=self.workers.gate),
         )
+        self.fleet.guard = self.sentinels.guard
         self._plans = DatabasePlans(self.database)
         self.watch = Watch(
             self.fleet,
@@ -133,11 +136,14 @@ class DataPlane:
         self.grpc = build_grpc(settings, self.predictor, repository, ready=self.status.ready, siblings=siblings)
         self.meter.watch(_process)
         self._lost_told = 0
-        self._tender: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         self.watch.start()
-        self._tender = asyncio.create_task(self._tend(), name="tend")
+        self._tasks = [
+            asyncio.create_task(self._tend(), name="tend"),
+            asyncio.create_task(self.sentinels.run(), name="sentinels"),
+        ]
 
     async def begun(self) -> None:
         """Until it may take calls. Among several workers it is counted in first, and then looks once more whether there
@@ -155,8 +161,9 @@ class DataPlane:
 
     async def stop(self) -> None:
         """After the last answer: nothing takes calls any more."""
-        if self._tender is not None:
-            self._tender.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await self.sentinels.close()
         await self.watch.stop()
         await self.workers.stop()
         await self.fleet.close()
@@ -217,6 +224,12 @@ class DataPlane:
                 variant=refusal.variant,
                 detail=refusal.reason,
             )
+
+    def _report_variant(self, name: str, *, endpoint: str, variant: str, detail: str) -> None:
+        event = PlaneEvent(
+            time=self.clock.now(), plane=self.plane, name=name, endpoint=endpoint, variant=variant, detail=detail
+        )
+        self.journal.append(encode_event(event))
 
     def _report_host(self, name: str, detail: str) -> None:
         self.meter.count("headrace_host_restarts_total")

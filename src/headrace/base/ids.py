@@ -33,6 +33,11 @@ def keyed_hash(key: bytes, text: str) -> str:
     return blake2b(text.encode(), key=key, digest_size=8).hexdigest()
 
 
+def token_of(key: bytes, purpose: str) -> str:
+    """What only holders of the key can know: how one part of Headrace tells another that it is it. 64 hex digits."""
+    return blake2b(purpose.encode(), key=key, person=b"headrace token", digest_size=32).hexdigest()
+
+
 def load_key(path: Path) -> bytes:
     """The 32-byte key kept in `path`; made on first use, readable by the owner alone."""
     if not path.exists():

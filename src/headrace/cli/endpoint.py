@@ -16,9 +16,11 @@ from headrace.cli.show import emit, plain, say, table
 from headrace.types.errors import BadInput
 
 app = typer.Typer(
-    help="What is served, and how it runs: batching, cache, limits.", no_args_is_help=True, rich_markup_mode=None
+    help="What is served, and how it runs: batching, cache, limits, gates, failover.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
-SECTIONS = ("batching", "cache", "limits")
+SECTIONS = ("batching", "cache", "limits", "gates", "failover")
 
 Name = Annotated[str, typer.Argument(help="Endpoint.")]
 
@@ -71,6 +73,7 @@ def set_endpoint(
         headrace endpoint set digits batching.max_batch_size=32 batching.max_queue_delay_microseconds=200
         headrace endpoint set digits cache.size_mb=64 cache.ttl_seconds=30
         headrace endpoint set digits limits.timeout_ms=500 capture=none
+        headrace endpoint set digits gates.max_p99_ms=20 gates.answers=golden.jsonl gates.skip=parity
     """
     changes = changes_of(words)
     with admin(home, url, timeout=120.0) as control:

@@ -320,6 +320,13 @@ def _show(release: dict[str, Any]) -> None:
     say(f"{release['phase'].replace('_', ' ')}, {share_of(release)} of users on the candidate")
     if reason := reason_of(release):
         say(escape(reason))
+    if gates := release.get("gates"):
+        say("")
+        table(
+            ("gate", "outcome", "detail"),
+            [(g["name"], g["outcome"], g["detail"] + (f"; row {g['row']}" if g.get("row") else "")) for g in gates],
+            empty="",
+        )
     say("")
     evidence = release.get("evidence") or {}
     table(

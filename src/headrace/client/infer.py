@@ -1,11 +1,12 @@
 """One endpoint, called with arrays and answering with arrays: the Open Inference Protocol in JSON, over HTTP.
 
-Called by score.py. Decides how arrays become a request and an answer becomes arrays; what goes wrong is named by
-answers.py. Thread-safe. Ignores what should be done about an error.
+Called by score.py; control/planes.py asks in the same form. Decides how arrays become a request and an answer becomes
+arrays; what goes wrong is named by answers.py. Thread-safe. Ignores what should be done about an error.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -114,21 +115,30 @@ class Infer:
         return self._interface
 
     def __call__(self, arrays: Arrays) -> Inferred:
-        tensors = [
-            {
-                "name": spec.name,
-                "datatype": spec.datatype,
-                "shape": arrays[spec.name].shape,
-                "data": arrays[spec.name].ravel().tolist(),
-            }
-            for spec in self.interface().inputs
-        ]
-        content, headers = self._wire.send(f"{self._path}/infer", _encoder.encode({"inputs": tensors}))
-        try:
-            reply = _replies.decode(content)
-            outputs = {o.name: np.array(o.data, NUMPY[o.datatype]).reshape(o.shape) for o in reply.outputs}
-        except (msgspec.DecodeError, ValueError) as error:
-            raise UpstreamError(f"{self._wire.url}{self._path}/infer answered otherwise than V2: {error}") from error
-        return Inferred(
-            outputs=outputs, trace_id=headers.get("x-headrace-trace", ""), version=reply.model_version or ""
-        )
+        body = encode_request(arrays, self.interface().inputs)
+        content, headers = self._wire.send(f"{self._path}/infer", body)
+        outputs, version = decode_reply(content, f"{self._wire.url}{self._path}/infer")
+        return Inferred(outputs=outputs, trace_id=headers.get("x-headrace-trace", ""), version=version)
+
+
+def encode_request(arrays: Arrays, specs: Iterable[TensorSpec]) -> bytes:
+    tensors = [
+        {
+            "name": spec.name,
+            "datatype": spec.datatype,
+            "shape": arrays[spec.name].shape,
+            "data": arrays[spec.name].ravel().tolist(),
+        }
+        for spec in specs
+    ]
+    return _encoder.encode({"inputs": tensors})
+
+
+def decode_reply(content: bytes, url: str) -> tuple[Arrays, str]:
+    """Outputs by name, and the version that gave them. Raises UpstreamError."""
+    try:
+        reply = _replies.decode(content)
+        outputs = {o.name: np.array(o.data, NUMPY[o.datatype]).reshape(o.shape) for o in reply.outputs}
+    except (msgspec.DecodeError, ValueError) as error:
+        raise UpstreamError(f"{url} answered otherwise than V2: {error}") from error
+    return outputs, reply.model_version or ""

@@ -1,8 +1,9 @@
 """What the data planes say: their health, and whether they run a plan.
 
-Called by the release engine (await_plan), the status page and the console's try-it form. Decides how long to wait for a
-plan, and that it is live once every plane that is up runs it: one that is down looks for the newest plan before it
-takes calls. Ignores what a plan says: planes follow the database themselves, this only asks how far they are.
+Called by the release engine (await_plan, and ask for its gates), the status page and the console's try-it form. Decides
+how long to wait for a plan, and that it is live once every plane that is up runs it: one that is down looks for the
+newest plan before it takes calls. Ignores what a plan says: planes follow the database themselves, this only asks how
+far they are.
 
 One data plane is asked at its address; several workers of one port each on their own socket.
 """
@@ -12,13 +13,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from headrace.base.clock import Clock
-from headrace.client.answers import read_json, unreachable
+from headrace.client.answers import error_of, read_json, unreachable
+from headrace.client.infer import decode_reply, encode_request
+from headrace.release.gates.base import Array, Asked
+from headrace.traffic.route import FORCED_HEADER, GATE_HEADER
 from headrace.types.endpoint import PlaneReport
+from headrace.types.errors import UpstreamError
+from headrace.types.model import TensorSpec
 
 POLL_SECONDS = 0.02
 HEALTH_SECONDS = 1.0
@@ -44,11 +51,12 @@ class Planes:
         clock: Clock,
         user_header: str,
         key: str = "",
+        gate_token: str = "",
         http: httpx.BaseTransport | None = None,
         workers: Mapping[str, httpx.BaseTransport] | None = None,
     ) -> None:
         self.url = url
-        self._clock, self._user_header = clock, user_header
+        self._clock, self._user_header, self._gate_token = clock, user_header, gate_token
         headers = {"authorization": f"Bearer {key}"} if key else None
         self._client = httpx.Client(base_url=url, headers=headers, timeout=HEALTH_SECONDS, transport=http)
         self._workers = {
@@ -79,6 +87,34 @@ class Planes:
         except httpx.TransportError as error:
             raise unreachable(self.url, error) from error
         return dict(read_json(answer)) | {"variant": answer.headers.get("x-headrace-variant", "")}
+
+    def ask(self, endpoint: str, variant: str, arrays: Mapping[str, Array], *, specs: tuple[TensorSpec, ...]) -> Asked:
+        """A gate's question: the variant forced, the call marked as nobody's."""
+        path = f"/v2/models/{quote(endpoint, safe='')}/infer"
+        headers = {FORCED_HEADER: variant, GATE_HEADER: self._gate_token, "content-type": "application/json"}
+        body = encode_request(dict(arrays), specs)
+        try:
+            answer = self._client.post(path, content=body, headers=headers, timeout=PREDICT_SECONDS)
+        except httpx.TransportError as error:
+            return Asked(outputs={}, error=unreachable(self.url, error))
+        trace_id = answer.headers.get("x-headrace-trace", "")
+        if not answer.is_success:
+            return Asked(outputs={}, error=error_of(answer), trace_id=trace_id)
+        try:
+            outputs, _ = decode_reply(answer.content, f"{self.url}{path}")
+        except UpstreamError as error:
+            return Asked(outputs={}, error=error, trace_id=trace_id)
+        return Asked(outputs=outputs, ms=float(answer.headers.get("x-headrace-latency-ms", 0)), trace_id=trace_id)
+
+    def memory_mb(self, model: str, version: int) -> int | None:
+        found = [
+            int(package["memory_mb"])
+            for plane in self.health()
+            if plane.told is not None
+            for package in plane.told.get("packages", ())
+            if (package.get("model"), package.get("version")) == (model, version) and "memory_mb" in package
+        ]
+        return max(found, default=None)
 
     def close(self) -> None:
         for client in (self._client, *self._workers.values()):

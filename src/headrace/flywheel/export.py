@@ -111,7 +111,7 @@ class Exporter:
             return
         only = next(iter(names)) if len(names) == 1 else None
         for batch in self._query.scan(selection.since, selection.until, only):
-            calls = [call for call in batch if call.endpoint in names and not call.shadow_of]
+            calls = [call for call in batch if call.endpoint in names and call.from_user]
             with self._database.read() as conn:
                 given = feedbacks.for_traces(conn, [call.trace_id for call in calls])
             for call in calls:

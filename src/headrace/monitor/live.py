@@ -82,7 +82,7 @@ class LiveStats:
         counted = 0
         with self._lock:
             for record in records:
-                if isinstance(record, Call) and not record.shadow_of:
+                if isinstance(record, Call) and record.from_user:
                     counted += self._count(record, now)
         return counted
 

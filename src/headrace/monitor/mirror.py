@@ -4,6 +4,7 @@ Called by the control plane's mirror loop: `turn`. Decides which calls MLflow ge
 
     a sample            the same calls whoever asks, and however often: a hash of the trace id decides
     all errors          failed, timed out, shed; a request refused as the caller's fault is sampled like any other
+    nothing of nobody   shadows and the questions of gates
     all with feedback   also when the feedback comes long after the call was left out: then the call goes first
 
 Nothing is lost and nothing is kept here: the cursor moves, and feedback counts as sent, after MLflow has it. While
@@ -211,7 +212,7 @@ class Mirror:
 
 
 def wanted(call: Call, sample: float) -> bool:
-    return call.status in ERRORS or sampled(call.trace_id, sample)
+    return call.from_user and (call.status in ERRORS or sampled(call.trace_id, sample))
 
 
 def sampled(trace_id: str, share: float) -> bool:

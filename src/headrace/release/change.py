@@ -38,7 +38,13 @@ def switched(endpoint: Endpoint, variant: Variant) -> Endpoint:
     before = endpoint.policy.baseline if endpoint.policy.baseline != variant.name else previous(endpoint)
     kept = (variant.name, before) if before else (variant.name,)
     policy = replace(
-        endpoint.policy, baseline=variant.name, candidate="", share=0, rules=_people(endpoint.policy), shadow=None
+        endpoint.policy,
+        baseline=variant.name,
+        candidate="",
+        share=0,
+        rules=_people(endpoint.policy),
+        fallback=before,
+        shadow=None,
     )
     return _only(replace(with_variant(endpoint, variant), policy=policy, parked=False), kept)
 
@@ -109,8 +115,28 @@ def rolled_back(endpoint: Endpoint) -> Endpoint:
     return _only(replace(endpoint, policy=policy), kept)
 
 
+def failed_over(endpoint: Endpoint) -> Endpoint:
+    """All traffic to the fallback for good. What broke is no longer loaded, and nothing is left to fall back to."""
+    fallback = endpoint.policy.fallback
+    if endpoint.variant(fallback) is None:
+        raise ValueError(f"endpoint {endpoint.name!r} has no fallback")
+    policy = replace(
+        endpoint.policy,
+        baseline=fallback,
+        fallback="",
+        candidate="",
+        share=0,
+        rules=_people(endpoint.policy),
+        shadow=None,
+    )
+    return _only(replace(endpoint, policy=policy), (fallback,))
+
+
 def previous(endpoint: Endpoint) -> str:
     """The variant that was live before, if it is still loaded: the newest other one that no stage or alias holds."""
+    known = endpoint.policy.fallback
+    if known not in ("", endpoint.policy.baseline, endpoint.policy.candidate) and endpoint.variant(known):
+        return known
     others = [v for v in endpoint.variants if v.name not in (endpoint.policy.baseline, endpoint.policy.candidate)]
     free = [v for v in others if v.model.stage is not Stage.STAGING and not v.model.aliases]
     return free[-1].name if free else ""
@@ -187,4 +213,7 @@ def _only(endpoint: Endpoint, kept: Iterable[str]) -> Endpoint:
     """Without variants that nobody can reach: neither kept, nor named by a rule, a stage or an alias."""
     names = {*kept, *(rule.variant for rule in endpoint.policy.rules)}
     stay = tuple(v for v in endpoint.variants if v.name in names or v.model.stage is Stage.STAGING or v.model.aliases)
+    fallback = endpoint.policy.fallback
+    if fallback not in {v.name for v in stay}:
+        endpoint = replace(endpoint, policy=replace(endpoint.policy, fallback=""))
     return replace(endpoint, variants=stay, selectors=_selectors(stay))

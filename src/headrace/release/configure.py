@@ -1,4 +1,4 @@
-"""How an endpoint runs: batching, cache, limits, what is captured. In force without a reload.
+"""How an endpoint runs: batching, cache, limits, gates, failover, what is captured. In force without a reload.
 
 Called by the service for PATCH /api/v1/endpoints/{name}; park.py shares the bounds. Decides what may be changed and
 between which bounds. Which version answers is not here: that is a deploy or a release.
@@ -12,15 +12,22 @@ from typing import Any
 import msgspec
 
 from headrace.release.deploy import confirm, publish_change
+from headrace.release.gates.base import all_gates
+from headrace.release.gates.policy import check_policy
 from headrace.release.parts import Parts, Progress
 from headrace.store import audit, endpoints
 from headrace.types.endpoint import Batching, Cache, Capture, Endpoint, Limits
 from headrace.types.errors import BadInput, NotFound
+from headrace.types.failover import Failover
+from headrace.types.gate import Gates
 
-SECTIONS: dict[str, type[Batching] | type[Cache] | type[Limits]] = {
+Section = Batching | Cache | Limits | Gates | Failover
+SECTIONS: dict[str, type[Section]] = {
     "batching": Batching,
     "cache": Cache,
     "limits": Limits,
+    "gates": Gates,
+    "failover": Failover,
 }
 _DAY = 86_400
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -36,6 +43,18 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "limits.timeout_ms": (1, _DAY * 1000),
     "limits.max_concurrency": (0, 1_000_000),
     "limits.max_rows": (1, 10_000_000),
+    "gates.rows": (1, 1000),
+    "gates.min_right": (0, 1),
+    "gates.max_flips": (0, 1),
+    "gates.max_p99_ms": (0, _DAY * 1000),
+    "gates.max_memory_mb": (0, 10_000_000),
+    "gates.timeout_seconds": (1, 3600),
+    "failover.failures_in_row": (2, 1_000_000),
+    "failover.error_rate": (0, 1),
+    "failover.min_calls": (5, 1_000_000),
+    "failover.stall_seconds": (0, _DAY),
+    "failover.probe_seconds": (0.5, _DAY),
+    "failover.lasting_seconds": (0, 30 * _DAY),
 }
 
 
@@ -78,7 +97,7 @@ def configured(endpoint: Endpoint, changes: dict[str, Any]) -> Endpoint:
     return made
 
 
-def bounded(section: str, made: Batching | Cache | Limits) -> None:
+def bounded(section: str, made: Section) -> None:
     for spec in fields(made):
         place = f"{section}.{spec.name}"
         if place in BOUNDS:
@@ -86,6 +105,8 @@ def bounded(section: str, made: Batching | Cache | Limits) -> None:
             value = getattr(made, spec.name)
             if not low <= value <= high:
                 raise BadInput(f"{place} is {value!r}; allowed: {low:,} to {high:,}", field=place)
+    if isinstance(made, Gates):
+        _known_gates(made)
     if isinstance(made, Batching):
         if any(size < 1 for size in made.preferred_batch_size):
             raise BadInput(
@@ -97,6 +118,16 @@ def bounded(section: str, made: Batching | Cache | Limits) -> None:
                 f"batching.default_priority_level is {made.default_priority_level}; there are {made.priority_levels}",
                 field="batching.default_priority_level",
             )
+
+
+def _known_gates(made: Gates) -> None:
+    there = all_gates()
+    if unknown := [name for name in made.skip if name not in there]:
+        raise BadInput(
+            f"gates.skip names {unknown[0]!r}; there are: {', '.join(there)}",
+            field="gates.skip",
+        )
+    check_policy(made.policy)
 
 
 def told_changes(before: Endpoint, after: Endpoint) -> str:
@@ -115,7 +146,7 @@ def told_changes(before: Endpoint, after: Endpoint) -> str:
     return ", ".join(told)
 
 
-def _section(section: str, now: Batching | Cache | Limits, given: Any) -> Batching | Cache | Limits:
+def _section(section: str, now: Section, given: Any) -> Section:
     kind = SECTIONS[section]
     if not isinstance(given, dict):
         raise BadInput(f"{section} is {given!r}; it is an object of settings", field=section)
@@ -125,8 +156,14 @@ def _section(section: str, now: Batching | Cache | Limits, given: Any) -> Batchi
             f"there is no setting {section}.{unknown[0]}; there are: {', '.join(sorted(known))}",
             field=f"{section}.{unknown[0]}",
         )
+    # A command line cannot write a list of one.
+    lists = {
+        name: [value] if value != "" else []
+        for name, value in given.items()
+        if isinstance(getattr(now, name), tuple) and not isinstance(value, list)
+    }
     try:
-        made = msgspec.convert({**msgspec.to_builtins(now), **given}, kind)
+        made = msgspec.convert({**msgspec.to_builtins(now), **given, **lists}, kind)
     except msgspec.ValidationError as error:
         raise BadInput(f"{section}: {error}".replace("`", "'"), field=section) from None
     bounded(section, made)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headrace.base.clock import Clock
 from headrace.base.settings import Settings
+from headrace.release.gates.base import Planes
 from headrace.store.artifacts import Artifacts
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
@@ -29,6 +30,7 @@ class Parts:
     artifacts: Artifacts
     query: JournalQuery
     await_plan: AwaitPlan
+    planes: Planes | None = None  # whom gates ask; None: nobody, and then they say that they could not
 
     @property
     def work(self) -> Path:

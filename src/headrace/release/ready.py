@@ -74,6 +74,8 @@ def _elsewhere(parts: Parts, service: Service, version: ModelVersion, progress: 
 def _captured(parts: Parts, endpoint: str) -> Iterator[Any]:
     """Rows that the endpoint has answered lately, each a JSON value."""
     for call in parts.query.calls(endpoint=endpoint, status=CallStatus.OK, limit=CAPTURED):
+        if not call.from_user:
+            continue
         if isinstance(call.input, list):
             yield from call.input
         elif isinstance(call.input, dict):

@@ -16,6 +16,7 @@ from headrace.base.ids import new_id
 from headrace.release import act, moves
 from headrace.release.configure import configure
 from headrace.release.deploy import deploy
+from headrace.release.failover import Failovers
 from headrace.release.park import load, unload
 from headrace.release.parts import Parts, Progress
 from headrace.release.plans import default_plan
@@ -37,6 +38,7 @@ class Releases:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._turn = Turn(parts)
+        self._failovers = Failovers(parts)
         self._ticking = threading.Lock()
         self._syncing = threading.Lock()
         self._busy: set[str] = set()
@@ -130,6 +132,10 @@ class Releases:
         """One turn of the release clock."""
         with self._ticking:
             self._turn(starting=self._starting)
+
+    def watch_failovers(self) -> None:
+        """Hear of live versions that data planes have ejected, and make lasting what is."""
+        self._failovers.turn()
 
     def _decide(self, deed: Callable[..., Release], release_id: str, actor: str, reason: str) -> Release:
         with self._parts.database.write() as conn:

@@ -1,4 +1,5 @@
-"""The beginning of a release: the candidate is made ready, loaded and warmed everywhere before it gets a share.
+"""The beginning of a release: the candidate is made ready, loaded and warmed everywhere, and passes its gates, before
+it gets a share.
 
 Called by the service, in a thread. The release is on record from the first moment, so that a second one is refused
 while this one prepares; when the candidate cannot be had, it ends as failed and says why.
@@ -13,6 +14,7 @@ from headrace.release import act, change, learn
 from headrace.release.advance import share_of
 from headrace.release.deploy import Change, check_free, publish_changes
 from headrace.release.evidence import CUT_CALLS, cuts_of
+from headrace.release.gates.run import check_gates, run_gates
 from headrace.release.parts import PLAN_SECONDS, Parts, Progress, cursor_name
 from headrace.release.ready import make_ready, resolve
 from headrace.store import cursors, endpoints, releases
@@ -85,7 +87,7 @@ def prepare(parts: Parts, release: Release, *, progress: Progress) -> Release:
         plan = _load(parts, release, ready)
         progress(f"plan {plan.revision}: data planes load {release.candidate} beside {release.baseline}")
         _confirm(parts, plan)
-        return _begin(parts, release)
+        return _begin(parts, _tried(parts, release, plan, progress))
     except HeadraceError as error:
         with parts.database.write() as conn:
             current = releases.get(conn, release.id)
@@ -151,6 +153,22 @@ def _confirm(parts: Parts, plan: Plan) -> None:
         )
 
 
+def _tried(parts: Parts, release: Release, plan: Plan, progress: Progress) -> Release:
+    """The candidate on trial, on every endpoint that it is for; what came out is kept, also when it is a no."""
+    there = {endpoint.name: endpoint for endpoint in plan.endpoints}
+    results = tuple(
+        result
+        for member in release.members
+        for result in run_gates(parts, release, there[member.endpoint], candidate=member.candidate, progress=progress)
+    )
+    with parts.database.write() as conn:
+        _still(conn, release)
+        tried = replace(release, gates=results)
+        releases.put(conn, tried)
+    check_gates(results)
+    return tried
+
+
 def _begin(parts: Parts, release: Release) -> Release:
     """The first share; from here on the evidence decides."""
     evidence = _evidence(parts, release)
@@ -172,7 +190,7 @@ def _evidence(parts: Parts, release: Release) -> dict[str, MetricEvidence]:
     calls = parts.query.calls(
         endpoint=release.endpoint, variant=release.baseline, status=CallStatus.OK, limit=CUT_HISTORY
     )
-    cuts = cuts_of(release.plan.metrics, [call.latency_ms for call in calls])
+    cuts = cuts_of(release.plan.metrics, [call.latency_ms for call in calls if call.from_user])
     steps = len(release.plan.steps)
     return {m.name: replace(learn.begin(m, steps), cut_ms=cuts.get(m.name, 0.0)) for m in release.plan.metrics}
 

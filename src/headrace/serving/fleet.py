@@ -25,7 +25,7 @@ from headrace.serving.cache import Cache
 from headrace.serving.codec import Codec
 from headrace.serving.lifecycle import MOVES, State
 from headrace.serving.predict import Predictor
-from headrace.serving.reserve import Reservations, available_memory
+from headrace.serving.reserve import Reservations, available_memory, resident_memory
 from headrace.serving.runtimes.base import Model, Runtime
 from headrace.serving.shadow import Shadows
 from headrace.serving.table import Lane, Loaded, Table, build_lane, by_model
@@ -74,6 +74,7 @@ class Fleet:
     ) -> None:
         """`hashed` turns a user id into a unit."""
         self.predictor = predictor
+        self.guard: Callable[[Lane], Lane] = _as_it_is  # failover.py's, in a data plane
         self.refusal: Refusal | None = None
         self.turn = Turn()
         self.shadows = Shadows(predictor.recorder, self.turn, lambda: self.table.lanes.values())
@@ -206,9 +207,11 @@ class Fleet:
         self._move(loaded, State.RESERVING)
         with self.reservations.reserve(package):
             self._move(loaded, State.LOADING)
+            before = await asyncio.to_thread(resident_memory)
             model = await runtime.load(folder, package)
             self._move(loaded, State.WARMING)
             await _or_close(model, self._warm(loaded, model, folder))
+            loaded.memory = max(0, await asyncio.to_thread(resident_memory) - before)
         self._move(loaded, State.READY)
 
     async def _warm(self, loaded: Loaded, model: Model, folder: Path) -> None:
@@ -226,7 +229,7 @@ class Fleet:
     def _flip(self, plan: Plan, *, whole: bool) -> None:
         """The one moment of change: a single assignment. A plan that is realised in part does not count as in force."""
         old = self.table
-        lanes = {e.name: self._lane(e) for e in plan.endpoints}
+        lanes = {e.name: self.guard(self._lane(e)) for e in plan.endpoints}
         self.shadows.keep(lanes)
         self.predictor.table = Table(
             revision=plan.revision if whole else 0,
@@ -287,6 +290,10 @@ class Fleet:
             "package " + state.value,
             extra=fields(model=loaded.package.model, version=loaded.package.version, reason=loaded.reason),
         )
+
+
+def _as_it_is(lane: Lane) -> Lane:
+    return lane
 
 
 async def _or_close(model: Model, work: Awaitable[None]) -> None:

@@ -17,13 +17,14 @@ from headrace.serving.answer import to_json
 from headrace.serving.codec import Codec
 from headrace.serving.run import Place, Wait, run
 from headrace.serving.runtimes.base import Inputs, Outputs
-from headrace.serving.table import Loaded, Table
+from headrace.serving.table import Lane, Loaded, Table
 from headrace.traffic.record import Open, Recorder
-from headrace.traffic.route import Header, decide
+from headrace.traffic.route import Header, decide, owned
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Endpoint
 from headrace.types.errors import CallerError, HeadraceError, Overloaded, TimedOut
 from headrace.types.model import Signature
+from headrace.types.traffic import Reason
 
 HUNG_UP = "the caller hung up"  # what a call is cancelled with when nobody waits for its answer any more
 
@@ -96,6 +97,8 @@ class Predictor:
                     selectors=endpoint.selectors,
                     wanted=request.wanted,
                 )
+                if decision.reason is Reason.FORCED:
+                    decision = owned(decision, record.gate_token, request.header)
                 loaded = lane.variant(decision.variant)
                 parts = place.hold(loaded)
                 codec = parts.codec
@@ -105,8 +108,9 @@ class Predictor:
                 call.rows = lane.bounded(inputs.rows)
                 if lane.captured:
                     call.input = record.kept(dialect.kept(inputs))
-                ran = self._steady()
-                outputs = await run(parts, inputs, place, _wait(request, endpoint), lane.cache)
+                # A gate asks the model, not what it said before.
+                ran, cache = self._steady(), lane.cache if call.reason is not Reason.GATE else None
+                outputs = await run(parts, inputs, place, _wait(request, endpoint), cache)
                 seconds = self._steady() - ran
                 shown = dialect.plain or (lane.captured and record.keeps(outputs[0].size))
                 result = to_json(outputs[0], codec.signature.outputs[0]) if shown else None
@@ -116,7 +120,7 @@ class Predictor:
         except BaseException as error:  # re-raised: also a bug of ours, or a shutdown, leaves its line in the journal
             total = self._failed(call, error, began=began, run_seconds=self._steady() - ran if ran else 0.0)
             if loaded is not None:
-                loaded.statistics.fail.add(total)
+                _blame(lane, loaded, call, error, again=_Again(request, dialect, total))
             raise
         total = record.close(call, CallStatus.OK, began=began, run_seconds=seconds)
         encode = total - (ran - began) - seconds
@@ -143,6 +147,26 @@ def _wait(request: Request, endpoint: Endpoint) -> Wait:
     limit = endpoint.limits.timeout_ms
     timeout_ms = min(limit, request.timeout_ms) if request.timeout_ms > 0 else limit
     return Wait(timeout_ms / 1000, request.queue_timeout_us / 1e6, request.priority)
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """A call that failed, after so many seconds."""
+
+    request: Request
+    dialect: Dialect
+    seconds: float
+
+
+def _blame(lane: Lane, loaded: Loaded, call: Open, error: BaseException, *, again: _Again) -> None:
+    """Count it, and tell who watches the live version; not when it was the caller who would not wait."""
+    loaded.statistics.fail.add(again.seconds)
+    sentinel = lane.sentinel
+    if sentinel is None or call.variant != sentinel.variant or call.reason is Reason.GATE:
+        return
+    hasty = isinstance(error, TimedOut) and 0 < again.request.timeout_ms < lane.endpoint.limits.timeout_ms
+    if not hasty and isinstance(error, HeadraceError) and ending(error) in (CallStatus.FAILED, CallStatus.TIMEOUT):
+        sentinel.failed(call.rows, again.dialect.read)
 
 
 def ending(error: HeadraceError) -> CallStatus:

@@ -7,8 +7,10 @@ progress count as taken already. Ignores who wants it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from headrace.types.errors import ModelRefused
 from headrace.types.model import Package
@@ -48,6 +50,16 @@ def available_memory() -> int | None:
     """Bytes, by the machine and by the container's limit, whichever is less. None where neither is told."""
     told = [found for found in (_machine(), _container()) if found is not None]
     return min(told, default=None)
+
+
+def resident_memory() -> int:
+    """Bytes that this process and its children (model hosts) have in memory now."""
+    own = psutil.Process()
+    total = int(own.memory_info().rss)
+    for child in own.children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            total += int(child.memory_info().rss)
+    return total
 
 
 def _machine() -> int | None:

@@ -41,7 +41,7 @@ LATER = 0.005  # seconds until a core or an instance may be free
 DROPPED = "dropped"  # beside the statuses of calls
 _ATTRIBUTE = 200  # characters
 _ELSEWHERE = (RuntimeKind.REMOTE, RuntimeKind.LEGACY)
-_CHOSEN = (Reason.FORCED, Reason.PINNED)  # by the caller: no call of the endpoint's own traffic
+_CHOSEN = (Reason.FORCED, Reason.PINNED, Reason.GATE)  # by who asks: no call of the endpoint's own traffic
 
 log = logging.getLogger("headrace.serving")
 

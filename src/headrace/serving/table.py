@@ -44,6 +44,7 @@ class Loaded:
     refs: int = 0
     since: float = 0.0  # steady clock, of the last move
     reason: str = ""
+    memory: int = 0  # bytes that this process and its model hosts grew by while it was loaded and warmed
     statistics: Statistics = field(default_factory=Statistics)
     _parts: Parts | None = None
 
@@ -79,6 +80,22 @@ class Source(Protocol):
     def read(self, codec: Codec) -> Inputs: ...
 
 
+class Sentinel(Protocol):
+    """serving.failover.Sentinel: is told of the failures of one version."""
+
+    @property
+    def variant(self) -> str: ...
+
+    @property
+    def out(self) -> bool:
+        """The fallback answers for it."""
+        ...
+
+    def failed(self, rows: int, read: Callable[[Codec], Inputs]) -> None:
+        """`read`: the same request, once more."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
     """One endpoint: its policy as it is applied, its gate, and the variants that are loaded."""
@@ -90,6 +107,7 @@ class Lane:
     captured: bool  # inputs and outputs go into the journal
     cache: Cache | None = None
     shadow: Offers | None = None
+    sentinel: Sentinel | None = None  # watches the live version, where there is one to fall back to
 
     @property
     def live(self) -> bool:

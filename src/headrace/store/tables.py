@@ -122,6 +122,14 @@ job = Table(
     Column("body", Text, nullable=False),
 )
 
+ejection = Table(
+    "ejection",
+    metadata,
+    Column("endpoint", Text, primary_key=True),
+    Column("plane", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
 outbox = Table(
     "outbox",
     metadata,

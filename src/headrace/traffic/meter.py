@@ -64,6 +64,24 @@ METRICS = (
     ),
     Metric(name="headrace_journal_lost_total", kind="counter", labels=(), meaning="records that found no room"),
     Metric(
+        name="headrace_ejections_total",
+        kind="counter",
+        labels=("endpoint",),
+        meaning="times that the live version broke and the one before took its calls",
+    ),
+    Metric(
+        name="headrace_ejected",
+        kind="gauge",
+        labels=("endpoint", "variant"),
+        meaning="1 while the one before answers for this version; with several workers: how many have ejected it",
+    ),
+    Metric(
+        name="headrace_gate_calls_total",
+        kind="counter",
+        labels=("status",),
+        meaning="questions of gates before a release; they are in no other count of calls",
+    ),
+    Metric(
         name="headrace_host_restarts_total", kind="counter", labels=(), meaning="model hosts that died and came back"
     ),
     Metric(name="headrace_plan_revision", kind="gauge", labels=(), meaning="revision of the plan in force", fold=min),

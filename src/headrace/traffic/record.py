@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from headrace.base.clock import Clock
-from headrace.base.ids import TraceIds, keyed_hash
+from headrace.base.ids import TraceIds, keyed_hash, token_of
 from headrace.store.journal.records import CallRow, encode_call
 from headrace.traffic.meter import Meter
 from headrace.types.call import CallStatus
@@ -21,6 +21,7 @@ from headrace.types.traffic import Decision, Reason
 # Of input and of output, in bytes of JSON: a batch larger than this is recorded without them, so that one caller
 # cannot push everyone else's records out of the journal's segments.
 CAPTURE_LIMIT = 256 * 1024
+GATE_PURPOSE = "gates"  # of the token with which the control plane marks its own questions
 _ERROR_LIMIT = 1000  # characters
 NOTHING = msgspec.Raw(b"null")
 
@@ -48,6 +49,7 @@ class Recorder:
         self.ids = ids
         self.meter = meter
         self.clock = clock
+        self.gate_token = token_of(unit_key, GATE_PURPOSE)
         self._unit_key = unit_key
 
     def open(self, endpoint: str, *, protocol: str, revision: int, user: str, parent: str) -> Open:
@@ -111,7 +113,12 @@ class Recorder:
         call.latency_ms = round(seconds * 1000, 3)
         call.run_ms = round(run_seconds * 1000, 3)
         call.error = error[:_ERROR_LIMIT]
-        self.meter.call(call.endpoint, call.variant, status, seconds=seconds, run_seconds=run_seconds, rows=call.rows)
+        if call.reason is Reason.GATE:
+            self.meter.count("headrace_gate_calls_total", status)
+        else:
+            self.meter.call(
+                call.endpoint, call.variant, status, seconds=seconds, run_seconds=run_seconds, rows=call.rows
+            )
         self.journal.append(encode_call(call))  # when there is no room it counts the loss itself
         return seconds
 

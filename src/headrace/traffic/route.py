@@ -16,13 +16,16 @@ Ignores whether the variant is loaded; its caller knows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from hashlib import blake2b
+from hmac import compare_digest
 
 from headrace.types.errors import BadInput, NotFound
 from headrace.types.model import Stage
 from headrace.types.traffic import BUCKETS, Decision, Reason, Rule, Shadow, TrafficPolicy
 
 FORCED_HEADER = "x-headrace-variant"
+GATE_HEADER = "x-headrace-gate"  # with the token of the control plane: a forced call that is nobody's
 _HOLDOUT_SALT = ":holdout"
 _SHADOW_SALT = ":shadow"
 _STAGES = {stage.value.lower(): stage.value for stage in Stage}
@@ -61,6 +64,14 @@ def decide(
     candidate = policy.share > 0 and policy.candidate and bucket(policy.salt, unit) < policy.share
     variant = policy.candidate if candidate else policy.baseline
     return Decision(variant=variant, reason=Reason.BUCKET, sticky=sticky, counted=True)
+
+
+def owned(decision: Decision, token: str, header: Header) -> Decision:
+    """A forced call that shows the token is a gate's. Without it, or with another, it stays what it is: a caller's."""
+    shown = header(GATE_HEADER)
+    if shown is None or not compare_digest(shown.encode(), token.encode()):
+        return decision
+    return replace(decision, reason=Reason.GATE)
 
 
 def bucket(salt: str, unit: str) -> int:

@@ -44,6 +44,11 @@ class Call:
     shadow_of: str = ""  # trace id of the call that a user made; this one is nobody's
     beside: Any = None  # of a shadow: {"outputs": {name: [the user's, its own]}, "attributes": {header: value}}
 
+    @property
+    def from_user(self) -> bool:
+        """Somebody waited for the answer: neither a shadow of another call, nor Headrace's own question."""
+        return not self.shadow_of and self.reason is not Reason.GATE
+
 
 class FeedbackName(StrEnum):
     """The three assessments that end users give; each is an MLflow assessment on the call's trace."""

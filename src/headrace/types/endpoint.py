@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from headrace.types.failover import Failover
+from headrace.types.gate import Gates
 from headrace.types.model import ModelVersion, Package, RuntimeKind
 from headrace.types.traffic import TrafficPolicy
 
@@ -98,6 +100,8 @@ class Endpoint:
     batching: Batching = Batching()
     cache: Cache = Cache()
     effects: bool = False  # its answers change something in the world: no call is put to a shadow
+    gates: Gates = Gates()
+    failover: Failover = Failover()
     parked: bool = False  # unloaded by its owner: known, but answers 503 until it is loaded again
     revision: int = 0  # of the plan that last changed it
 

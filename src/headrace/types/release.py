@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from headrace.types.gate import GateResult
 from headrace.types.pair import PairTally
 from headrace.types.score import Bets, Normal, Score
 from headrace.types.strategy import ReleasePlan, Step
@@ -169,6 +170,7 @@ class Release:
     paused_reason: str = ""
     evidence: dict[str, MetricEvidence] | None = None
     judgement: Judgement | None = None
+    gates: tuple[GateResult, ...] = ()  # what the candidate showed before its first share
     history: tuple[Event, ...] = ()
     ended: float = 0.0
 

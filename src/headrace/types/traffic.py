@@ -16,6 +16,7 @@ class Reason(StrEnum):
     RULE = "rule"  # a header rule or an allow-list matched
     HOLDOUT = "holdout"  # the unit is held out of experiments
     BUCKET = "bucket"  # the salted hash of the unit
+    GATE = "gate"  # nobody's call: Headrace itself asks a variant, before a release gives it traffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,7 @@ class TrafficPolicy:
     rules: tuple[Rule, ...] = ()
     holdout: int = 0  # of BUCKETS (own salt), always baseline and never counted
     shadow: Shadow | None = None
+    fallback: str = ""  # was live before and is still loaded: answers when the baseline breaks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,11 @@ def test_nothing_is_no_change() -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "told"),
     [
-        ({"colour": 1}, "colour", "no setting 'colour' of an endpoint; there are: batching, cache, limits, capture"),
+        (
+            {"colour": 1},
+            "colour",
+            "no setting 'colour' of an endpoint; there are: batching, cache, limits, gates, failover, capture",
+        ),
         ({"batching": 3}, "batching", "is an object of settings"),
         ({"batching": {"size": 3}}, "batching.size", "no setting batching.size; there are: allow_timeout_override"),
         ({"batching": {"max_batch_size": "many"}}, "batching", "Expected 'int', got 'str'"),

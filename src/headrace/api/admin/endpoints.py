@@ -43,11 +43,14 @@ class Start:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configure:
     """`batching`: max_batch_size, max_queue_delay_microseconds, … as in Triton's configuration. `cache`: size_mb,
-    ttl_seconds. `limits`: timeout_ms, max_concurrency, max_rows. `capture`: full or none."""
+    ttl_seconds. `limits`: timeout_ms, max_concurrency, max_rows. `gates`: what a candidate must show before it gets
+    traffic. `failover`: when the version that was live before takes over. `capture`: full or none."""
 
     batching: dict[str, Any] | None = None
     cache: dict[str, Any] | None = None
     limits: dict[str, Any] | None = None
+    gates: dict[str, Any] | None = None
+    failover: dict[str, Any] | None = None
     capture: str | None = None
 
 

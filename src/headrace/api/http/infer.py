@@ -15,6 +15,7 @@ from headrace.api.http.predict import broken, timeout_of
 from headrace.serving.predict import Predictor, Request
 from headrace.serving.v2 import InferRequest, V2Dialect, schedule
 from headrace.types.errors import BadInput
+from headrace.types.traffic import Reason
 
 LENGTH_HEADER = "inference-header-content-length"
 OCTETS = b"application/octet-stream"
@@ -40,7 +41,12 @@ class V2Handler:
         echoed = b'"id":%b,' % _encoder.encode(body.id) if body.id else b""
         name = _encoder.encode(parameters["model"])
         text = b'{"model_name":%b,"model_version":"%d",%b"outputs":%b}' % (name, call.version, echoed, answer.body)
-        headers = ((b"x-headrace-trace", call.trace_id.encode()), (b"x-headrace-variant", call.variant.encode()))
+        headers: tuple[tuple[bytes, bytes], ...] = (
+            (b"x-headrace-trace", call.trace_id.encode()),
+            (b"x-headrace-variant", call.variant.encode()),
+        )
+        if call.reason is Reason.GATE:
+            headers = (*headers, (b"x-headrace-latency-ms", b"%.3f" % call.latency_ms))
         if not dialect.tail:
             return json_reply(text, 200, headers)
         length = (b"inference-header-content-length", b"%d" % len(text))

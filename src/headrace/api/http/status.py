@@ -85,6 +85,7 @@ class StatusHandler:
                     "runtime": loaded.package.runtime,
                     "state": loaded.state,
                     "inside": loaded.refs,
+                    "memory_mb": loaded.memory >> 20,
                     "reason": loaded.reason,
                 }
                 for loaded in self._fleet.loaded()
@@ -154,6 +155,7 @@ def _endpoint(lane: Lane) -> dict[str, object]:
         "live": lane.live,
         "inside": lane.gate.inside,
         "baseline": policy.baseline,
+        "ejected": endpoint.policy.baseline if policy.baseline != endpoint.policy.baseline else "",
         "candidate": policy.candidate,
         "share": policy.share,
         "variants": [

@@ -17,6 +17,7 @@ Record = Call | Feedback | MetricEvent | PlaneEvent
 
 JSON_FIELDS = ("input", "output", "beside")  # of a call: kept as text
 
+EVENTS = b'{"event":'  # how lines of a data plane's own events begin
 _NULL = msgspec.Raw(b"null")
 
 
@@ -97,7 +98,7 @@ def encode_metric(event: MetricEvent) -> bytes:
 
 
 def encode_event(event: PlaneEvent) -> bytes:
-    return _line(b'{"event":', _encoder.encode(event))
+    return _line(EVENTS, _encoder.encode(event))
 
 
 def _line(start: bytes, body: bytes) -> bytes:
