@@ -25,6 +25,7 @@ from bench.cost import rss_mb
 from bench.options import Options, parse, say
 from bench.running import Platform
 from bench.serving import serving
+from bench.shadow import shadow
 from bench.soak import soak
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -38,6 +39,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "serving": ("One row beside other servers", serving),
     "batching": ("Running calls together", batching),
     "soak": ("A steady load", soak),
+    "shadow": ("Copying live calls to a shadow", shadow),
     "change": ("Changing what serves, under load", change),
 }
 

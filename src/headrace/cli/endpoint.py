@@ -74,6 +74,7 @@ def set_endpoint(
         headrace endpoint set digits cache.size_mb=64 cache.ttl_seconds=30
         headrace endpoint set digits limits.timeout_ms=500 capture=none
         headrace endpoint set digits gates.max_p99_ms=20 gates.answers=golden.jsonl gates.skip=parity
+        headrace endpoint set orders effects=true
     """
     changes = changes_of(words)
     with admin(home, url, timeout=120.0) as control:
@@ -120,7 +121,7 @@ def _settings(endpoint: dict[str, Any]) -> None:
         for section in SECTIONS
         for setting, value in sorted((endpoint.get(section) or {}).items())
     ]
-    rows.append(("capture", plain(endpoint.get("capture"))))
+    rows += [("capture", plain(endpoint.get("capture"))), ("effects", plain(endpoint.get("effects")).lower())]
     table(("setting", "value"), rows, empty="no setting")
 
 

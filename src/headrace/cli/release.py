@@ -14,6 +14,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
+from headrace.cli.diff import show_diff
 from headrace.cli.options import ControlUrl, Home, Json, admin
 from headrace.cli.releaseplan import (
     Alpha,
@@ -158,6 +159,27 @@ def status(which: Which, home: Home = None, url: ControlUrl = None, json: Json =
         emit(release)
     else:
         _show(release)
+
+
+@app.command()
+def diff(
+    which: Which,
+    by: Annotated[str, typer.Option("--by", help="Rates by this input column or kept header.")] = "",
+    value: Annotated[str, typer.Option("--value", help="With --by: pairs of this segment alone.")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", help="So many pairs.")] = 20,
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """Show what a shadow would have answered otherwise, the worst first.
+
+    \b
+    Example:
+        headrace release diff loans --by region
+    """
+    with admin(home, url) as control:
+        found = control.pairs(find(control, which)["id"], by=by, value=value, limit=limit)
+    emit(found) if json else show_diff(found)
 
 
 @app.command()

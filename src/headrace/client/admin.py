@@ -104,6 +104,11 @@ class Admin:
         """Each decision judged once more from what was stored: `{"intervals": …, "differences": […]}`."""
         return _object(self._wire.get(f"{_API}/releases/{_part(release_id)}/replay"))
 
+    def pairs(self, release_id: str, *, by: str = "", value: str = "", limit: int | None = None) -> Json:
+        """What its shadow would have answered otherwise: figures, segments of a column, the worst pairs first."""
+        path = f"{_API}/releases/{_part(release_id)}/pairs"
+        return _object(self._wire.get(path, by=by or None, value=value or None, limit=limit))
+
     def pause(self, release_id: str, *, reason: str = "") -> Json:
         return self._act(release_id, "pause", reason)
 

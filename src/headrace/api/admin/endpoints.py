@@ -44,7 +44,8 @@ class Start:
 class Configure:
     """`batching`: max_batch_size, max_queue_delay_microseconds, … as in Triton's configuration. `cache`: size_mb,
     ttl_seconds. `limits`: timeout_ms, max_concurrency, max_rows. `gates`: what a candidate must show before it gets
-    traffic. `failover`: when the version that was live before takes over. `capture`: full or none."""
+    traffic. `failover`: when the version that was live before takes over. `capture`: full or none. `effects`:
+    true when answering a call changes something in the world, so that no shadow copies it."""
 
     batching: dict[str, Any] | None = None
     cache: dict[str, Any] | None = None
@@ -52,6 +53,7 @@ class Configure:
     gates: dict[str, Any] | None = None
     failover: dict[str, Any] | None = None
     capture: str | None = None
+    effects: bool | None = None
 
 
 def actor_of(request: Request) -> str:
