@@ -18,6 +18,10 @@ from headrace.cli.show import emit, progress, say
 from headrace.types.errors import BadInput
 
 DESCRIPTIONS = (".yaml", ".yml", ".json")
+AdapterFile = Annotated[
+    Path | None,
+    typer.Option("--adapter", metavar="FILE", help="YAML: how it takes and gives what callers know. docs/adapters.md."),
+]
 
 
 def deploy(
@@ -31,6 +35,7 @@ def deploy(
     endpoint: Annotated[
         str | None, typer.Option("--endpoint", "-e", help="Name that applications call. Default: the model's name.")
     ] = None,
+    adapter: AdapterFile = None,
     home: Home = None,
     url: ControlUrl = None,
     json: Json = False,
@@ -44,11 +49,14 @@ def deploy(
         headrace deploy models:/digits/1 --endpoint digits
         headrace deploy http://triton:8000/v2/models/digits --endpoint digits
         headrace deploy scorer.yaml --endpoint churn
+        headrace deploy models:/churn/4 --endpoint churn --adapter adapter.yaml
     """
     upstream = read_mapping(Path(model), field="model") if model.endswith(DESCRIPTIONS) else None
     name = endpoint or str((upstream or {}).get("name") or "") or model_name(model)
     with admin(home, url) as control, progress(f"deploying {model}", quiet=json) as tell:
-        live = control.deploy(name, "" if upstream else model, upstream=upstream, on_progress=tell)
+        live = control.deploy(
+            name, "" if upstream else model, upstream=upstream, adapter=adapter_of(adapter), on_progress=tell
+        )
         seconds = tell.seconds
     if json:
         emit(live)
@@ -56,6 +64,10 @@ def deploy(
     say(f"[bold green]live[/] after {seconds:.1f} s: {escape(model)} answers all calls to {escape(name)}")
     for line in proof(live):
         say(f"  {escape(line)}")
+
+
+def adapter_of(file: Path | None) -> dict[str, Any] | None:
+    return None if file is None else read_mapping(file, field="adapter")
 
 
 def model_name(uri: str) -> str:

@@ -17,12 +17,14 @@ from typer.core import TyperGroup
 from headrace.cli.diff import show_diff
 from headrace.cli.options import ControlUrl, Home, Json, admin
 from headrace.cli.releaseplan import (
+    Adapters,
     Alpha,
     MinUnits,
     PlanFile,
     Shares,
     StepSeconds,
     StrategyOption,
+    adapters_of,
     pairs_of,
     plan_of,
 )
@@ -71,6 +73,7 @@ def start(  # noqa: PLR0913 - each option of a command is an argument
     step_seconds: StepSeconds = None,
     min_units: MinUnits = None,
     alpha: Alpha = None,
+    adapter: Adapters = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Start it and return; do not watch.")] = False,
     home: Home = None,
     url: ControlUrl = None,
@@ -84,12 +87,20 @@ def start(  # noqa: PLR0913 - each option of a command is an argument
         headrace release start digits --candidate models:/digits/2 --step-seconds 30 --detach
         headrace release digits --candidate models:/digits/2 --strategy blue-green
         headrace release digits --candidate models:/digits/2 --plan plan.yaml --also rank=models:/rank/7
+        headrace release churn --candidate models:/churn/4 --canary --adapter adapter.yaml
     """
     if canary and strategy not in (None, Strategy.CANARY):
         raise BadInput(f"--canary and --strategy {strategy} exclude each other", field="--strategy")
     plan = plan_of(file, strategy=strategy, shares=shares, min_seconds=step_seconds, min_units=min_units, alpha=alpha)
     with admin(home, url) as control, progress(f"preparing {candidate}", quiet=json) as tell:
-        release = control.release(endpoint, candidate, plan=plan, also=pairs_of(also), on_progress=tell)
+        release = control.release(
+            endpoint,
+            candidate,
+            plan=plan,
+            also=pairs_of(also),
+            adapters=adapters_of(endpoint, adapter),
+            on_progress=tell,
+        )
         if not detach:
             release = watch(lambda: control.find_release(release["id"]), tell)
     if json:

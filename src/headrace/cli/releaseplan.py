@@ -21,6 +21,14 @@ PlanFile = Annotated[
     Path | None,
     typer.Option("--plan", metavar="FILE", help="YAML: strategy, shares or steps, metrics, …"),
 ]
+Adapters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter",
+        metavar="FILE",
+        help="YAML: how the candidate takes and gives what callers know; ENDPOINT=FILE for one of --also.",
+    ),
+]
 Shares = Annotated[str | None, typer.Option("--shares", help="Percentages of users, such as 1,5,25,50,100.")]
 StepSeconds = Annotated[float | None, typer.Option("--step-seconds", help="Shortest time on a step.")]
 MinUnits = Annotated[int | None, typer.Option("--min-units", help="Fewest users the candidate answers a step.")]
@@ -49,4 +57,13 @@ def pairs_of(also: list[str] | None) -> dict[str, str]:
         if not (endpoint and equals and uri):
             raise BadInput(f"{pair!r} is not ENDPOINT=URI", field="--also", hint="such as rank=models:/rank/7")
         found[endpoint] = uri
+    return found
+
+
+def adapters_of(endpoint: str, given: list[str] | None) -> dict[str, dict[str, Any]]:
+    """By endpoint: FILE for the first one, ENDPOINT=FILE for others."""
+    found = {}
+    for text in given or []:
+        name, equals, file = text.rpartition("=")
+        found[name if equals else endpoint] = read_mapping(Path(file), field="--adapter")
     return found

@@ -65,11 +65,14 @@ class Admin:
         model: str = "",
         *,
         upstream: Json | None = None,
+        adapter: Json | None = None,
         on_progress: Callable[[str], None] = _ignore,
     ) -> Json:
-        """Put a model version, or a service elsewhere, live on an endpoint, with all its traffic."""
+        """Put a model version, or a service elsewhere, live on an endpoint, with all its traffic. `adapter`: where it
+        takes or gives other than callers know, as in docs/adapters.md."""
         path = f"{_API}/endpoints/{_part(endpoint)}/deploy"
-        body = {"model": model} if upstream is None else {"upstream": upstream}
+        body: Json = {"model": model} if upstream is None else {"upstream": upstream}
+        body |= {} if adapter is None else {"adapter": adapter}
         return _object(self._wire.stream(path, body, on_progress))
 
     def release(
@@ -79,11 +82,14 @@ class Admin:
         *,
         plan: Json | None = None,
         also: dict[str, str] | None = None,
+        adapters: dict[str, Json] | None = None,
         on_progress: Callable[[str], None] = _ignore,
     ) -> Json:
         """Start to move an endpoint's traffic to a candidate; `plan` overrides parts of the default plan. `also`: more
-        endpoints and their candidates, which move with it."""
+        endpoints and their candidates, which move with it. `adapters`: by endpoint, for candidates that take or give
+        other than callers know, as in docs/adapters.md."""
         body: Json = {"candidate": candidate} | ({"plan": plan} if plan else {}) | ({"also": also} if also else {})
+        body |= {"adapters": adapters} if adapters else {}
         return _object(self._wire.stream(f"{_API}/endpoints/{_part(endpoint)}/releases", body, on_progress))
 
     def releases(self, *, endpoint: str | None = None, limit: int | None = None) -> list[Json]:

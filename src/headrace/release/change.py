@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from headrace.serving.adapt import check_adapter
 from headrace.types.endpoint import Endpoint, Variant
 from headrace.types.errors import BadInput, ModelRefused
 from headrace.types.model import ModelVersion, Signature, Stage, TensorSpec
@@ -51,7 +52,21 @@ def switched(endpoint: Endpoint, variant: Variant) -> Endpoint:
 
 def with_variant(endpoint: Endpoint, variant: Variant) -> Endpoint:
     others = tuple(v for v in endpoint.variants if v.name != variant.name)
-    return replace(endpoint, variants=(*others, variant))
+    return replace(endpoint, variants=(*others, suited(endpoint, variant)))
+
+
+def suited(endpoint: Endpoint, variant: Variant) -> Variant:
+    """With the adapter that it has in this endpoint already; or, where it cannot do without one, with that of the live
+    version if that takes and gives the same: what is trained anew needs no new adapter."""
+    if variant.adapter is not None:
+        return variant
+    same, live = endpoint.variant(variant.name), endpoint.variant(endpoint.policy.baseline)
+    if same is not None and same.adapter and same.package.signature == variant.package.signature:
+        return replace(variant, adapter=same.adapter)
+    if live is not None and live.adapter and live.package.signature == variant.package.signature:
+        needed = _difference(live.signature, variant.signature)
+        return replace(variant, adapter=live.adapter) if needed else variant
+    return variant
 
 
 def with_candidate(endpoint: Endpoint, variant: Variant, *, salt: str) -> Endpoint:
@@ -160,17 +175,26 @@ def wanted_variants(endpoint: Endpoint, versions: Iterable[ModelVersion]) -> tup
 
 
 def check_fits(endpoint: Endpoint, variant: Variant) -> None:
-    """Raises ModelRefused naming the first tensor in which the new version differs from the live one."""
+    """Raises ModelRefused naming the first tensor in which the new version, behind its adapter if it has one, differs
+    from what callers know; or the step of the adapter that does not fit the version."""
+    variant = suited(endpoint, variant)
+    if variant.adapter is not None:
+        check_adapter(variant.adapter, variant.package.signature)
     live = endpoint.variant(endpoint.policy.baseline)
-    if live is None or live.name == variant.name:
+    if live is None or (live.name == variant.name and live.adapter == variant.adapter):
         return
-    old, new = live.package.signature, variant.package.signature
-    difference = _difference(old, new)
-    if difference:
+    if difference := _difference(live.signature, variant.signature):
         raise ModelRefused(
             f"{variant.model.uri} does not fit endpoint {endpoint.name!r}: {difference}",
             field="signature",
-            hint=f"deploy it to an endpoint of its own, or register a version with the signature of {live.name}",
+            hint="give it an adapter (--adapter FILE), deploy it to an endpoint of its own, or register a version with "
+            f"the signature of {live.name}",
+        )
+    if variant.adapter is None and live.adapter and live.package.signature == variant.package.signature:
+        raise ModelRefused(
+            f"{live.name} answers through an adapter, and its signature does not say whether {variant.name} needs it",
+            field="adapter",
+            hint="give it an adapter (--adapter FILE); an empty one, {}, to go without",
         )
 
 

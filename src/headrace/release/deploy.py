@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from headrace.release import moves
+from headrace.release.adapters import Written, attached
 from headrace.release.change import check_fits, first, switched, with_registry
 from headrace.release.parts import PLAN_SECONDS, Parts, Progress
 from headrace.release.ready import make_ready, resolve
@@ -26,7 +27,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Change = Callable[[Endpoint | None], Endpoint]
 
 
-def deploy(parts: Parts, *, endpoint: str, source: str | Service, actor: str, progress: Progress) -> Endpoint:
+def deploy(
+    parts: Parts,
+    *,
+    endpoint: str,
+    source: str | Service,
+    actor: str,
+    progress: Progress,
+    adapter: Written | None = None,
+) -> Endpoint:
     """`source`: a model version's URI, the URL of a model on another server, or a service as it was described. Raises
     Conflict while a release moves the endpoint, ModelRefused when the version cannot take over."""
     check_name(endpoint)
@@ -41,7 +50,8 @@ def deploy(parts: Parts, *, endpoint: str, source: str | Service, actor: str, pr
             field="endpoint",
             hint="take another endpoint name",
         )
-    variant = make_ready(parts, version, endpoint=endpoint, progress=progress, source=source)
+    made = make_ready(parts, version, endpoint=endpoint, progress=progress, source=source)
+    variant = attached(made, adapter, old)
     return go_live(parts, endpoint=endpoint, variant=variant, actor=actor, progress=progress)
 
 

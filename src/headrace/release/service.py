@@ -14,6 +14,7 @@ from typing import Any
 
 from headrace.base.ids import new_id
 from headrace.release import act, moves
+from headrace.release.adapters import Written
 from headrace.release.configure import configure
 from headrace.release.deploy import deploy
 from headrace.release.failover import Failovers
@@ -22,7 +23,7 @@ from headrace.release.parts import Parts, Progress
 from headrace.release.plans import default_plan
 from headrace.release.services import Service
 from headrace.release.stage import move_stage
-from headrace.release.start import Wish, prepare, register
+from headrace.release.start import prepare, register, wishes_of
 from headrace.release.sync import sync
 from headrace.release.turn import Turn
 from headrace.types.endpoint import Endpoint
@@ -46,10 +47,20 @@ class Releases:
         self._guard = threading.Lock()
         moves.release_all(parts)
 
-    def deploy(self, endpoint: str, source: str | Service, *, actor: str, progress: Progress = log.debug) -> Endpoint:
+    def deploy(
+        self,
+        endpoint: str,
+        source: str | Service,
+        *,
+        actor: str,
+        adapter: Written | None = None,
+        progress: Progress = log.debug,
+    ) -> Endpoint:
         """A version live at once, with all traffic."""
         with self._alone(endpoint):
-            return deploy(self._parts, endpoint=endpoint, source=source, actor=actor, progress=progress)
+            return deploy(
+                self._parts, endpoint=endpoint, source=source, adapter=adapter, actor=actor, progress=progress
+            )
 
     def load(
         self, name: str, *, config: dict[str, Any] | None = None, actor: str, progress: Progress = log.debug
@@ -78,11 +89,12 @@ class Releases:
         actor: str,
         plan: ReleasePlan | None = None,
         also: Mapping[str, str] | None = None,
+        adapters: Mapping[str, Written] | None = None,
         progress: Progress = log.debug,
     ) -> Release:
         """Returns when the candidate has its first share. `also`: further endpoints and their candidates, which move
-        and roll back with this one."""
-        wishes = [Wish(endpoint=name, uri=uri) for name, uri in {endpoint: candidate_uri, **(also or {})}.items()]
+        and roll back with this one. `adapters`: by endpoint, where a candidate's signature is not what callers know."""
+        wishes = wishes_of({endpoint: candidate_uri, **(also or {})}, adapters or {})
         with ExitStack() as stack:
             for name in sorted(wish.endpoint for wish in wishes):
                 stack.enter_context(self._alone(name))
@@ -96,7 +108,7 @@ class Releases:
                     plan=plan or default_plan(),
                     actor=actor,
                 )
-                return prepare(self._parts, release, progress=progress)
+                return prepare(self._parts, release, wishes=wishes, progress=progress)
             finally:
                 self._starting.discard(release_id)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from headrace.release import act, change, learn
+from headrace.release.adapters import Written, attached
 from headrace.release.advance import share_of
 from headrace.release.deploy import Change, check_free, publish_changes
 from headrace.release.evidence import CUT_CALLS, cuts_of
@@ -36,6 +37,17 @@ class Wish:
 
     endpoint: str
     uri: str
+    adapter: Written | None = None
+
+
+def wishes_of(uris: Mapping[str, str], adapters: Mapping[str, Written]) -> list[Wish]:
+    """By endpoint. Raises BadInput for an adapter that is for none of them."""
+    if strange := [name for name in adapters if name not in uris]:
+        raise BadInput(
+            f"there is an adapter for {strange[0]!r}, which is not in this release; there are: {', '.join(uris)}",
+            field="adapters",
+        )
+    return [Wish(endpoint=name, uri=uri, adapter=adapters.get(name)) for name, uri in uris.items()]
 
 
 def register(parts: Parts, release_id: str, *, wishes: Sequence[Wish], plan: ReleasePlan, actor: str) -> Release:
@@ -80,10 +92,11 @@ def _detail(release: Release) -> str:
     return ", ".join(f"{m.baseline} → {m.candidate} on {m.endpoint}" for m in release.members)
 
 
-def prepare(parts: Parts, release: Release, *, progress: Progress) -> Release:
-    """Until the first share. Raises what went wrong, after the release has ended as failed."""
+def prepare(parts: Parts, release: Release, *, wishes: Sequence[Wish] = (), progress: Progress) -> Release:
+    """Until the first share. `wishes`: as it was registered. Raises what went wrong, after it has ended as failed."""
     try:
-        ready = {m.endpoint: _make_ready(parts, m, progress) for m in release.members}
+        adapters = {wish.endpoint: wish.adapter for wish in wishes}
+        ready = {m.endpoint: _make_ready(parts, m, adapters.get(m.endpoint), progress) for m in release.members}
         plan = _load(parts, release, ready)
         progress(f"plan {plan.revision}: data planes load {release.candidate} beside {release.baseline}")
         _confirm(parts, plan)
@@ -118,9 +131,11 @@ def _check_candidate(live: Endpoint, version: ModelVersion) -> None:
         raise Conflict(f"{version.uri} is live on endpoint {live.name!r} already", field="candidate")
 
 
-def _make_ready(parts: Parts, member: Member, progress: Progress) -> Variant:
+def _make_ready(parts: Parts, member: Member, adapter: Written | None, progress: Progress) -> Variant:
     version = resolve(parts, member.candidate_uri, endpoint=member.endpoint)
-    return make_ready(parts, version, endpoint=member.endpoint, progress=progress)
+    variant = make_ready(parts, version, endpoint=member.endpoint, progress=progress)
+    with parts.database.read() as conn:
+        return attached(variant, adapter, endpoints.get(conn, member.endpoint))
 
 
 def _load(parts: Parts, release: Release, ready: Mapping[str, Variant]) -> Plan:

@@ -59,13 +59,13 @@ def find(table: Table, name: str, version: str = "") -> tuple[Lane, str]:
 
 def metadata(table: Table, name: str, version: str = "") -> Json:
     lane, variant = find(table, name, version)
-    package = lane.variant(variant).package
+    package, signature = lane.variant(variant).package, lane.signature(variant)
     return {
         "name": name,
         "versions": [str(number) for number in _versions(lane)],
         "platform": _PLATFORMS.get(package.runtime, f"headrace_{package.runtime.value}"),
-        "inputs": [_tensor(spec) for spec in package.signature.inputs],
-        "outputs": [_tensor(spec) for spec in package.signature.outputs],
+        "inputs": [_tensor(spec) for spec in signature.inputs],
+        "outputs": [_tensor(spec) for spec in signature.outputs],
     }
 
 
@@ -73,6 +73,7 @@ def configuration(table: Table, name: str, version: str = "") -> Json:
     """As Triton writes a model's config.pbtxt in JSON. Dimensions are without the batch where there is batching."""
     lane, variant = find(table, name, version)
     package, batching = lane.variant(variant).package, lane.endpoint.batching
+    signature = lane.signature(variant)
     backend = _BACKENDS.get(package.runtime, package.runtime.value)
     batched = batching.max_batch_size > 0
     return {
@@ -81,8 +82,8 @@ def configuration(table: Table, name: str, version: str = "") -> Json:
         "backend": backend,
         "version_policy": {"specific": {"versions": _versions(lane)}},
         "max_batch_size": batching.max_batch_size,
-        "input": [_io(spec, batched) for spec in package.signature.inputs],
-        "output": [_io(spec, batched) for spec in package.signature.outputs],
+        "input": [_io(spec, batched) for spec in signature.inputs],
+        "output": [_io(spec, batched) for spec in signature.outputs],
         "instance_group": [{"name": name, "kind": "KIND_CPU", "count": max(1, batching.instances)}],
         "default_model_filename": package.files[0].path if package.files else "",
         **({"dynamic_batching": _batching(batching)} if batched else {}),

@@ -251,7 +251,8 @@ class Sentinels:
             return f"{name} is not loaded"
         try:
             with Place(self._gate) as place:
-                parts = place.hold(lane.loaded[name])
+                held = place.hold(lane.loaded[name])
+                parts = held if lane.adapted is None else lane.adapted.get(name, held)
                 await run(parts, read(parts.codec), place, Wait(TRIAL_SECONDS), None)
         except HeadraceError as error:
             return error.sentence()

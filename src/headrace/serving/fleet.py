@@ -28,7 +28,7 @@ from headrace.serving.predict import Predictor
 from headrace.serving.reserve import Reservations, available_memory, resident_memory
 from headrace.serving.runtimes.base import Model, Runtime
 from headrace.serving.shadow import Shadows
-from headrace.serving.table import Lane, Loaded, Table, build_lane, by_model
+from headrace.serving.table import Lane, Loaded, Table, adapt, build_lane, by_model
 from headrace.serving.turn import Turn
 from headrace.serving.warm import warm
 from headrace.traffic.admit import OPEN, Door, Gate, Keyring
@@ -109,9 +109,9 @@ class Fleet:
             distinct = {v.package.id: v for _, v in variants}
             await asyncio.gather(*(self._bring(v) for v in distinct.values()))
             refusals = [
-                Refusal(revision=plan.revision, endpoint=name, variant=v.name, reason=loaded.reason)
+                Refusal(revision=plan.revision, endpoint=name, variant=v.name, reason=reason)
                 for name, v in variants
-                if (loaded := self._loaded[v.package.id]).state is State.REFUSED
+                if (reason := self._why_not(v))
             ]
             if refusals:
                 self.refusal = refusals[0]
@@ -258,8 +258,19 @@ class Fleet:
     def _usable(self, endpoint: Endpoint) -> dict[str, Loaded]:
         if endpoint.parked:
             return {}
-        found = {variant.name: self._loaded[variant.package.id] for variant in endpoint.variants}
-        return {name: loaded for name, loaded in found.items() if loaded.state is not State.REFUSED}
+        return {v.name: self._loaded[v.package.id] for v in endpoint.variants if not self._why_not(v)}
+
+    def _why_not(self, variant: Variant) -> str:
+        """Why it cannot be used; empty when it can."""
+        loaded = self._loaded[variant.package.id]
+        if loaded.state is State.REFUSED:
+            return loaded.reason or "refused"
+        if variant.adapter is not None:
+            try:
+                adapt(variant, loaded)
+            except ModelRefused as error:
+                return error.sentence()
+        return ""
 
     def _gate(self, endpoint: Endpoint) -> Gate:
         """Kept over plans: it counts calls that are under way."""

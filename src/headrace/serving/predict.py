@@ -18,13 +18,14 @@ from headrace.serving.codec import Codec
 from headrace.serving.run import Place, Wait, run
 from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.serving.table import Lane, Loaded, Table
+from headrace.traffic import colour
 from headrace.traffic.record import Open, Recorder
 from headrace.traffic.route import Header, decide, owned
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Endpoint
 from headrace.types.errors import CallerError, HeadraceError, Overloaded, TimedOut
 from headrace.types.model import Signature
-from headrace.types.traffic import Reason
+from headrace.types.traffic import Decision, Reason
 
 HUNG_UP = "the caller hung up"  # what a call is cancelled with when nobody waits for its answer any more
 
@@ -56,6 +57,7 @@ class Request:
     priority: int = 0  # 1 is the highest; 0: the endpoint's default
     queue_timeout_us: int = 0  # in the queue of the model; 0: the endpoint's
     timeout_ms: int = 0  # the caller's own deadline; 0: the endpoint's
+    colour: str = ""  # what was decided before the request came here
 
 
 @dataclass(slots=True)
@@ -97,15 +99,18 @@ class Predictor:
                     selectors=endpoint.selectors,
                     wanted=request.wanted,
                 )
-                if decision.reason is Reason.FORCED:
-                    decision = owned(decision, record.gate_token, request.header)
+                if decision.reason is Reason.FORCED or request.colour or lane.coloured:
+                    decision = self._settled(table, lane, request, call, decision)
                 loaded = lane.variant(decision.variant)
-                parts = place.hold(loaded)
+                held = place.hold(loaded)
+                parts = held if lane.adapted is None else lane.adapted.get(decision.variant, held)
                 codec = parts.codec
                 call.routed(decision, loaded.package.version)
                 read = self._steady()
                 inputs = dialect.read(codec)
                 call.rows = lane.bounded(inputs.rows)
+                if parts.elsewhere and call.colour:
+                    inputs.travels = colour.travels(request.header(colour.BAGGAGE), call.colour)
                 if lane.captured:
                     call.input = record.kept(dialect.kept(inputs))
                 # A gate asks the model, not what it said before.
@@ -118,19 +123,41 @@ class Predictor:
                 if lane.captured:
                     call.output = record.kept(result)
         except BaseException as error:  # re-raised: also a bug of ours, or a shutdown, leaves its line in the journal
-            total = self._failed(call, error, began=began, run_seconds=self._steady() - ran if ran else 0.0)
-            if loaded is not None:
-                _blame(lane, loaded, call, error, again=_Again(request, dialect, total))
+            self._failed(lane, loaded, call, error, _Attempt(request, dialect, began, ran))
             raise
         total = record.close(call, CallStatus.OK, began=began, run_seconds=seconds)
-        encode = total - (ran - began) - seconds
-        loaded.statistics.answered(call.rows, now=call.time, decode=ran - read, encode=encode, total=total)
+        loaded.statistics.answered(
+            call.rows, now=call.time, decode=ran - read, encode=total - (ran - began) - seconds, total=total
+        )
         if lane.shadow is not None:
             lane.shadow.offer(call, inputs, outputs, source=dialect, header=request.header)
         return Answer(call=call, body=body)
 
-    def _failed(self, call: Open, error: BaseException, *, began: float, run_seconds: float) -> float:
-        """Record it as what it was, and tell the caller under which trace id. Returns the seconds it took."""
+    def _settled(self, table: Table, lane: Lane, request: Request, call: Open, decision: Decision) -> Decision:
+        """A gate is known by its token; else follow what was decided before, and tell what is decided here."""
+        if decision.reason is Reason.FORCED:
+            decision = owned(decision, self._recorder.gate_token, request.header)
+        if decision.reason is Reason.GATE or not (request.colour or lane.coloured):
+            return decision
+        name, policy, prove = lane.endpoint.name, lane.policy, self._recorder.proof
+        marks: colour.Marks = ()
+        if request.colour:
+            marks = colour.read(request.colour)
+            here = colour.Here(
+                endpoint=name,
+                policy=policy,
+                loaded=lane.loaded,
+                others=table.policy,
+                unit=call.unit,
+                prove=prove,
+            )
+            decision = colour.follow(marks, decision, here)
+        own = colour.mark(decision, endpoint=name, policy=policy, unit=call.unit, prove=prove)
+        call.colour = colour.write(colour.added(marks, own)) if marks else str(own)
+        return decision
+
+    def _failed(self, lane: Lane, loaded: Loaded | None, call: Open, error: BaseException, attempt: _Attempt) -> None:
+        """Record it as what it was, and tell the caller under which trace id."""
         if isinstance(error, HeadraceError):
             error.trace_id, error.variant = call.trace_id, call.variant
             status, told = ending(error), error.sentence()
@@ -139,7 +166,11 @@ class Predictor:
         else:
             call.counted = False  # not the model's doing
             status, told = CallStatus.FAILED, f"interrupted: {type(error).__name__}"
-        return self._recorder.close(call, status, began=began, run_seconds=run_seconds, error=told)
+        ran = self._steady() - attempt.ran if attempt.ran else 0.0
+        seconds = self._recorder.close(call, status, began=attempt.began, run_seconds=ran, error=told)
+        if loaded is not None:
+            loaded.statistics.fail.add(seconds)
+            _blame(lane, call, error, attempt)
 
 
 def _wait(request: Request, endpoint: Endpoint) -> Wait:
@@ -150,23 +181,23 @@ def _wait(request: Request, endpoint: Endpoint) -> Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class _Again:
-    """A call that failed, after so many seconds."""
+class _Attempt:
+    """A call that failed; by the steady clock, when it was accepted and when its model was asked (0: never)."""
 
     request: Request
     dialect: Dialect
-    seconds: float
+    began: float
+    ran: float
 
 
-def _blame(lane: Lane, loaded: Loaded, call: Open, error: BaseException, *, again: _Again) -> None:
-    """Count it, and tell who watches the live version; not when it was the caller who would not wait."""
-    loaded.statistics.fail.add(again.seconds)
+def _blame(lane: Lane, call: Open, error: BaseException, attempt: _Attempt) -> None:
+    """Tell who watches the live version; not when it was the caller who would not wait."""
     sentinel = lane.sentinel
     if sentinel is None or call.variant != sentinel.variant or call.reason is Reason.GATE:
         return
-    hasty = isinstance(error, TimedOut) and 0 < again.request.timeout_ms < lane.endpoint.limits.timeout_ms
+    hasty = isinstance(error, TimedOut) and 0 < attempt.request.timeout_ms < lane.endpoint.limits.timeout_ms
     if not hasty and isinstance(error, HeadraceError) and ending(error) in (CallStatus.FAILED, CallStatus.TIMEOUT):
-        sentinel.failed(call.rows, again.dialect.read)
+        sentinel.failed(call.rows, attempt.dialect.read)
 
 
 def ending(error: HeadraceError) -> CallStatus:

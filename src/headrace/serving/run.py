@@ -72,8 +72,18 @@ class Place:
 async def run(parts: Parts, inputs: Inputs, place: Place, wait: Wait, cache: Cache | None) -> Outputs:
     """The model's answer, checked; or the one it gave before. Raises TimedOut, ModelFailed, Overloaded, or BadInput for
     what only the runtime can see."""
+    adapter = parts.adapter
+    if adapter is not None:
+        inputs = adapter.inward(inputs)
     if cache is None:
-        return parts.check(await _run(parts.batcher, inputs, place, wait), inputs.rows)
+        outputs = parts.check(await _run(parts.batcher, inputs, place, wait), inputs.rows)
+    else:
+        outputs = await _cached(parts, inputs, place, wait, cache)
+    return outputs if adapter is None else adapter.outward(outputs, inputs.rows)
+
+
+async def _cached(parts: Parts, inputs: Inputs, place: Place, wait: Wait, cache: Cache) -> Outputs:
+    """Of the version's own inputs, so that endpoints with and without an adapter share what it said."""
     statistics = parts.batcher.statistics
     began = time.perf_counter()
     key = key_of(parts.package_id, inputs)

@@ -23,15 +23,16 @@ import msgspec
 
 from headrace.base.log import fields
 from headrace.serving.answer import to_json
+from headrace.serving.codec import Codec
 from headrace.serving.idle import Idle
 from headrace.serving.runtimes.base import Inputs, Outputs
-from headrace.serving.table import Lane, Loaded, Source
+from headrace.serving.table import Lane, Loaded, Source, adapt
 from headrace.serving.turn import Turn
 from headrace.traffic.meter import Reading
 from headrace.traffic.record import NOTHING, Open, Recorder
 from headrace.traffic.route import Header, shadowed
 from headrace.types.call import CallStatus
-from headrace.types.endpoint import Capture, Endpoint
+from headrace.types.endpoint import Capture, Endpoint, Variant
 from headrace.types.errors import CallerError, HeadraceError, TimedOut
 from headrace.types.model import RuntimeKind
 from headrace.types.traffic import Reason, Shadow
@@ -85,8 +86,10 @@ class Shadowing:
         self.running = 0
         self._baseline = endpoint.policy.baseline
         self._shadow = loaded[settings.variant]
-        self._names = [spec.name for spec in loaded[self._baseline].parts.codec.signature.outputs]
-        self._same = _reads_alike(loaded[self._baseline], self._shadow)
+        live, own = (adapt(v, loaded[v.name]) for v in self._both(endpoint))
+        self._codec, self._adapter = own.codec, own.adapter
+        self._names = [spec.name for spec in live.codec.signature.outputs]
+        self._same = _reads_alike(live.codec, own.codec)
         self._elsewhere = self._shadow.package.runtime in _ELSEWHERE
         self._recorder, self._idle, self._counts, self._room = recorder, idle, counts, room
         self._queue: deque[Copy] = deque()
@@ -104,7 +107,12 @@ class Shadowing:
             (self.settings, self._baseline) == (settings, endpoint.policy.baseline)
             and self._shadow is loaded[settings.variant]
             and (self.endpoint.capture, self.endpoint.limits) == (endpoint.capture, endpoint.limits)
+            and [v.adapter for v in self._both(self.endpoint)] == [v.adapter for v in self._both(endpoint)]
         )
+
+    def _both(self, endpoint: Endpoint) -> tuple[Variant, Variant]:
+        names = {variant.name: variant for variant in endpoint.variants}
+        return names[self._baseline], names[self.settings.variant]
 
     def offer(self, call: Open, inputs: Inputs, outputs: Outputs, *, source: Source, header: Header) -> None:
         """A call that has just been answered; from here on nobody waits for it."""
@@ -152,7 +160,9 @@ class Shadowing:
         began, loop = self._recorder.clock.steady(), asyncio.get_running_loop()
         parts = self._shadow.parts
         try:
-            inputs = copy.inputs if self._same else copy.source.read(parts.codec)
+            inputs = copy.inputs if self._same else copy.source.read(self._codec)
+            if self._adapter is not None:
+                inputs = self._adapter.inward(inputs)
             deadline = loop.time() + self.endpoint.limits.timeout_ms / 1000
             work = parts.batcher.beside(replace(inputs, deadline=deadline))
         except Exception as error:  # noqa: BLE001  the model's own, or a bug of ours: it is written down
@@ -187,6 +197,8 @@ class Shadowing:
             if isinstance(result, BaseException):
                 raise result
             outputs = self._shadow.parts.check(result, copy.inputs.rows)
+            if self._adapter is not None:
+                outputs = self._adapter.outward(outputs, copy.inputs.rows)
             if self.endpoint.capture is Capture.FULL:
                 self._keep(line, copy, outputs)
             late = ended.seconds * 1000 > self.endpoint.limits.timeout_ms
@@ -201,7 +213,7 @@ class Shadowing:
 
     def _keep(self, line: Open, copy: Copy, outputs: Outputs) -> None:
         """The answer as live calls have it, and beside it the other outputs of both."""
-        specs = self._shadow.parts.codec.signature.outputs
+        specs = self._codec.signature.outputs
         lives = dict(zip(self._names, copy.outputs, strict=True))
         if self._recorder.keeps(outputs[0].size):
             line.output = self._recorder.kept(to_json(outputs[0], specs[0]))
@@ -298,9 +310,8 @@ def _elsewhere(lane: Lane) -> bool:
     return baseline is not None and baseline.package.runtime in _ELSEWHERE
 
 
-def _reads_alike(one: Loaded, other: Loaded) -> bool:
+def _reads_alike(a: Codec, b: Codec) -> bool:
     """Inputs decoded for one are just what the other would have made of the same request."""
-    a, b = one.parts.codec, other.parts.codec
     return (a.signature.inputs, a.signature.layout, a.form) == (b.signature.inputs, b.signature.layout, b.form)
 
 

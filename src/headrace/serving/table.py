@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
+from headrace.serving.adapt import Adapted
 from headrace.serving.answer import Check
 from headrace.serving.batch import Batcher
 from headrace.serving.cache import Cache
@@ -17,12 +18,13 @@ from headrace.serving.codec import Codec
 from headrace.serving.lifecycle import State
 from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.serving.statistics import Statistics
+from headrace.serving.warm import ELSEWHERE
 from headrace.traffic.admit import Gate, Keyring
 from headrace.traffic.record import Open
 from headrace.traffic.route import Header
-from headrace.types.endpoint import Capture, Endpoint
+from headrace.types.endpoint import Capture, Endpoint, Variant
 from headrace.types.errors import NotFound, TooLarge, Unavailable
-from headrace.types.model import Package
+from headrace.types.model import Package, Signature
 from headrace.types.traffic import TrafficPolicy
 
 
@@ -32,7 +34,9 @@ class Parts(NamedTuple):
     package_id: str
     batcher: Batcher
     codec: Codec
-    check: Check
+    check: Check  # of what the model itself gives
+    elsewhere: bool = False  # a service, which is told what travels with a call
+    adapter: Adapted | None = None  # then the codec is the adapter's
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -49,7 +53,7 @@ class Loaded:
     _parts: Parts | None = None
 
     def fill(self, batcher: Batcher, codec: Codec, check: Check) -> None:
-        self._parts = Parts(self.package.id, batcher, codec, check)
+        self._parts = Parts(self.package.id, batcher, codec, check, self.package.runtime in ELSEWHERE)
 
     def empty(self) -> Batcher | None:
         """Let go of the model; who called it closes it."""
@@ -108,10 +112,17 @@ class Lane:
     cache: Cache | None = None
     shadow: Offers | None = None
     sentinel: Sentinel | None = None  # watches the live version, where there is one to fall back to
+    adapted: dict[str, Parts] | None = None  # instead of what is loaded, for variants with an adapter
+    coloured: bool = False  # there is something to choose, so the decision is told
 
     @property
     def live(self) -> bool:
         return self.policy.baseline in self.loaded
+
+    def signature(self, name: str) -> Signature:
+        """Of a variant, as callers see it. Raises like `variant`."""
+        package = self.variant(name).package
+        return self.adapted[name].codec.signature if self.adapted and name in self.adapted else package.signature
 
     def bounded(self, rows: int) -> int:
         if rows > self.endpoint.limits.max_rows:
@@ -154,6 +165,11 @@ class Table:
     models: dict[str, str] = field(default_factory=dict)  # registered model → the one endpoint that serves it
     keyring: Keyring = field(default_factory=Keyring)
 
+    def policy(self, name: str) -> TrafficPolicy | None:
+        """Of an endpoint, by its own name."""
+        lane = self.lanes.get(name)
+        return None if lane is None else lane.policy
+
     def lane(self, name: str) -> Lane:
         """By endpoint name, else by the registered model's name if exactly one endpoint serves it."""
         lane = self.lanes.get(name) or self.lanes.get(self.models.get(name, ""))
@@ -170,6 +186,15 @@ class Table:
         raise NotFound(f"there is no model {name!r}; there are: {there}", field="model")
 
 
+def adapt(variant: Variant, loaded: Loaded) -> Parts:
+    """What a call needs of a variant, with its adapter if it has one. Raises ModelRefused when that does not fit."""
+    parts = loaded.parts
+    if variant.adapter is None:
+        return parts
+    adapter = Adapted(variant.adapter, parts.codec, name=variant.name)
+    return parts._replace(codec=adapter.codec, adapter=adapter)
+
+
 def build_lane(
     endpoint: Endpoint, gate: Gate, loaded: dict[str, Loaded], hashed: Callable[[str], str], cache: Cache | None = None
 ) -> Lane:
@@ -183,9 +208,17 @@ def build_lane(
         for rule in policy.rules
         if rule.variant in loaded
     )
-    captured = endpoint.capture is Capture.FULL
-    policy = replace(policy, rules=rules)
-    return Lane(endpoint=endpoint, policy=policy, gate=gate, loaded=loaded, captured=captured, cache=cache)
+    adapted = {v.name: adapt(v, loaded[v.name]) for v in endpoint.variants if v.adapter and v.name in loaded}
+    return Lane(
+        endpoint=endpoint,
+        policy=replace(policy, rules=rules),
+        gate=gate,
+        loaded=loaded,
+        captured=endpoint.capture is Capture.FULL,
+        cache=cache,
+        adapted=adapted or None,
+        coloured=bool(policy.candidate),
+    )
 
 
 def by_model(endpoints: Iterable[Endpoint]) -> dict[str, str]:

@@ -37,7 +37,7 @@ class Open(CallRow, kw_only=True, omit_defaults=True):
     by then. It is what is stored, so that the hot path builds one object and not a noun and its copy."""
 
     def routed(self, decision: Decision, version: int) -> None:
-        self.variant = self.colour = decision.variant
+        self.variant = decision.variant
         self.version = version
         self.reason = decision.reason
         self.counted = decision.counted
@@ -99,6 +99,10 @@ class Recorder:
         """A line that is filled in, and in no figure of live calls."""
         call.error = call.error[:_ERROR_LIMIT]
         self.journal.append(encode_call(call))
+
+    def proof(self, salt: str, endpoint: str, variant: str, unit: str) -> str:
+        """That a bucket gave this unit this variant; nobody without the key can write it."""
+        return keyed_hash(self._unit_key, f"colour\n{salt}\n{endpoint}\n{variant}\n{unit}")
 
     def hashed(self, user: str) -> str:
         """What stands for this user in every record."""

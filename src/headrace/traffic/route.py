@@ -4,6 +4,7 @@ Called by serving/predict.py once per request. Order of precedence, first match 
 
     forced    header x-headrace-variant names a variant              not counted
     pinned    the caller asks for a version, a stage or an alias     not counted
+    colour    decided before, here or elsewhere: colour.py           counted if a bucket did
     rule      a header (x-canary: true) or an allow-list matches     not counted
     holdout   the unit is held out of experiments: baseline          not counted
     bucket    hash(salt:unit) mod 10,000; the candidate owns [0, share)

@@ -40,7 +40,7 @@ class Call:
     input: Any = None
     output: Any = None
     parent: str = ""  # traceparent of the caller, if it sent one
-    colour: str = ""  # the variant, as propagated downstream
+    colour: str = ""  # as it was sent on: endpoint=variant, comma, …; empty where there was nothing to choose
     shadow_of: str = ""  # trace id of the call that a user made; this one is nobody's
     beside: Any = None  # of a shadow: {"outputs": {name: [the user's, its own]}, "attributes": {header: value}}
 

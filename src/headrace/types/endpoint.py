@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from headrace.types.adapter import Adapter
 from headrace.types.failover import Failover
 from headrace.types.gate import Gates
-from headrace.types.model import ModelVersion, Package, RuntimeKind
+from headrace.types.model import ModelVersion, Package, RuntimeKind, Signature
 from headrace.types.traffic import TrafficPolicy
 
 
@@ -77,12 +78,18 @@ class Variant:
     model: ModelVersion
     package: Package
     effects: bool | None = None  # does an answer change something in the world? None: only services elsewhere may
+    adapter: Adapter | None = None  # where the version's own signature is not the one that callers know
 
     @property
     def repeatable(self) -> bool:
         """It may be asked although nobody waits for the answer."""
         elsewhere = self.package.runtime in (RuntimeKind.REMOTE, RuntimeKind.LEGACY)
         return not (elsewhere if self.effects is None else self.effects)
+
+    @property
+    def signature(self) -> Signature:
+        """As callers see it."""
+        return self.package.signature if self.adapter is None else self.adapter.outer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

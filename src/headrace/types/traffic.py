@@ -13,6 +13,7 @@ class Reason(StrEnum):
 
     FORCED = "forced"  # the caller named a variant in x-headrace-variant
     PINNED = "pinned"  # the caller asked for a version, stage or alias
+    COLOUR = "colour"  # another endpoint, or this one, decided before, and the request says so
     RULE = "rule"  # a header rule or an allow-list matched
     HOLDOUT = "holdout"  # the unit is held out of experiments
     BUCKET = "bucket"  # the salted hash of the unit

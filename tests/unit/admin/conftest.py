@@ -42,13 +42,17 @@ class PlayedReleases:
     syncs: int = 0
     on_sync: Callable[[], None] = lambda: None
 
-    def deploy(self, name: str, uri: str, *, actor: str, progress: Callable[[str], None]) -> Endpoint:
+    adapters: list[Any] = field(default_factory=list)  # as they came with deploys and releases
+
+    def deploy(self, name: str, uri: str, *, adapter: Any, actor: str, progress: Callable[[str], None]) -> Endpoint:
+        self.adapters.append(adapter)
         self._do("deploy", name, uri, actor, progress=progress)
         return endpoint(name)
 
     def start(
-        self, name: str, uri: str, *, plan: Any, also: Any, actor: str, progress: Callable[[str], None]
+        self, name: str, uri: str, *, plan: Any, also: Any, adapters: Any, actor: str, progress: Callable[[str], None]
     ) -> Endpoint:
+        self.adapters.append(adapters)
         self._do("start", name, uri, plan, actor, progress=progress)
         return endpoint(name)
 

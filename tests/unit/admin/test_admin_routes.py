@@ -15,8 +15,10 @@ from conftest import Stand, told
 from headrace.api.admin.export import AT_ONCE
 from headrace.flywheel.export import Export
 from headrace.flywheel.selection import Selection
+from headrace.release.adapters import Written
 from headrace.release.services import read_service
 from headrace.store import audit, feedbacks
+from headrace.types.adapter import Drop
 from headrace.types.call import CallStatus
 from headrace.types.errors import BadInput, Conflict, ModelRefused, NotFound, PlatformError, Unavailable, UpstreamError
 from headrace.types.model import Stage
@@ -124,6 +126,18 @@ async def test_a_bug_is_told_without_its_secrets(
     if not headers:
         assert isinstance(told(answer), PlatformError)
         assert answer.status_code == 500
+
+
+async def test_an_adapter_comes_with_a_deploy_or_a_release(client: httpx.AsyncClient, stand: Stand) -> None:
+    adapter = {"inputs": [{"drop": "session"}]}
+    await client.post("/api/v1/endpoints/digits/deploy", json={"model": "models:/digits/2", "adapter": adapter})
+    await client.post("/api/v1/endpoints/digits/releases", json={"candidate": "models:/digits/2", "adapter": adapter})
+    await client.post("/api/v1/endpoints/digits/deploy", json={"model": "models:/digits/2"})
+    written = Written(inputs=(Drop(tensor="session"),))
+    assert stand.releases.adapters == [written, {"digits": written}, None]
+    answer = await client.post("/api/v1/endpoints/digits/deploy", json={"model": "m", "adapter": {"inputs": ["x"]}})
+    assert answer.status_code == 400
+    assert answer.json()["field"] == "adapter.inputs[0]"
 
 
 async def test_start_a_release(client: httpx.AsyncClient, stand: Stand) -> None:
@@ -350,7 +364,7 @@ async def test_work_goes_on_when_its_caller_leaves(stand: Stand) -> None:
     told, done = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
-    def deploy(name: str, uri: str, *, actor: str, progress: Any) -> None:
+    def deploy(name: str, uri: str, *, adapter: Any, actor: str, progress: Any) -> None:
         progress("half-way")
         asyncio.run_coroutine_threadsafe(told.wait(), loop).result(30)
         progress("done")

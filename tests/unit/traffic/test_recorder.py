@@ -43,7 +43,7 @@ def test_the_line_reads_back_as_what_was_filled_in() -> None:
         False,
         True,
         "00-abc",
-        "v2",
+        "",
     )
     assert (call.input, call.output) == ([[1, 2]], [0])
 

@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from headrace.api.admin.reply import answer, long_work
 from headrace.control.services import Services
+from headrace.release.adapters import Written, read_adapter
 from headrace.release.plans import plan_from
 from headrace.release.services import Service, read_service
 from headrace.store import endpoints
@@ -23,6 +24,10 @@ class Deploy:
 
     model: str = ""
     upstream: dict[str, Any] | None = None
+    adapter: dict[str, Any] | None = None  # as in docs/adapters.md, when it takes or gives other than callers know
+
+    def written(self) -> Written | None:
+        return None if self.adapter is None else read_adapter(self.adapter)
 
     def source(self) -> str | Service:
         if bool(self.model) == (self.upstream is not None):
@@ -38,6 +43,13 @@ class Start:
     candidate: str
     plan: dict[str, Any] | None = None
     also: dict[str, str] | None = None
+    adapter: dict[str, Any] | None = None  # as in docs/adapters.md, when it takes or gives other than callers know
+    adapters: dict[str, dict[str, Any]] | None = None  # the same for the endpoints of `also`
+
+    def written(self, name: str) -> dict[str, Written]:
+        """By endpoint."""
+        given = {name: self.adapter} if self.adapter is not None else {}
+        return {endpoint: read_adapter(text) for endpoint, text in {**(self.adapters or {}), **given}.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,17 +102,19 @@ def router(services: Services) -> APIRouter:
     @routes.post("/endpoints/{name}/deploy")
     async def deploy(name: str, request: Request, body: Deploy) -> Response:
         """Live at once, with all traffic. `accept: application/x-ndjson` shows progress."""
-        actor, source = actor_of(request), body.source()
-        return await long_work(request, lambda tell: services.releases.deploy(name, source, actor=actor, progress=tell))
+        actor, source, adapter = actor_of(request), body.source(), body.written()
+        return await long_work(
+            request, lambda tell: services.releases.deploy(name, source, adapter=adapter, actor=actor, progress=tell)
+        )
 
     @routes.post("/endpoints/{name}/releases")
     async def start(name: str, request: Request, body: Start) -> Response:
         """It advances on evidence. Answers when the first step has begun."""
-        actor, plan = actor_of(request), plan_from(body.plan)
+        actor, plan, adapters = actor_of(request), plan_from(body.plan), body.written(name)
         return await long_work(
             request,
             lambda tell: services.releases.start(
-                name, body.candidate, plan=plan, also=body.also, actor=actor, progress=tell
+                name, body.candidate, plan=plan, also=body.also, adapters=adapters, actor=actor, progress=tell
             ),
         )
 

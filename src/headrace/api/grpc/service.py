@@ -23,6 +23,7 @@ from headrace.api.siblings import Siblings
 from headrace.serving import describe
 from headrace.serving.predict import Answer, Predictor, Request
 from headrace.serving.v2 import schedule
+from headrace.traffic import colour
 from headrace.traffic.route import Header
 from headrace.types.errors import HeadraceError, Unavailable
 
@@ -126,7 +127,7 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
     @answered
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         answer, response = await self._infer(request, header_of(context), _left(context))
-        context.set_trailing_metadata(traced(answer.call.trace_id, answer.call.variant))
+        context.set_trailing_metadata(traced(answer.call.trace_id, answer.call.variant, answer.call.colour))
         return response
 
     async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:  # noqa: N802
@@ -172,6 +173,7 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
                 priority=priority,
                 queue_timeout_us=waits,
                 timeout_ms=0 if seconds is None else max(1, int(seconds * 1000)),
+                colour=colour.told(header(colour.HEADER), header(colour.BAGGAGE)),
             ),
             dialect,
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from grpc import StatusCode
 
+from headrace.traffic.colour import HEADER
 from headrace.types.errors import (
     BadInput,
     CallerError,
@@ -64,6 +65,7 @@ def trailing(error: HeadraceError) -> tuple[tuple[str, Any], ...]:
     return found
 
 
-def traced(trace_id: str, variant: str) -> tuple[tuple[str, str], ...]:
+def traced(trace_id: str, variant: str, colour: str = "") -> tuple[tuple[str, str], ...]:
     name = variant.encode("ascii", "replace").decode()
-    return (("x-headrace-trace", trace_id), ("x-headrace-variant", name))
+    found = (("x-headrace-trace", trace_id), ("x-headrace-variant", name))
+    return (*found, (HEADER, colour)) if colour else found

@@ -14,7 +14,7 @@ import msgspec
 from headrace.api.http.edge import Parameters
 from headrace.api.http.exchange import Exchange, Reply, json_reply
 from headrace.api.http.infer import request_of
-from headrace.api.http.predict import broken
+from headrace.api.http.predict import broken, traced
 from headrace.serving.generate import GenerateDialect
 from headrace.serving.predict import Answer, Predictor
 from headrace.serving.v2 import schedule
@@ -35,7 +35,7 @@ class GenerateHandler:
     async def whole(self, exchange: Exchange, parameters: Parameters) -> Reply:
         body = await self._read(exchange)
         answer = await self._ask(exchange, parameters, body)
-        return json_reply(_written(parameters, body, answer), 200, _traced(answer))
+        return json_reply(_written(parameters, body, answer), 200, traced(answer.call))
 
     async def stream(self, exchange: Exchange, parameters: Parameters) -> Reply:
         body = await self._read(exchange)
@@ -44,7 +44,7 @@ class GenerateHandler:
         except ModelError as error:
             told = _encoder.encode({"error": error.sentence()})
             return Reply(200, b"data: %b\n\n" % told, [EVENTS, (b"x-headrace-trace", error.trace_id.encode())])
-        return Reply(200, b"data: %b\n\n" % _written(parameters, body, answer), [EVENTS, *_traced(answer)])
+        return Reply(200, b"data: %b\n\n" % _written(parameters, body, answer), [EVENTS, *traced(answer.call)])
 
     async def _read(self, exchange: Exchange) -> dict[str, msgspec.Raw]:
         data = await exchange.json_body(self._limit)
@@ -82,8 +82,3 @@ def _written(parameters: Parameters, body: dict[str, msgspec.Raw], answer: Answe
     name = _encoder.encode(parameters["model"])
     echoed = b'"id":%b,' % bytes(body["id"]) if "id" in body else b""
     return b'{%b"model_name":%b,"model_version":"%d",%b}' % (echoed, name, answer.call.version, answer.body)
-
-
-def _traced(answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
-    call = answer.call
-    return ((b"x-headrace-trace", call.trace_id.encode()), (b"x-headrace-variant", call.variant.encode()))

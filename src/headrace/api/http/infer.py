@@ -11,7 +11,7 @@ import msgspec
 from headrace.api.http.edge import Parameters
 from headrace.api.http.exchange import Exchange, Reply, json_reply
 from headrace.api.http.inflate import inflated
-from headrace.api.http.predict import broken, timeout_of
+from headrace.api.http.predict import broken, colour_of, timeout_of, traced
 from headrace.serving.predict import Predictor, Request
 from headrace.serving.v2 import InferRequest, V2Dialect, schedule
 from headrace.types.errors import BadInput
@@ -41,10 +41,7 @@ class V2Handler:
         echoed = b'"id":%b,' % _encoder.encode(body.id) if body.id else b""
         name = _encoder.encode(parameters["model"])
         text = b'{"model_name":%b,"model_version":"%d",%b"outputs":%b}' % (name, call.version, echoed, answer.body)
-        headers: tuple[tuple[bytes, bytes], ...] = (
-            (b"x-headrace-trace", call.trace_id.encode()),
-            (b"x-headrace-variant", call.variant.encode()),
-        )
+        headers = traced(call)
         if call.reason is Reason.GATE:
             headers = (*headers, (b"x-headrace-latency-ms", b"%.3f" % call.latency_ms))
         if not dialect.tail:
@@ -90,6 +87,7 @@ def request_of(exchange: Exchange, parameters: Parameters, user_header: str, *, 
         priority=priority,
         queue_timeout_us=waits,
         timeout_ms=timeout_of(exchange),
+        colour=colour_of(exchange),
     )
 
 

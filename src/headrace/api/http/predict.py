@@ -12,11 +12,14 @@ from headrace.api.http.exchange import Exchange, Reply, json_reply
 from headrace.serving.codec import bad_json
 from headrace.serving.plain import PlainDialect
 from headrace.serving.predict import Predictor, Request
+from headrace.traffic import colour
+from headrace.traffic.record import Open
 from headrace.traffic.route import selector
 from headrace.types.errors import BadInput
 
 TIMEOUT_HEADER = b"x-headrace-timeout-ms"
 _LONGEST = 86_400_000  # a day
+_COLOUR, _BAGGAGE = colour.HEADER.encode(), colour.BAGGAGE.encode()
 
 
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,16 +49,30 @@ class PredictHandler:
                 header=exchange.header,
                 parent=exchange.header("traceparent") or "",
                 timeout_ms=timeout_of(exchange),
+                colour=colour_of(exchange),
             ),
             PlainDialect(body.inputs),
         )
-        call, trace_id = answer.call, answer.call.trace_id.encode()
+        call = answer.call
         return json_reply(
             b'{"result":%b,"trace_id":"%b","model_version":%d,"latency_ms":%.3f}'
-            % (answer.body, trace_id, call.version, call.latency_ms),
+            % (answer.body, call.trace_id.encode(), call.version, call.latency_ms),
             200,
-            ((b"x-headrace-trace", trace_id), (b"x-headrace-variant", call.variant.encode())),
+            traced(call),
         )
+
+
+def colour_of(exchange: Exchange) -> str:
+    """What was decided for the request before it came here; mostly nothing."""
+    if _COLOUR not in exchange.headers and _BAGGAGE not in exchange.headers:
+        return ""
+    return colour.told(exchange.header(colour.HEADER), exchange.header(colour.BAGGAGE))
+
+
+def traced(call: Open) -> tuple[tuple[bytes, bytes], ...]:
+    """Of every answer of a model: how it is found again, who gave it, and what was decided on the way."""
+    found = ((b"x-headrace-trace", call.trace_id.encode()), (b"x-headrace-variant", call.variant.encode()))
+    return (*found, (_COLOUR, call.colour.encode())) if call.colour else found
 
 
 def timeout_of(exchange: Exchange) -> int:

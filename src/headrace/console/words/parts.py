@@ -85,6 +85,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "role.none": ("no traffic", "无流量"),
     "reason.forced": ("forced", "指定变体"),
     "reason.pinned": ("pinned version", "指定版本"),
+    "reason.colour": ("decided before", "沿用上游决定"),
     "reason.rule": ("rule", "规则"),
     "reason.holdout": ("holdout", "保留组"),
     "reason.bucket": ("share", "份额"),

@@ -44,7 +44,7 @@ class CandidateTrial:
         self.results: list[GateResult] = []
         self._parts, self._release, self._endpoint = parts, release, endpoint
         self._old, self._new = (_variant(endpoint, name) for name in self.names)
-        self.signature = self._new.package.signature
+        self.signature = self._new.signature
         self._deadline = parts.clock.steady() + endpoint.gates.timeout_seconds
         self._codec = Codec(self.signature, Form())
         self.silent = self._silent(self._new)
@@ -148,7 +148,7 @@ class CandidateTrial:
 
     def _own_rows(self, *, first: int) -> list[Row]:
         package = self._new.package
-        if not package.warmup:
+        if not package.warmup or self._new.adapter is not None:  # what callers send becomes these, not the other way
             return []
         inputs = read_rows(self._parts.artifacts.path(package.id) / package.warmup, self._codec)
         return self._split(inputs, f"of {package.warmup} in the package", first=first, most=FEW)

@@ -38,6 +38,7 @@ class Inputs:
     arrays: dict[str, Array]
     matrix: Array | None = None
     deadline: float = math.inf  # on the event loop's clock: when no caller waits any more
+    travels: dict[str, str] | None = None  # headers for a service elsewhere
 
     def part(self, start: int, end: int) -> Inputs:
         """Some of the rows; they share memory with these."""

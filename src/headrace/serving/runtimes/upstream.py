@@ -66,7 +66,8 @@ class UpstreamModel(ABC):
         if left <= 0:
             raise TimedOut(f"the call came to {self.name} after its time")
         seconds = min(self._seconds, left)
-        response = await self._service.post(path + self._query, headers | self._secret, body, seconds=seconds)
+        more = self._secret if inputs.travels is None else self._secret | inputs.travels
+        response = await self._service.post(path + self._query, headers | more, body, seconds=seconds)
         if response.status != 200:
             raise self._refused(response)
         return response
