@@ -19,6 +19,7 @@ from headrace.cli.options import ControlUrl, Home, Json, admin
 from headrace.cli.releaseplan import (
     Adapters,
     Alpha,
+    Also,
     MinUnits,
     PlanFile,
     Shares,
@@ -27,7 +28,9 @@ from headrace.cli.releaseplan import (
     adapters_of,
     pairs_of,
     plan_of,
+    show_forecast,
 )
+from headrace.cli.releasewords import ending, exit_of, reason_of, share_of, show_release
 from headrace.cli.results import show_results
 from headrace.cli.show import Progress, ago, emit, progress, say, share, table
 from headrace.client.admin import Admin
@@ -35,7 +38,6 @@ from headrace.types.errors import BadInput, NotFound
 from headrace.types.release import Phase
 from headrace.types.strategy import Strategy
 
-UNDECIDED = 4  # exit status: it is paused and waits for a person
 _LOOK_SECONDS = 0.4
 
 Which = Annotated[str, typer.Argument(metavar="RELEASE", help="Id of a release, or an endpoint: its newest one.")]
@@ -66,9 +68,7 @@ def start(  # noqa: PLR0913 - each option of a command is an argument
     canary: Annotated[bool, typer.Option("--canary", help="What it is anyway: a growing share of users.")] = False,
     strategy: StrategyOption = None,
     file: PlanFile = None,
-    also: Annotated[
-        list[str] | None, typer.Option("--also", metavar="ENDPOINT=URI", help="Moves with it; may be repeated.")
-    ] = None,
+    also: Also = None,
     shares: Shares = None,
     step_seconds: StepSeconds = None,
     min_units: MinUnits = None,
@@ -91,12 +91,12 @@ def start(  # noqa: PLR0913 - each option of a command is an argument
     """
     if canary and strategy not in (None, Strategy.CANARY):
         raise BadInput(f"--canary and --strategy {strategy} exclude each other", field="--strategy")
-    plan = plan_of(file, strategy=strategy, shares=shares, min_seconds=step_seconds, min_units=min_units, alpha=alpha)
+    given = plan_of(file, strategy=strategy, shares=shares, min_seconds=step_seconds, min_units=min_units, alpha=alpha)
     with admin(home, url) as control, progress(f"preparing {candidate}", quiet=json) as tell:
         release = control.release(
             endpoint,
             candidate,
-            plan=plan,
+            plan=given,
             also=pairs_of(also),
             adapters=adapters_of(endpoint, adapter),
             on_progress=tell,
@@ -111,6 +111,35 @@ def start(  # noqa: PLR0913 - each option of a command is an argument
         say(ending(release))
     if not detach:
         raise typer.Exit(exit_of(release))
+
+
+@app.command()
+def plan(  # noqa: PLR0913 - each option of a command is an argument
+    endpoint: Annotated[str, typer.Argument(help="Whose traffic would move.")],
+    candidate: Annotated[str, typer.Option("--candidate", help="models:/NAME/VERSION, @ALIAS or stage.")],
+    strategy: StrategyOption = None,
+    file: PlanFile = None,
+    also: Also = None,
+    shares: Shares = None,
+    step_seconds: StepSeconds = None,
+    min_units: MinUnits = None,
+    alpha: Alpha = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="As it is anyway: nothing begins.")] = True,
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """Say what a release would do, how long it would take at today's traffic, and the smallest harm it could see.
+
+    \b
+    Example:
+        headrace release plan digits --candidate models:/digits/2 --dry-run
+        headrace release plan digits --candidate models:/digits/2 --strategy ab --min-units 5000
+    """
+    given = plan_of(file, strategy=strategy, shares=shares, min_seconds=step_seconds, min_units=min_units, alpha=alpha)
+    with admin(home, url) as control:
+        found = control.dry_run(endpoint, candidate, plan=given, also=pairs_of(also))
+    emit(found) if json else show_forecast(found)
 
 
 @app.command("watch")
@@ -169,7 +198,7 @@ def status(which: Which, home: Home = None, url: ControlUrl = None, json: Json =
     if json:
         emit(release)
     else:
-        _show(release)
+        show_release(release)
 
 
 @app.command()
@@ -312,33 +341,6 @@ def find(control: Admin, which: str) -> dict[str, Any]:
     return control.find_release(found[0]["id"])
 
 
-def exit_of(release: dict[str, Any]) -> int:
-    phase = Phase(release["phase"])
-    return {Phase.PROMOTED: 0, Phase.PAUSED: UNDECIDED}.get(phase, 1)
-
-
-def ending(release: dict[str, Any]) -> str:
-    colour = {0: "green", UNDECIDED: "yellow"}.get(exit_of(release), "red")
-    seconds = (release.get("ended") or time.time()) - release["created"]
-    words = escape(reason_of(release))
-    return f"[bold {colour}]{release['phase'].replace('_', ' ')}[/] after {seconds:.1f} s: {words}"
-
-
-def share_of(release: dict[str, Any]) -> str:
-    phase, steps, at = Phase(release["phase"]), release["plan"]["steps"], release["step"]
-    if phase.ended:
-        return "100 %" if phase is Phase.PROMOTED else "0 %"
-    return share(steps[at]["share"]) if phase is not Phase.PREPARING and at < len(steps) else "0 %"
-
-
-def reason_of(release: dict[str, Any]) -> str:
-    if release["phase"] == Phase.PAUSED and release.get("paused_reason"):
-        return str(release["paused_reason"])
-    if release["history"] and Phase(release["phase"]) in (Phase.ABORTED, Phase.FAILED):
-        return str(release["history"][-1]["detail"])
-    return str((release.get("judgement") or {}).get("reason", ""))
-
-
 def _act(which: str, action: Callable[[Admin, str], dict[str, Any]], *, home: Any, url: str | None, json: bool) -> None:
     with admin(home, url) as control:
         release = action(control, find(control, which)["id"])
@@ -346,36 +348,3 @@ def _act(which: str, action: Callable[[Admin, str], dict[str, Any]], *, home: An
         emit(release)
     else:
         say(f"{release['id']} of {escape(release['endpoint'])} is now [bold]{release['phase'].replace('_', ' ')}[/]")
-
-
-def _show(release: dict[str, Any]) -> None:
-    say(f"[bold]{release['id']}[/] of {escape(release['endpoint'])}: {release['baseline']} → {release['candidate']}")
-    say(f"{release['phase'].replace('_', ' ')}, {share_of(release)} of users on the candidate")
-    if reason := reason_of(release):
-        say(escape(reason))
-    if gates := release.get("gates"):
-        say("")
-        table(
-            ("gate", "outcome", "detail"),
-            [(g["name"], g["outcome"], g["detail"] + (f"; row {g['row']}" if g.get("row") else "")) for g in gates],
-            empty="",
-        )
-    say("")
-    evidence = release.get("evidence") or {}
-    table(
-        ("metric", "baseline", "candidate", "of users"),
-        [
-            (name, m["baseline_events"], m["candidate_events"], f"{m['baseline_units']} / {m['candidate_units']}")
-            for name, m in evidence.items()
-        ],
-        empty="no evidence yet",
-    )
-    say("")
-    table(
-        ("when", "event", "share", "by", "detail"),
-        [
-            (ago(e["time"]), e["name"].replace("_", " "), share(e.get("share", 0)), e["actor"], e["detail"])
-            for e in release["history"]
-        ],
-        empty="nothing has happened yet",
-    )

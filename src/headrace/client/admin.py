@@ -92,6 +92,13 @@ class Admin:
         body |= {"adapters": adapters} if adapters else {}
         return _object(self._wire.stream(f"{_API}/endpoints/{_part(endpoint)}/releases", body, on_progress))
 
+    def dry_run(
+        self, endpoint: str, candidate: str, *, plan: Json | None = None, also: dict[str, str] | None = None
+    ) -> Json:
+        """What this release would do, how long it would take, and the smallest harm it could see. Nothing begins."""
+        body: Json = {"candidate": candidate} | ({"plan": plan} if plan else {}) | ({"also": also} if also else {})
+        return _object(self._wire.post(f"{_API}/endpoints/{_part(endpoint)}/releases/dry-run", body))
+
     def releases(self, *, endpoint: str | None = None, limit: int | None = None) -> list[Json]:
         """The newest first."""
         return _list(self._wire.get(f"{_API}/releases", endpoint=endpoint, limit=limit), "releases")

@@ -258,7 +258,7 @@ def _first(reached: Callable[[float], bool]) -> float:
 def _smallest(takes: Callable[[float], float], seconds: float, low: float, high: float) -> float:
     if takes(high) > seconds:
         return inf
-    for _ in range(40):
+    for _ in range(16):
         middle = (low + high) / 2
         low, high = (low, middle) if takes(middle) <= seconds else (middle, high)
     return high

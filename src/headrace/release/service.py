@@ -17,6 +17,7 @@ from headrace.release import act, moves
 from headrace.release.adapters import Written
 from headrace.release.configure import configure
 from headrace.release.deploy import deploy
+from headrace.release.dryrun import DryRun, dry_run
 from headrace.release.failover import Failovers
 from headrace.release.park import load, unload
 from headrace.release.parts import Parts, Progress
@@ -27,7 +28,7 @@ from headrace.release.start import prepare, register, wishes_of
 from headrace.release.sync import sync
 from headrace.release.turn import Turn
 from headrace.types.endpoint import Endpoint
-from headrace.types.errors import Conflict
+from headrace.types.errors import BadInput, Conflict
 from headrace.types.model import ModelVersion, Stage
 from headrace.types.release import Release
 from headrace.types.strategy import ReleasePlan
@@ -94,7 +95,7 @@ class Releases:
     ) -> Release:
         """Returns when the candidate has its first share. `also`: further endpoints and their candidates, which move
         and roll back with this one. `adapters`: by endpoint, where a candidate's signature is not what callers know."""
-        wishes = wishes_of({endpoint: candidate_uri, **(also or {})}, adapters or {})
+        wishes = wishes_of(_uris(endpoint, candidate_uri, also), adapters or {})
         with ExitStack() as stack:
             for name in sorted(wish.endpoint for wish in wishes):
                 stack.enter_context(self._alone(name))
@@ -111,6 +112,12 @@ class Releases:
                 return prepare(self._parts, release, wishes=wishes, progress=progress)
             finally:
                 self._starting.discard(release_id)
+
+    def dry_run(
+        self, endpoint: str, candidate_uri: str, *, plan: ReleasePlan, also: Mapping[str, str] | None = None
+    ) -> DryRun:
+        """What a release would do and see at today's traffic. Raises what `start` would raise at once."""
+        return dry_run(self._parts, wishes=wishes_of(_uris(endpoint, candidate_uri, also), {}), plan=plan)
 
     def pause(self, release_id: str, *, actor: str, reason: str = "") -> Release:
         """Shares stay as they are; evidence of harm still rolls back."""
@@ -166,3 +173,9 @@ class Releases:
         finally:
             with self._guard:
                 self._busy.discard(name)
+
+
+def _uris(endpoint: str, candidate_uri: str, also: Mapping[str, str] | None) -> dict[str, str]:
+    if also and endpoint in also:
+        raise BadInput(f"endpoint {endpoint!r} is named twice in one release", field="also")
+    return {endpoint: candidate_uri, **(also or {})}

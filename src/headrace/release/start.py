@@ -53,11 +53,9 @@ def wishes_of(uris: Mapping[str, str], adapters: Mapping[str, Written]) -> list[
 def register(parts: Parts, release_id: str, *, wishes: Sequence[Wish], plan: ReleasePlan, actor: str) -> Release:
     """On record, in phase preparing; the first of `wishes` gives the release its name. Raises NotFound, BadInput, and
     Conflict when another release runs on one of the endpoints."""
-    if len({wish.endpoint for wish in wishes}) != len(wishes):
-        raise BadInput("an endpoint is named twice in one release", field="also")
     versions = [resolve(parts, wish.uri, endpoint=wish.endpoint) for wish in wishes]
     with parts.database.write() as conn:
-        members = [_member(conn, wish, version) for wish, version in zip(wishes, versions, strict=True)]
+        members = [member_of(conn, wish, version) for wish, version in zip(wishes, versions, strict=True)]
         head, *others = members
         release = Release(
             id=release_id,
@@ -76,7 +74,7 @@ def register(parts: Parts, release_id: str, *, wishes: Sequence[Wish], plan: Rel
     return release
 
 
-def _member(conn: Connection, wish: Wish, version: ModelVersion) -> Member:
+def member_of(conn: Connection, wish: Wish, version: ModelVersion) -> Member:
     live = _live(conn, wish.endpoint)
     _check_candidate(live, version)
     check_free(conn, wish.endpoint)

@@ -56,6 +56,10 @@ class PlayedReleases:
         self._do("start", name, uri, plan, actor, progress=progress)
         return endpoint(name)
 
+    def dry_run(self, name: str, uri: str, *, plan: Any, also: Any) -> dict[str, str]:
+        self.asked.append(("dry_run", name, uri, plan, also))
+        return {"members": "x"}
+
     def configure(self, name: str, changes: Any, *, actor: str, progress: Callable[[str], None]) -> Endpoint:
         self._do("configure", name, changes, actor, progress=progress)
         return endpoint(name)

@@ -215,3 +215,39 @@ def test_results_as_one_may_quote_them(run: Run, planes: Planes) -> None:
     assert "spent 6 - +0.03 - - to +0.05" in words
     assert "no comparison can be trusted" in words
     assert "bought: the difference is fading over time" in words
+
+
+def test_a_dry_run_for_people(run: Run, planes: Planes) -> None:
+    step = {"name": "5 %", "kind": "share", "seconds": 400.0, "waits_for": "users"}
+    sight = {
+        "metric": "errors",
+        "rate": 0.005,
+        "share": 0.05,
+        "seconds_to_stop": {"x2": None, "x4": 300.0, "x10": 40.0},
+        "smallest_ratio": 3.25,
+        "seconds": 400.0,
+    }
+    foretold = {
+        "today": {"calls": 9, "calls_per_second": 20.0, "users_per_second": 5.0, "error_rate": 0.005},
+        "steps": [step, step | {"name": "approval at 5 %", "seconds": None, "waits_for": "a person"}],
+        "seconds": None,
+        "sights": [sight],
+    }
+    member = {"endpoint": "digits", "baseline": "v1", "candidate": "v2"}
+    planes.says["POST /api/v1/endpoints/digits/releases/dry-run"] = {
+        "members": [member],
+        "plan": {"alpha": 0.05},
+        "forecast": foretold,
+    }
+    found = run("release", "plan", "digits", "--candidate", "models:/digits/2", "--shares", "5", "--dry-run")
+    assert found.status == 0, found.err
+    assert planes.asked == [
+        (
+            "POST /api/v1/endpoints/digits/releases/dry-run",
+            {"candidate": "models:/digits/2", "plan": {"shares": [5.0]}},
+        )
+    ]
+    words = " ".join(found.out.split())
+    assert "digits: v1 → v2 today 20 calls/s of 5 users/s, 0.5 % failed" in words
+    assert "5 % 6.67 min users approval at 5 % - a person" in words
+    assert "errors 5 % - 5 min 40 s x3.25 in 6.67 min" in words

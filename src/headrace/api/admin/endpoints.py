@@ -107,6 +107,11 @@ def router(services: Services) -> APIRouter:
             request, lambda tell: services.releases.deploy(name, source, adapter=adapter, actor=actor, progress=tell)
         )
 
+    @routes.post("/endpoints/{name}/releases/dry-run")
+    def dry_run(name: str, body: Start) -> Response:
+        """What this release would do, how long it would take at today's traffic, and the smallest harm it could see."""
+        return answer(services.releases.dry_run(name, body.candidate, plan=plan_from(body.plan), also=body.also))
+
     @routes.post("/endpoints/{name}/releases")
     async def start(name: str, request: Request, body: Start) -> Response:
         """It advances on evidence. Answers when the first step has begun."""
