@@ -22,6 +22,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from headrace import __version__
 from headrace.api.admin.build import build
 from headrace.api.admin.mlflow import Passage
 from headrace.base.clock import SystemClock
@@ -41,6 +42,9 @@ from headrace.flywheel.export import Exporter
 from headrace.monitor.feed import LiveFeed
 from headrace.monitor.live import LiveStats
 from headrace.monitor.mirror import Mirror
+from headrace.notify.deliver import Deliveries
+from headrace.notify.hooks import Hooks
+from headrace.notify.sender import Sender
 from headrace.release.parts import Parts
 from headrace.release.service import Releases
 from headrace.store.artifacts import Artifacts
@@ -108,6 +112,11 @@ def services_of(settings: Settings) -> Services:
     feed = LiveFeed(live, settings.journal, query, clock)
 
     jobs = jobs_of(settings, database)
+    sender = Sender(load_key(settings.keys / "webhooks"), clock, __version__)
+    deliveries = Deliveries(database=database, sender=sender, clock=clock)
+    hooks = Hooks(database=database, sender=sender, clock=clock)
+    if settings.webhooks:
+        hooks.apply_file(Path(settings.webhooks).expanduser())
 
     def turn_archive() -> None:
         archive.turn(keep_until(database))
@@ -121,6 +130,7 @@ def services_of(settings: Settings) -> Services:
             Loop("live", feed.turn, seconds=0.25, clock=clock, patience=5.0),
             Loop("feedback", collector.turn, seconds=0.25, clock=clock, patience=5.0),
             Loop("mirror", mirror.turn, seconds=1.0, clock=clock, patience=5.0),
+            Loop("webhooks", deliveries.turn, seconds=0.5, clock=clock, patience=5.0),
             Loop("jobs", jobs.turn, seconds=0.5, clock=clock, patience=5.0),
             Loop("archive", turn_archive, seconds=10.0, clock=clock),
         ]
@@ -137,6 +147,7 @@ def services_of(settings: Settings) -> Services:
         collector=collector,
         jobs=jobs,
         mirror=mirror,
+        hooks=hooks,
         links=TraceSink(settings.mlflow_uri, EXPERIMENT, client=httpx.Client(timeout=PAGE_SECONDS)),
         planes=planes,
         loops=loops,
@@ -165,7 +176,7 @@ def _log_of(settings: Settings, job: Job) -> Path:
 
 
 def application(services: Services) -> FastAPI:
-    passage = Passage(services.settings.mlflow_uri, services.follow_registry)
+    passage = Passage(services.settings.mlflow_uri, services.follow_registry, services.releases)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

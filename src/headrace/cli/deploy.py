@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from headrace.cli.documents import read_mapping
-from headrace.cli.options import ControlUrl, Home, Json, admin
+from headrace.cli.options import ControlUrl, Home, Json, Reason, admin
 from headrace.cli.show import emit, progress, say
 from headrace.types.errors import BadInput
 
@@ -36,6 +36,7 @@ def deploy(
         str | None, typer.Option("--endpoint", "-e", help="Name that applications call. Default: the model's name.")
     ] = None,
     adapter: AdapterFile = None,
+    reason: Reason = "",
     home: Home = None,
     url: ControlUrl = None,
     json: Json = False,
@@ -55,7 +56,12 @@ def deploy(
     name = endpoint or str((upstream or {}).get("name") or "") or model_name(model)
     with admin(home, url) as control, progress(f"deploying {model}", quiet=json) as tell:
         live = control.deploy(
-            name, "" if upstream else model, upstream=upstream, adapter=adapter_of(adapter), on_progress=tell
+            name,
+            "" if upstream else model,
+            upstream=upstream,
+            adapter=adapter_of(adapter),
+            reason=reason,
+            on_progress=tell,
         )
         seconds = tell.seconds
     if json:

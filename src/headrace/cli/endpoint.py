@@ -20,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-SECTIONS = ("batching", "cache", "limits", "gates", "failover")
+SECTIONS = ("batching", "cache", "limits", "gates", "failover", "approvals")
 
 Name = Annotated[str, typer.Argument(help="Endpoint.")]
 

@@ -1,7 +1,7 @@
 """The command line's root: which commands there are, and what an error means to the shell.
 
 Run as `headrace` and as `python -m headrace.cli.main`. Exit status: 0 done · 1 it did not work · 2 wrong use ·
-3 nothing runs or answers there · 4 a release is paused and waits for a person · 130 interrupted.
+3 nothing runs or answers there · 4 it waits for a person: a paused release, an approval · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Annotated
 import typer
 
 import headrace
-from headrace.cli import endpoint, release
+from headrace.cli import endpoint, release, webhook
+from headrace.cli.approvals import approvals, approve, refuse, undo
 from headrace.cli.demo.command import demo
 from headrace.cli.deploy import deploy
+from headrace.cli.history import history
 from headrace.cli.jobs import jobs
 from headrace.cli.models import models, stage
 from headrace.cli.predict import predict
@@ -24,9 +26,9 @@ from headrace.cli.status import logs, status
 from headrace.cli.stream import stream
 from headrace.cli.traces import export, feedback, traces
 from headrace.cli.up import down, up
-from headrace.types.errors import BadInput, HeadraceError, PlatformError, UpstreamError
+from headrace.types.errors import ApprovalNeeded, BadInput, HeadraceError, PlatformError, UpstreamError
 
-FAILED, MISUSED, UNREACHABLE = 1, 2, 3
+FAILED, MISUSED, UNREACHABLE, WAITING = 1, 2, 3, 4
 
 app = typer.Typer(
     name="headrace",
@@ -63,6 +65,7 @@ def root(
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(up, down, status, logs),
     *(deploy, models, stage),
+    *(history, undo, approvals, approve, refuse),
     *(predict, jobs, stream, feedback, traces, export),
     demo,
 )
@@ -70,6 +73,7 @@ for command in COMMANDS:
     app.command()(command)
 app.add_typer(release.app, name="release")
 app.add_typer(endpoint.app, name="endpoint")
+app.add_typer(webhook.app, name="webhook")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -86,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def status_of(error: HeadraceError) -> int:
     if isinstance(error, BadInput):
         return MISUSED
+    if isinstance(error, ApprovalNeeded):
+        return WAITING
     return UNREACHABLE if isinstance(error, PlatformError | UpstreamError) else FAILED
 
 

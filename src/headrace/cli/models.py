@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from headrace.cli.options import ControlUrl, Home, Json, admin
+from headrace.cli.options import ControlUrl, Home, Json, Reason, admin
 from headrace.cli.show import ago, emit, plain, say, table
 from headrace.types.model import Stage
 
@@ -50,6 +50,7 @@ def stage(
     name: Annotated[str, typer.Argument(help="Registered model.")],
     version: Annotated[int, typer.Argument(help="Its version.")],
     to: Annotated[Stage, typer.Argument(metavar="STAGE", help="None, Staging, Production or Archived.")],
+    reason: Reason = "",
     home: Home = None,
     url: ControlUrl = None,
     json: Json = False,
@@ -61,7 +62,7 @@ def stage(
         headrace stage digits 2 Production
     """
     with admin(home, url, timeout=300.0) as control:
-        moved = control.move_stage(name, version, to)
+        moved = control.move_stage(name, version, to, reason=reason)
     if json:
         emit(moved)
     else:

@@ -25,6 +25,7 @@ Home = Annotated[
     Path | None, typer.Option("--home", metavar="FOLDER", help="Data folder. HEADRACE_HOME; default .headrace")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words.")]
+Reason = Annotated[str, typer.Option("--reason", "-r", help="Kept in the history.")]
 ControlUrl = Annotated[
     str | None,
     typer.Option("--url", metavar="URL", help="Control plane. Default: the one that runs on the data folder."),

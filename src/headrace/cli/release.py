@@ -15,7 +15,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from headrace.cli.diff import show_diff
-from headrace.cli.options import ControlUrl, Home, Json, admin
+from headrace.cli.options import ControlUrl, Home, Json, Reason, admin
 from headrace.cli.releaseplan import (
     Adapters,
     Alpha,
@@ -41,7 +41,6 @@ from headrace.types.strategy import Strategy
 _LOOK_SECONDS = 0.4
 
 Which = Annotated[str, typer.Argument(metavar="RELEASE", help="Id of a release, or an endpoint: its newest one.")]
-Reason = Annotated[str, typer.Option("--reason", "-r", help="Kept in the audit log.")]
 
 
 class StartsByName(TyperGroup):

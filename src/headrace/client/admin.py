@@ -66,6 +66,7 @@ class Admin:
         *,
         upstream: Json | None = None,
         adapter: Json | None = None,
+        reason: str = "",
         on_progress: Callable[[str], None] = _ignore,
     ) -> Json:
         """Put a model version, or a service elsewhere, live on an endpoint, with all its traffic. `adapter`: where it
@@ -73,6 +74,7 @@ class Admin:
         path = f"{_API}/endpoints/{_part(endpoint)}/deploy"
         body: Json = {"model": model} if upstream is None else {"upstream": upstream}
         body |= {} if adapter is None else {"adapter": adapter}
+        body |= {"reason": reason} if reason else {}
         return _object(self._wire.stream(path, body, on_progress))
 
     def release(
@@ -159,6 +161,68 @@ class Admin:
     def audit(self, *, limit: int | None = None) -> list[Json]:
         return _list(self._wire.get(f"{_API}/audit", limit=limit), "entries")
 
+    def history(self, **selection: Any) -> list[Json]:
+        """Newest first. By endpoint, model, release, actor, action (release.* for a kind), since, until, before."""
+        return _list(self._wire.get(f"{_API}/history", **selection), "entries")
+
+    def history_entry(self, entry_id: int) -> Json:
+        return _object(self._wire.get(f"{_API}/history/{entry_id}"))
+
+    def check_history(self) -> Json:
+        return _object(self._wire.get(f"{_API}/history/check"))
+
+    def find_undo(self, endpoint: str) -> Json:
+        """What an undo would do now; Conflict says why it would be unsafe."""
+        return _object(self._wire.get(f"{_API}/endpoints/{_part(endpoint)}/undo"))
+
+    def undo(
+        self, endpoint: str, *, entry: int = 0, reason: str = "", on_progress: Callable[[str], None] = _ignore
+    ) -> Json:
+        """Traffic back to who had it before its last move. `entry`: the move that is meant."""
+        body = {"entry": entry, "reason": reason}
+        return _object(self._wire.stream(f"{_API}/endpoints/{_part(endpoint)}/undo", body, on_progress))
+
+    def approvals(self, *, state: str | None = None, limit: int | None = None) -> list[Json]:
+        """What waits for a second person, and what became of it; the newest first."""
+        return _list(self._wire.get(f"{_API}/approvals", state=state, limit=limit), "approvals")
+
+    def approve(self, approval_id: str, *, reason: str = "", on_progress: Callable[[str], None] = _ignore) -> Json:
+        """With the last yes that it needs it is done."""
+        path = f"{_API}/approvals/{_part(approval_id)}/approve"
+        return _object(self._wire.stream(path, {"reason": reason}, on_progress))
+
+    def refuse(self, approval_id: str, *, reason: str = "") -> Json:
+        return _object(self._wire.post(f"{_API}/approvals/{_part(approval_id)}/refuse", {"reason": reason}))
+
+    def webhooks(self) -> list[Json]:
+        return _list(self._wire.get(f"{_API}/webhooks"), "webhooks")
+
+    def add_webhook(self, name: str, url: str, **more: Any) -> Json:
+        """events, endpoints, secret_env. The answer's `secret` is shown this once."""
+        return _object(self._wire.post(f"{_API}/webhooks", {"name": name, "url": url, **more}))
+
+    def change_webhook(self, name: str, **changes: Any) -> Json:
+        return _object(self._wire.patch(f"{_API}/webhooks/{_part(name)}", changes))
+
+    def apply_webhooks(self, webhooks: list[Any], *, prune: bool = False) -> Json:
+        return _object(self._wire.put(f"{_API}/webhooks", {"webhooks": webhooks, "prune": prune}))
+
+    def remove_webhook(self, name: str) -> Json:
+        return _object(self._wire.delete(f"{_API}/webhooks/{_part(name)}"))
+
+    def test_webhook(self, name: str) -> Json:
+        return _object(self._wire.post(f"{_API}/webhooks/{_part(name)}/test", {}))
+
+    def rotate_webhook(self, name: str) -> Json:
+        return _object(self._wire.post(f"{_API}/webhooks/{_part(name)}/rotate", {}))
+
+    def deliveries(self, webhook: str, *, limit: int | None = None) -> list[Json]:
+        """The newest first."""
+        return _list(self._wire.get(f"{_API}/webhooks/{_part(webhook)}/deliveries", limit=limit), "deliveries")
+
+    def retry_delivery(self, webhook: str, delivery: int) -> Json:
+        return _object(self._wire.post(f"{_API}/webhooks/{_part(webhook)}/deliveries/{delivery}/retry", {}))
+
     def live(self, endpoint: str) -> Json:
         return _object(self._wire.get(f"{_API}/live", endpoint=endpoint))
 
@@ -168,9 +232,10 @@ class Admin:
     def versions(self, model: str) -> list[Json]:
         return _list(self._wire.get(f"/models/{_part(model)}/versions"), "versions")
 
-    def move_stage(self, model: str, version: int, stage: str) -> Json:
+    def move_stage(self, model: str, version: int, stage: str, *, reason: str = "") -> Json:
         path = f"/models/{_part(model)}/stage"
-        return _object(self._wire.post(path, {"version": version, "stage": stage}))
+        body = {"version": version, "stage": stage} | ({"reason": reason} if reason else {})
+        return _object(self._wire.post(path, body))
 
     def export(self, write: Callable[[bytes], Any], **selection: Any) -> dict[str, str]:
         """The flywheel's data set, written piece by piece; answers the headers, which name the dataset version."""

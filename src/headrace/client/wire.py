@@ -52,6 +52,13 @@ class Wire:
     def patch(self, path: str, body: Any) -> Any:
         return read_json(self._send("PATCH", path, json=body))
 
+    def put(self, path: str, body: Any) -> Any:
+        return read_json(self._send("PUT", path, json=body))
+
+    def delete(self, path: str) -> Any:
+        """With a media type, as every request that changes something has one."""
+        return read_json(self._send("DELETE", path, headers={"content-type": "application/json"}))
+
     def send(self, path: str, body: bytes) -> tuple[bytes, httpx.Headers]:
         """A POST of JSON that is encoded already; its answer as it came."""
         response = self._send("POST", path, content=body, headers={"content-type": "application/json"})

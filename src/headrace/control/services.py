@@ -18,6 +18,7 @@ from headrace.flywheel.collect import Collector
 from headrace.flywheel.export import Exporter
 from headrace.monitor.live import LiveStats
 from headrace.monitor.mirror import Mirror
+from headrace.notify.hooks import Hooks
 from headrace.release.service import Releases
 from headrace.store import cursors, plans
 from headrace.store.db import Database
@@ -47,6 +48,7 @@ class Services:
     jobs: Jobs
     mirror: Mirror
     links: TraceSink  # impatient: for pages that a person waits for
+    hooks: Hooks
     planes: Planes
     loops: Loops
     started: float

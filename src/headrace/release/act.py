@@ -12,11 +12,13 @@ from dataclasses import replace
 from headrace.release import change, moves, words
 from headrace.release.advance import resumed
 from headrace.release.deploy import publish_changes
-from headrace.release.parts import Parts, cursor_name
-from headrace.store import audit, cursors, releases
+from headrace.release.parts import Cause, Parts, cursor_name
+from headrace.release.record import holdings, seen
+from headrace.store import audit, cursors, endpoints, releases
 from headrace.store.db import Connection
 from headrace.types.endpoint import Endpoint, Plan
 from headrace.types.errors import Conflict, NotFound
+from headrace.types.history import About
 from headrace.types.model import Stage
 from headrace.types.release import Event, Member, Phase, Release
 from headrace.types.traffic import BUCKETS
@@ -25,22 +27,38 @@ from headrace.types.traffic import BUCKETS
 def apply(
     conn: Connection, parts: Parts, release: Release, *, share: int | None, detail: str, actor: str
 ) -> Plan | None:
-    """Store the release; when its share changes, publish the plan that makes it so."""
+    """Store the release; when its share changes, publish the plan that makes it so. What is new in its history goes
+    into everybody's."""
+    known = releases.get(conn, release.id)
+    fresh = release.history[len(known.history) if known is not None else 0 :]
     releases.put(conn, release)
     if release.phase.ended:
         releases.forget_counted(conn, release.id)
         cursors.remove(conn, cursor_name(release.id))
     if share is None:
+        for event in fresh:
+            note(conn, parts, release, action=f"release.{event.name}", detail=event.detail, cause=Cause(actor=actor))
         return None
     action = release.history[-1].name if release.history else "step"
-    note(conn, parts, release, action=f"release.{action}", detail=detail, actor=actor)
     if release.phase is Phase.PROMOTED:
         for member in release.members:
-            _promise_production(conn, parts, member)
+            _promise_production(conn, parts, member, release_id=release.id, actor=actor)
     at = words.share(share) if release.phase.ended else words.step(release.current)
     reason = f"{release.endpoint}: {release.id} {action}: {release.candidate} at {at}"
     changes = {m.endpoint: _changer(release, m) for m in release.members}
-    return publish_changes(conn, parts, changes, reason=reason)
+    before = {m.endpoint: endpoints.get(conn, m.endpoint) for m in release.members}
+    plan = publish_changes(conn, parts, changes, reason=reason)
+    for member in release.members:
+        about = About(
+            endpoint=member.endpoint,
+            release=release.id,
+            before=holdings(before[member.endpoint]),
+            after=holdings(plan.endpoint(member.endpoint)),
+            evidence=seen(release),
+            revision=plan.revision,
+        )
+        _append(conn, parts, action=f"release.{action}", detail=detail, actor=actor, about=about)
+    return plan
 
 
 def _changer(release: Release, member: Member) -> Callable[[Endpoint | None], Endpoint]:
@@ -56,15 +74,31 @@ def _changer(release: Release, member: Member) -> Callable[[Endpoint | None], En
     return changed
 
 
-def _promise_production(conn: Connection, parts: Parts, member: Member) -> None:
+def _promise_production(conn: Connection, parts: Parts, member: Member, *, release_id: str, actor: str) -> None:
     model, _, version = member.candidate_uri.removeprefix("models:/").rpartition("/")
-    move = moves.Move(model=model, version=int(version), stage=Stage.PRODUCTION)
+    move = moves.Move(
+        model=model, version=int(version), stage=Stage.PRODUCTION, actor=actor, reason=f"{release_id} promoted"
+    )
     moves.promise(conn, move, now=parts.clock.now())
 
 
-def note(conn: Connection, parts: Parts, release: Release, *, action: str, detail: str, actor: str) -> None:
-    now = parts.clock.now()
-    audit.append(conn, actor=actor, action=action, subject=f"release:{release.id}", detail=detail, now=now)
+def note(conn: Connection, parts: Parts, release: Release, *, action: str, detail: str, cause: Cause) -> None:
+    """What moves no traffic."""
+    about = About(
+        release=release.id,
+        reason=cause.reason,
+        evidence=seen(release),
+        approval=cause.approval,
+        approvers=cause.approvers,
+    )
+    for member in release.members:
+        here = replace(about, endpoint=member.endpoint)
+        _append(conn, parts, action=action, detail=detail, actor=cause.actor, about=here)
+
+
+def _append(conn: Connection, parts: Parts, *, action: str, detail: str, actor: str, about: About) -> None:
+    subject, now = f"release:{about.release}", parts.clock.now()
+    audit.append(conn, actor=actor, action=action, subject=subject, detail=detail, now=now, about=about)
 
 
 # --- what a person decides
@@ -118,6 +152,4 @@ def _record(
     event = Event(time=parts.clock.now(), name=name, detail=detail, actor=actor, share=share or 0)
     release = replace(release, history=(*release.history, event))
     apply(conn, parts, release, share=share, detail=detail, actor=actor)
-    if share is None:
-        note(conn, parts, release, action=f"release.{name}", detail=detail, actor=actor)
     return release

@@ -11,23 +11,25 @@ from typing import Any
 
 import msgspec
 
-from headrace.release.deploy import confirm, publish_change
+from headrace.release.deploy import confirm, note_move, publish_change
 from headrace.release.gates.base import all_gates
 from headrace.release.gates.policy import check_policy
-from headrace.release.parts import Parts, Progress
-from headrace.store import audit, endpoints
+from headrace.release.parts import Cause, Parts, Progress
+from headrace.store import endpoints
+from headrace.types.approval import Approvals
 from headrace.types.endpoint import Batching, Cache, Capture, Endpoint, Limits
 from headrace.types.errors import BadInput, NotFound
 from headrace.types.failover import Failover
 from headrace.types.gate import Gates
 
-Section = Batching | Cache | Limits | Gates | Failover
+Section = Batching | Cache | Limits | Gates | Failover | Approvals
 SECTIONS: dict[str, type[Section]] = {
     "batching": Batching,
     "cache": Cache,
     "limits": Limits,
     "gates": Gates,
     "failover": Failover,
+    "approvals": Approvals,
 }
 _DAY = 86_400
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -55,10 +57,12 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "failover.stall_seconds": (0, _DAY),
     "failover.probe_seconds": (0.5, _DAY),
     "failover.lasting_seconds": (0, 30 * _DAY),
+    "approvals.people": (1, 20),
+    "approvals.expires_seconds": (60, 30 * _DAY),
 }
 
 
-def configure(parts: Parts, *, name: str, changes: dict[str, Any], actor: str, progress: Progress) -> Endpoint:
+def configure(parts: Parts, *, name: str, changes: dict[str, Any], cause: Cause, progress: Progress) -> Endpoint:
     """Raises NotFound, BadInput, and ModelRefused when a data plane cannot do it (it is then as it was)."""
     with parts.database.write() as conn:
         before = endpoints.get(conn, name)
@@ -74,9 +78,8 @@ def configure(parts: Parts, *, name: str, changes: dict[str, Any], actor: str, p
             return configured(old or before, changes)
 
         plan = publish_change(conn, parts, name, change, reason=f"{name}: {told}")
-        subject = f"endpoint:{name}"
-        audit.append(conn, actor=actor, action="endpoint.set", subject=subject, detail=told, now=parts.clock.now())
-    confirm(parts, plan, endpoint=name, before=before, actor=actor, progress=progress)
+        note_move(conn, parts, plan, endpoint=name, before=before, cause=cause, detail=told)
+    confirm(parts, plan, endpoint=name, before=before, actor=cause.actor, progress=progress)
     return after
 
 
@@ -187,4 +190,6 @@ def _capture(given: Any) -> Capture:
 
 
 def _plain(value: Any) -> str:
-    return str(list(value)) if isinstance(value, tuple) else str(getattr(value, "value", value))
+    if isinstance(value, tuple):
+        return f"[{', '.join(_plain(one) for one in value)}]"
+    return str(getattr(value, "value", value))

@@ -13,13 +13,15 @@ from dataclasses import replace
 from headrace.release import moves
 from headrace.release.adapters import Written, attached
 from headrace.release.change import check_fits, first, switched, with_registry
-from headrace.release.parts import PLAN_SECONDS, Parts, Progress
+from headrace.release.parts import PLAN_SECONDS, Cause, Parts, Progress
 from headrace.release.ready import make_ready, resolve
+from headrace.release.record import holdings
 from headrace.release.services import Service
 from headrace.store import audit, endpoints, plans, releases, versions
 from headrace.store.db import Connection
 from headrace.types.endpoint import Endpoint, Plan, Variant
 from headrace.types.errors import BadInput, Conflict, ModelRefused
+from headrace.types.history import About
 from headrace.types.model import Stage
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -32,7 +34,7 @@ def deploy(
     *,
     endpoint: str,
     source: str | Service,
-    actor: str,
+    cause: Cause,
     progress: Progress,
     adapter: Written | None = None,
 ) -> Endpoint:
@@ -52,10 +54,10 @@ def deploy(
         )
     made = make_ready(parts, version, endpoint=endpoint, progress=progress, source=source)
     variant = attached(made, adapter, old)
-    return go_live(parts, endpoint=endpoint, variant=variant, actor=actor, progress=progress)
+    return go_live(parts, endpoint=endpoint, variant=variant, cause=cause, progress=progress)
 
 
-def go_live(parts: Parts, *, endpoint: str, variant: Variant, actor: str, progress: Progress) -> Endpoint:
+def go_live(parts: Parts, *, endpoint: str, variant: Variant, cause: Cause, progress: Progress) -> Endpoint:
     """All traffic to a variant that is ready. The registry follows: Production, the one before archived."""
 
     def change(old: Endpoint | None) -> Endpoint:
@@ -65,16 +67,17 @@ def go_live(parts: Parts, *, endpoint: str, variant: Variant, actor: str, progre
         return switched(old, variant)
 
     reason = f"{endpoint}: {variant.name} takes all traffic"
-    move = moves.Move(model=variant.model.name, version=variant.model.version, stage=Stage.PRODUCTION)
+    model = variant.model
+    move = moves.Move(model=model.name, version=model.version, stage=Stage.PRODUCTION, actor=cause.actor, reason=reason)
     with parts.database.write() as conn:
         check_free(conn, endpoint)
         before = endpoints.get(conn, endpoint)
         plan = publish_change(conn, parts, endpoint, change, reason=reason)
-        _note(conn, parts, actor=actor, action="endpoint.deploy", endpoint=endpoint, detail=reason)
+        note_move(conn, parts, plan, endpoint=endpoint, before=before, cause=cause, detail=reason)
         moves.promise(conn, move, now=parts.clock.now(), held=True)
     progress(f"plan {plan.revision}: data planes load {variant.name} beside what runs")
     try:
-        confirm(parts, plan, endpoint=endpoint, before=before, actor=actor, progress=progress)
+        confirm(parts, plan, endpoint=endpoint, before=before, actor=cause.actor, progress=progress)
     except ModelRefused:
         with parts.database.write() as conn:
             moves.drop(conn, move)
@@ -87,6 +90,24 @@ def go_live(parts: Parts, *, endpoint: str, variant: Variant, actor: str, progre
     if live is None:
         raise Conflict(f"endpoint {endpoint!r} was removed meanwhile", field="endpoint")
     return live
+
+
+def note_move(
+    conn: Connection, parts: Parts, plan: Plan, *, endpoint: str, before: Endpoint | None, cause: Cause, detail: str
+) -> None:
+    """Who had the traffic, who has it in this plan, and why."""
+    about = About(
+        endpoint=endpoint,
+        reason=cause.reason,
+        before=holdings(before),
+        after=holdings(plan.endpoint(endpoint)),
+        revision=plan.revision,
+        approval=cause.approval,
+        approvers=cause.approvers,
+        undoes=cause.undoes,
+    )
+    subject, now = f"endpoint:{endpoint}", parts.clock.now()
+    audit.append(conn, actor=cause.actor, action=cause.action, subject=subject, detail=detail, now=now, about=about)
 
 
 def publish_change(conn: Connection, parts: Parts, name: str, change: Change, *, reason: str) -> Plan:
@@ -119,8 +140,9 @@ def confirm(
     with parts.database.write() as conn:
         others = [e for e in endpoints.all(conn) if e.name != endpoint]
         restored = others if before is None else [*others, replace(before, revision=0)]
-        plans.publish(conn, sorted(restored, key=lambda e: e.name), reason=reason, now=parts.clock.now())
-        _note(conn, parts, actor=actor, action="endpoint.refused", endpoint=endpoint, detail=reason)
+        back = plans.publish(conn, sorted(restored, key=lambda e: e.name), reason=reason, now=parts.clock.now())
+        cause = Cause(actor=actor, action="endpoint.refused")
+        note_move(conn, parts, back, endpoint=endpoint, before=plan.endpoint(endpoint), cause=cause, detail=reason)
     raise ModelRefused(
         f"the data plane refused it, nothing has changed: {report.refused}",
         field="model",
@@ -144,8 +166,3 @@ def check_free(conn: Connection, endpoint: str) -> None:
             field="endpoint",
             hint=f"wait for it, or end it with: headrace release abort {endpoint}",
         )
-
-
-def _note(conn: Connection, parts: Parts, *, actor: str, action: str, endpoint: str, detail: str) -> None:
-    subject = f"endpoint:{endpoint}"
-    audit.append(conn, actor=actor, action=action, subject=subject, detail=detail, now=parts.clock.now())

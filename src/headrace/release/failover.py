@@ -20,8 +20,8 @@ from enum import StrEnum
 
 from headrace.base.log import fields
 from headrace.release import change, moves
-from headrace.release.deploy import publish_change
-from headrace.release.parts import Parts
+from headrace.release.deploy import note_move, publish_change
+from headrace.release.parts import Cause, Parts
 from headrace.store import audit, cursors, ejections, endpoints, releases
 from headrace.store.db import Connection
 from headrace.store.journal.reader import Reader, start_position
@@ -168,8 +168,9 @@ class Failovers:
                 raise Conflict(f"endpoint {endpoint.name!r} is gone", field="endpoint")
             return change.failed_over(current)
 
-        publish_change(conn, self._parts, endpoint.name, changed, reason=f"{endpoint.name}: failover {detail}")
-        _note(conn, self._parts, "endpoint.failover", endpoint.name, detail)
+        plan = publish_change(conn, self._parts, endpoint.name, changed, reason=f"{endpoint.name}: failover {detail}")
+        cause = Cause(actor=ACTOR, action="endpoint.failover")
+        note_move(conn, self._parts, plan, endpoint=endpoint.name, before=endpoint, cause=cause, detail=detail)
         fallback = endpoint.variant(policy.fallback)
         if fallback is not None:
             move = moves.Move(model=fallback.model.name, version=fallback.model.version, stage=Stage.PRODUCTION)

@@ -7,16 +7,18 @@ decided; the promise waits in the outbox, and sync leaves that model alone until
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from headrace.base.log import fields
-from headrace.release.parts import Parts
-from headrace.store import outbox, versions
+from headrace.release.parts import Cause, Parts
+from headrace.release.record import Moved, registry_moves
+from headrace.store import audit, outbox, versions
 from headrace.store.db import Connection
 from headrace.types.errors import NotFound, UpstreamError
-from headrace.types.model import Stage
+from headrace.types.model import ModelVersion, Stage
 from headrace.types.upstream import FIRST_VERSION
 
 log = logging.getLogger("headrace.release")
@@ -26,9 +28,13 @@ DUE, HELD = "registry.stage", "registry.stage.held"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
+    """`actor` and `reason`: whose decision it follows, and which one that was."""
+
     model: str
     version: int
     stage: Stage
+    actor: str = "system:release"
+    reason: str = ""
 
 
 def promise(conn: Connection, move: Move, *, now: float, held: bool = False) -> None:
@@ -70,20 +76,60 @@ def keep(parts: Parts) -> int:
     for number, parcel in enumerate(parcels):
         move = _move(parcel)
         try:
-            parts.registry.set_stage(move.model, move.version, move.stage)
-            changed = parts.registry.versions(move.model)
+            with parts.registering:
+                _make(parts, parcel.id, move)
         except UpstreamError as error:
             with parts.database.write() as conn:
                 outbox.failed(conn, parcel.id, error.sentence())
             return number
-        except NotFound as error:
-            log.warning("a version that should be moved is gone", extra=fields(move=move, reason=error.sentence()))
-            changed = ()
-        with parts.database.write() as conn:
-            outbox.done(conn, parcel.id)
-            for version in changed:
-                versions.put(conn, version)
     return len(parcels)
+
+
+def _make(parts: Parts, parcel: int, move: Move) -> None:
+    try:
+        parts.registry.set_stage(move.model, move.version, move.stage)
+        changed = parts.registry.versions(move.model)
+    except NotFound as error:
+        log.warning("a version that should be moved is gone", extra=fields(move=move, reason=error.sentence()))
+        changed = ()
+    with parts.database.write() as conn:
+        outbox.done(conn, parcel)
+        if changed:
+            keep_versions(conn, parts, move.model, changed, who=lambda _: Said(actor=move.actor, reason=move.reason))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """Who moved something in the registry, and why, as far as it is known."""
+
+    actor: str
+    reason: str = ""
+    approval: str = ""
+    approvers: tuple[str, ...] = ()
+
+
+def said_by(cause: Cause) -> Said:
+    return Said(actor=cause.actor, reason=cause.reason, approval=cause.approval, approvers=cause.approvers)
+
+
+def keep_versions(
+    conn: Connection, parts: Parts, model: str, now: Sequence[ModelVersion], *, who: Callable[[Moved], Said]
+) -> None:
+    """All versions of a model as the registry has them now; each stage and alias that has moved goes into the history.
+    To be called while `parts.registering` is held."""
+    before = {version.uri: version for version in versions.all(conn, model)}
+    for moved in registry_moves(before.values(), now):
+        said = who(moved)
+        about = replace(moved.about, reason=said.reason, approval=said.approval, approvers=said.approvers)
+        subject, at = f"model:{model}/{moved.version}", parts.clock.now()
+        audit.append(
+            conn, actor=said.actor, action=moved.action, subject=subject, detail=moved.detail, now=at, about=about
+        )
+    for version in now:
+        if before.pop(version.uri, None) != version:
+            versions.put(conn, version)
+    for gone in before.values():  # what was not met above
+        versions.remove(conn, gone.name, gone.version)
 
 
 def _move(parcel: outbox.Parcel) -> Move:

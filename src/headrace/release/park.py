@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from headrace.release.configure import bounded
-from headrace.release.deploy import check_free, check_name, confirm, deploy, publish_change
-from headrace.release.parts import Parts, Progress
-from headrace.store import audit, endpoints, versions
+from headrace.release.deploy import check_free, check_name, confirm, deploy, note_move, publish_change
+from headrace.release.parts import Cause, Parts, Progress
+from headrace.store import endpoints, versions
 from headrace.types.endpoint import Batching, Endpoint
 from headrace.types.errors import BadInput, NotFound
 from headrace.types.model import Stage
@@ -36,9 +36,10 @@ _DYNAMIC = frozenset(
 )
 
 
-def unload(parts: Parts, *, name: str, actor: str, progress: Progress) -> Endpoint:
+def unload(parts: Parts, *, name: str, cause: Cause, progress: Progress) -> Endpoint:
     """Raises NotFound, and Conflict while a release moves the endpoint. What is parked already stays so."""
-    return _change(parts, name, actor=actor, action="endpoint.unload", progress=progress, parked=True)
+    cause = replace(cause, action="endpoint.unload")
+    return _change(parts, name, cause=cause, progress=progress, parked=True)
 
 
 def load(parts: Parts, *, name: str, config: dict[str, Any] | None, actor: str, progress: Progress) -> Endpoint:
@@ -47,13 +48,15 @@ def load(parts: Parts, *, name: str, config: dict[str, Any] | None, actor: str, 
     with parts.database.read() as conn:
         found = endpoints.get(conn, name)
     if found is None:
-        deploy(parts, endpoint=name, source=_registered(parts, name), actor=actor, progress=progress)
+        cause = Cause(actor=actor)
+        deploy(parts, endpoint=name, source=_registered(parts, name), cause=cause, progress=progress)
         if config is None:
             with parts.database.read() as conn:
                 found = endpoints.get(conn, name)
             assert found is not None
             return found
-    return _change(parts, name, actor=actor, action="endpoint.load", progress=progress, parked=False, config=config)
+    cause = Cause(actor=actor, action="endpoint.load")
+    return _change(parts, name, cause=cause, progress=progress, parked=False, config=config)
 
 
 def batching_of(config: dict[str, Any], now: Batching) -> Batching:
@@ -81,8 +84,7 @@ def _change(
     parts: Parts,
     name: str,
     *,
-    actor: str,
-    action: str,
+    cause: Cause,
     progress: Progress,
     parked: bool,
     config: dict[str, Any] | None = None,
@@ -103,8 +105,8 @@ def _change(
             return replace(old, parked=parked, batching=batching)
 
         plan = publish_change(conn, parts, name, change, reason=detail)
-        audit.append(conn, actor=actor, action=action, subject=f"endpoint:{name}", detail=detail, now=parts.clock.now())
-    confirm(parts, plan, endpoint=name, before=before, actor=actor, progress=progress)
+        note_move(conn, parts, plan, endpoint=name, before=before, cause=cause, detail=detail)
+    confirm(parts, plan, endpoint=name, before=before, actor=cause.actor, progress=progress)
     return replace(before, parked=parked, batching=batching)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from headrace.base.clock import Clock
@@ -31,11 +32,25 @@ class Parts:
     query: JournalQuery
     await_plan: AwaitPlan
     planes: Planes | None = None  # whom gates ask; None: nobody, and then they say that they could not
+    # Held while the registry is changed or read and the outcome recorded: who moved what would be told wrongly else.
+    registering: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def work(self) -> Path:
         """Scratch on the same file system as the artifacts."""
         return self.settings.home / "work"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Who wants a change, and why: what the history says of it. `action` is what it is called there."""
+
+    actor: str
+    reason: str = ""
+    action: str = "endpoint.deploy"
+    approval: str = ""
+    approvers: tuple[str, ...] = ()
+    undoes: int = 0
 
 
 def cursor_name(release_id: str) -> str:

@@ -7,15 +7,18 @@ version moved to Staging is loaded, so that callers may ask for it.
 from __future__ import annotations
 
 from headrace.release.deploy import check_free, go_live
-from headrace.release.parts import Parts, Progress
+from headrace.release.moves import keep_versions, said_by
+from headrace.release.parts import Cause, Parts, Progress
 from headrace.release.ready import make_ready
-from headrace.store import audit, endpoints
+from headrace.store import endpoints
 from headrace.types.endpoint import Endpoint
 from headrace.types.errors import Conflict
 from headrace.types.model import ModelVersion, Stage
 
 
-def move_stage(parts: Parts, *, model: str, version: int, stage: Stage, actor: str, progress: Progress) -> ModelVersion:
+def move_stage(
+    parts: Parts, *, model: str, version: int, stage: Stage, cause: Cause, progress: Progress
+) -> ModelVersion:
     """Raises NotFound, UpstreamError, and Conflict: a release runs, or the version is live and would lose its stage."""
     found = parts.registry.resolve(f"models:/{model}/{version}")
     with parts.database.read() as conn:
@@ -25,19 +28,15 @@ def move_stage(parts: Parts, *, model: str, version: int, stage: Stage, actor: s
     if stage is Stage.PRODUCTION:
         for endpoint in serving:
             variant = make_ready(parts, found, endpoint=endpoint.name, progress=progress)
-            go_live(parts, endpoint=endpoint.name, variant=variant, actor=actor, progress=progress)
+            go_live(parts, endpoint=endpoint.name, variant=variant, cause=cause, progress=progress)
     else:
         _check_not_live(serving, version, stage)
-    moved = parts.registry.set_stage(model, version, stage)
-    with parts.database.write() as conn:
-        audit.append(
-            conn,
-            actor=actor,
-            action="stage.move",
-            subject=f"model:{model}/{version}",
-            detail=f"{found.stage.value} → {stage.value}",
-            now=parts.clock.now(),
-        )
+    said = said_by(cause)
+    with parts.registering:
+        moved = parts.registry.set_stage(model, version, stage)
+        now = parts.registry.versions(model)
+        with parts.database.write() as conn:
+            keep_versions(conn, parts, model, now, who=lambda _: said)
     return moved
 
 

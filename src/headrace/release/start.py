@@ -16,7 +16,7 @@ from headrace.release.advance import share_of
 from headrace.release.deploy import Change, check_free, publish_changes
 from headrace.release.evidence import CUT_CALLS, cuts_of
 from headrace.release.gates.run import check_gates, run_gates
-from headrace.release.parts import PLAN_SECONDS, Parts, Progress, cursor_name
+from headrace.release.parts import PLAN_SECONDS, Cause, Parts, Progress, cursor_name
 from headrace.release.ready import make_ready, resolve
 from headrace.store import cursors, endpoints, releases
 from headrace.store.db import Connection
@@ -50,7 +50,7 @@ def wishes_of(uris: Mapping[str, str], adapters: Mapping[str, Written]) -> list[
     return [Wish(endpoint=name, uri=uri, adapter=adapters.get(name)) for name, uri in uris.items()]
 
 
-def register(parts: Parts, release_id: str, *, wishes: Sequence[Wish], plan: ReleasePlan, actor: str) -> Release:
+def register(parts: Parts, release_id: str, *, wishes: Sequence[Wish], plan: ReleasePlan, cause: Cause) -> Release:
     """On record, in phase preparing; the first of `wishes` gives the release its name. Raises NotFound, BadInput, and
     Conflict when another release runs on one of the endpoints."""
     versions = [resolve(parts, wish.uri, endpoint=wish.endpoint) for wish in wishes]
@@ -67,10 +67,10 @@ def register(parts: Parts, release_id: str, *, wishes: Sequence[Wish], plan: Rel
             plan=plan,
             phase=Phase.PREPARING,
             created=parts.clock.now(),
-            actor=actor,
+            actor=cause.actor,
         )
         releases.put(conn, release)
-        act.note(conn, parts, release, action="release.start", detail=_detail(release), actor=actor)
+        act.note(conn, parts, release, action="release.start", detail=_detail(release), cause=cause)
     return release
 
 

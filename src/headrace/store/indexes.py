@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from sqlalchemy import Index, text
 
-from headrace.store.tables import audit, feedback, job, metadata, package, release, release_pair
+from headrace.store.tables import (
+    approval,
+    audit,
+    feedback,
+    job,
+    metadata,
+    package,
+    release,
+    release_pair,
+    webhook_delivery,
+)
 
 __all__ = ["metadata"]  # complete once this module is loaded
 
@@ -21,7 +31,9 @@ Index(
 )
 Index("release_pair_by_severity", release_pair.c.release, release_pair.c.severity)
 Index("release_pair_by_draw", release_pair.c.release, release_pair.c.draw)
+Index("approval_by_deed", approval.c.deed, approval.c.state)
 Index("audit_by_subject", audit.c.subject, audit.c.id)
+Index("audit_by_endpoint", audit.c.endpoint, audit.c.id)
 Index("feedback_by_trace", feedback.c.trace_id)
 Index("feedback_by_time", feedback.c.time)
 Index(
@@ -31,4 +43,5 @@ Index(
     postgresql_where=feedback.c.sent.is_(None),
 )
 Index("job_by_time", job.c.created)
+Index("webhook_delivery_by_hook", webhook_delivery.c.hook, webhook_delivery.c.state, webhook_delivery.c.id)
 Index("package_by_version", package.c.model, package.c.version)

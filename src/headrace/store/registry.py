@@ -145,6 +145,11 @@ class Registry:
         with self._asking(f"point {alias!r} at {name} v{version}"):
             self._client.set_registered_model_alias(name, alias, str(version))
 
+    def drop_alias(self, name: str, alias: str) -> None:
+        """No harm when it is not there."""
+        with self._asking(f"take {alias!r} away from {name}"):
+            self._client.delete_registered_model_alias(name, alias)
+
     def set_tag(self, name: str, version: int, key: str, value: str) -> None:
         with self._asking(f"tag {name} v{version}"):
             self._client.set_model_version_tag(name, str(version), key, value)

@@ -76,6 +76,11 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("endpoint", Text, nullable=False, server_default=""),
+    Column("model", Text, nullable=False, server_default=""),
+    Column("release", Text, nullable=False, server_default=""),
+    Column("body", Text, nullable=False, server_default="{}"),
+    Column("sha256", Text, nullable=False, server_default=""),
 )
 
 feedback = Table(
@@ -127,6 +132,34 @@ ejection = Table(
     metadata,
     Column("endpoint", Text, primary_key=True),
     Column("plane", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+approval = Table(
+    "approval",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("deed", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("body", Text, nullable=False),
+)
+
+webhook_delivery = Table(
+    "webhook_delivery",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("hook", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("next_time", Double, nullable=False),
     Column("body", Text, nullable=False),
 )
 

@@ -1,4 +1,4 @@
-"""Who may do what where, and the record that they did."""
+"""Who may do what where. What they did is in types/history.py."""
 
 from __future__ import annotations
 
@@ -36,13 +36,3 @@ class Key:
     name: str
     created: float
     workspace: str = "default"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditEntry:
-    id: int
-    time: float
-    actor: str
-    action: str  # endpoint.deploy, release.start, release.step, stage.move, …
-    subject: str  # endpoint:digits, release:rel_…, model:digits/3
-    detail: str

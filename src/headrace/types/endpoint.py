@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from headrace.types.adapter import Adapter
+from headrace.types.approval import Approvals
 from headrace.types.failover import Failover
 from headrace.types.gate import Gates
 from headrace.types.model import ModelVersion, Package, RuntimeKind, Signature
@@ -109,6 +110,7 @@ class Endpoint:
     effects: bool = False  # its answers change something in the world: no call is put to a shadow
     gates: Gates = Gates()
     failover: Failover = Failover()
+    approvals: Approvals = Approvals()
     parked: bool = False  # unloaded by its owner: known, but answers 503 until it is loaded again
     revision: int = 0  # of the plan that last changed it
 
@@ -125,6 +127,9 @@ class Plan:
     endpoints: tuple[Endpoint, ...] = ()
     keys: tuple[str, ...] = ()  # sha256 of accepted API keys, hex; empty means that no key is asked for
     reason: str = ""  # what changed, in words
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        return next((e for e in self.endpoints if e.name == name), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

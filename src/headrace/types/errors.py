@@ -6,6 +6,7 @@ HeadraceError
 │   ├── TooLarge          the body is over the limit
 │   ├── Unauthenticated   no key, or a key that is not known
 │   ├── Forbidden         a known caller without the right
+│   │   └── ApprovalNeeded    another person has to say yes first; the request for it is on record
 │   ├── NotFound          no such endpoint, model, version, stage, trace, release
 │   └── Conflict          the state does not allow it: a second release, a release already ended
 ├── ModelError            the model is to blame
@@ -67,6 +68,10 @@ class Unauthenticated(CallerError):
 
 
 class Forbidden(CallerError):
+    pass
+
+
+class ApprovalNeeded(Forbidden):
     pass
 
 

@@ -20,6 +20,8 @@ from headrace.base.secret import Secret
 from headrace.base.settings import Settings
 from headrace.flywheel.export import Exporter
 from headrace.monitor.live import LiveStats
+from headrace.release.parts import Cause
+from headrace.release.record import RegistryCall
 from headrace.store import plans, versions
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
@@ -40,11 +42,15 @@ class PlayedReleases:
     tells: tuple[str, ...] = ("resolve", "convert")
     error: Exception | None = None
     syncs: int = 0
+    refuses: HeadraceError | None = None
+    claimed: list[tuple[RegistryCall, str]] = field(default_factory=list)
     on_sync: Callable[[], None] = lambda: None
 
     adapters: list[Any] = field(default_factory=list)  # as they came with deploys and releases
 
-    def deploy(self, name: str, uri: str, *, adapter: Any, actor: str, progress: Callable[[str], None]) -> Endpoint:
+    def deploy(
+        self, name: str, uri: str, *, adapter: Any, actor: str, reason: str, progress: Callable[[str], None]
+    ) -> Endpoint:
         self.adapters.append(adapter)
         self._do("deploy", name, uri, actor, progress=progress)
         return endpoint(name)
@@ -72,7 +78,7 @@ class PlayedReleases:
         self._do("unload", name, actor)
         return endpoint(name)
 
-    def move_stage(self, model: str, number: int, stage: Stage, *, actor: str) -> ModelVersion:
+    def move_stage(self, model: str, number: int, stage: Stage, *, actor: str, reason: str) -> ModelVersion:
         self._do("stage", model, number, stage, actor)
         return replace(version(number, model), stage=stage)
 
@@ -81,6 +87,14 @@ class PlayedReleases:
         return endpoint()
 
     resume = promote = abort = pause
+
+    def admit(self, call: RegistryCall, *, actor: str) -> Cause:
+        if self.refuses:
+            raise self.refuses
+        return Cause(actor=actor)
+
+    def claim(self, call: RegistryCall, cause: Cause) -> None:
+        self.claimed.append((call, cause.actor))
 
     def sync(self) -> None:
         self.syncs += 1
@@ -107,7 +121,7 @@ class Stand:
     def app(self, *, mlflow: str = "http://127.0.0.1:1/mlflow", token: str = "") -> FastAPI:
         services = self.services
         services.settings = replace(services.settings, admin_token=Secret(token), mlflow_uri=mlflow)
-        self.passages.append(Passage(mlflow, self.releases.sync))
+        self.passages.append(Passage(mlflow, self.releases.sync, self.releases))
         return build(services, self.passages[-1])
 
     @asynccontextmanager

@@ -364,7 +364,7 @@ async def test_work_goes_on_when_its_caller_leaves(stand: Stand) -> None:
     told, done = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
-    def deploy(name: str, uri: str, *, adapter: Any, actor: str, progress: Any) -> None:
+    def deploy(name: str, uri: str, *, adapter: Any, actor: str, reason: str, progress: Any) -> None:
         progress("half-way")
         asyncio.run_coroutine_threadsafe(told.wait(), loop).result(30)
         progress("done")

@@ -47,7 +47,7 @@ def test_nothing_is_no_change() -> None:
         (
             {"colour": 1},
             "colour",
-            "no setting 'colour' of an endpoint; there are: batching, cache, limits, gates, failover, capture",
+            "no setting 'colour' of an endpoint; there are: batching, cache, limits, gates, failover, approvals",
         ),
         ({"batching": 3}, "batching", "is an object of settings"),
         ({"batching": {"size": 3}}, "batching.size", "no setting batching.size; there are: allow_timeout_override"),

@@ -14,7 +14,7 @@ from headrace.base.ids import TraceIds
 from headrace.base.settings import Settings
 from headrace.release import moves, start
 from headrace.release import turn as turning
-from headrace.release.parts import Parts
+from headrace.release.parts import Cause, Parts
 from headrace.release.plans import plan_from
 from headrace.release.replay import replay
 from headrace.release.service import Releases
@@ -72,6 +72,15 @@ class PlayedRegistry:
                     self.known[other] = replace(found, stage=Stage.ARCHIVED)
         self.known[number] = replace(self.known[number], stage=stage)
         return self.known[number]
+
+    def set_alias(self, name: str, alias: str, number: int) -> None:
+        self.drop_alias(name, alias)
+        self.known[number] = replace(self.known[number], aliases=(*self.known[number].aliases, alias))
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        self._answer()
+        for number, found in self.known.items():
+            self.known[number] = replace(found, aliases=tuple(a for a in found.aliases if a != alias))
 
     def record_sha256(self, found: ModelVersion, **_: Any) -> ModelVersion:
         return found
@@ -152,7 +161,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             versions.put(conn, found)
         return replace(ready, model=found)
 
-    for module in ("deploy", "stage", "start", "sync"):
+    for module in ("deploy", "stage", "start", "sync", "undo"):
         monkeypatch.setattr(f"headrace.release.{module}.make_ready", make_ready)
     yield made
     journal.close()
@@ -289,7 +298,7 @@ def test_killed_at_any_point_it_resumes_to_the_same_state(
 def test_a_release_that_was_being_prepared_when_the_process_died(world: World) -> None:
     service, _ = world.service(), None
     service.deploy("digits", "models:/digits/1", actor="ann")
-    lost = start.register(world.parts, "rel_lost", wishes=[WISH], plan=PLAN, actor="ann")
+    lost = start.register(world.parts, "rel_lost", wishes=[WISH], plan=PLAN, cause=Cause(actor="ann"))
     world.service().tick()
     ended = world.find(lost.id)
     assert (ended.phase, ended.history[-1].detail) == (Phase.FAILED, turning.LOST)
@@ -539,7 +548,7 @@ def test_an_id_tells_its_time() -> None:
 def test_a_person_may_abort_while_it_is_prepared(world: World) -> None:
     service = world.service()
     service.deploy("digits", "models:/digits/1", actor="ann")
-    lost = start.register(world.parts, "rel_x", wishes=[WISH], plan=PLAN, actor="ann")
+    lost = start.register(world.parts, "rel_x", wishes=[WISH], plan=PLAN, cause=Cause(actor="ann"))
     service.abort(lost.id, actor="bob")
     with pytest.raises(Conflict, match="it was ended while"):
         start.prepare(world.parts, lost, progress=lambda _: None)

@@ -17,7 +17,21 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from headrace import __version__
-from headrace.api.admin import endpoints, export, jobs, mlflow, models, pairs, releases, repository, status, traces
+from headrace.api.admin import (
+    approvals,
+    endpoints,
+    export,
+    history,
+    jobs,
+    mlflow,
+    models,
+    pairs,
+    releases,
+    repository,
+    status,
+    traces,
+    webhooks,
+)
 from headrace.api.admin.guard import Guard
 from headrace.api.admin.reply import problem, unexpected
 from headrace.api.errors import WrongMethod
@@ -37,7 +51,8 @@ def build(services: Services, passage: mlflow.Passage, **options: Any) -> FastAP
         openapi_url="/api/openapi.json",
         **options,
     )
-    for part in (status, endpoints, releases, pairs, repository, traces, models, export, jobs):
+    parts = (status, endpoints, releases, pairs, repository, traces, models, export, jobs, history, approvals, webhooks)
+    for part in parts:
         app.include_router(part.router(services))
     app.include_router(mlflow.router(passage))
     _documents(app)

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from headrace.api.admin.guard import actor_in
 from headrace.api.admin.reply import answer, long_work
 from headrace.control.services import Services
 from headrace.release.adapters import Written, read_adapter
@@ -25,6 +26,7 @@ class Deploy:
     model: str = ""
     upstream: dict[str, Any] | None = None
     adapter: dict[str, Any] | None = None  # as in docs/adapters.md, when it takes or gives other than callers know
+    reason: str = ""  # for the history
 
     def written(self) -> Written | None:
         return None if self.adapter is None else read_adapter(self.adapter)
@@ -57,7 +59,8 @@ class Configure:
     """`batching`: max_batch_size, max_queue_delay_microseconds, … as in Triton's configuration. `cache`: size_mb,
     ttl_seconds. `limits`: timeout_ms, max_concurrency, max_rows. `gates`: what a candidate must show before it gets
     traffic. `failover`: when the version that was live before takes over. `capture`: full or none. `effects`:
-    true when answering a call changes something in the world, so that no shadow copies it."""
+    true when answering a call changes something in the world, so that no shadow copies it. `approvals`: what needs a
+    second person: actions, stages, aliases, people, expires_seconds."""
 
     batching: dict[str, Any] | None = None
     cache: dict[str, Any] | None = None
@@ -66,11 +69,21 @@ class Configure:
     failover: dict[str, Any] | None = None
     capture: str | None = None
     effects: bool | None = None
+    approvals: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undo:
+    """`entry`: the move that is meant, as GET says it; 409 when there is a newer one. 0: whichever is the last."""
+
+    entry: int = 0
+    reason: str = ""
 
 
 def actor_of(request: Request) -> str:
-    """For the audit log. A name, not a proof: who holds the admin token may act."""
-    return request.headers.get("x-headrace-actor", "").strip()[:100] or "operator"
+    """For the history: the header, or else the user of HTTP basic authentication, as stock MLflow clients and browsers
+    send it. A name, not a proof: who holds the admin token may act."""
+    return actor_in(request.headers.get("x-headrace-actor", ""), request.headers.get("authorization", ""))
 
 
 def router(services: Services) -> APIRouter:
@@ -104,8 +117,13 @@ def router(services: Services) -> APIRouter:
         """Live at once, with all traffic. `accept: application/x-ndjson` shows progress."""
         actor, source, adapter = actor_of(request), body.source(), body.written()
         return await long_work(
-            request, lambda tell: services.releases.deploy(name, source, adapter=adapter, actor=actor, progress=tell)
+            request,
+            lambda tell: services.releases.deploy(
+                name, source, adapter=adapter, actor=actor, reason=body.reason, progress=tell
+            ),
         )
+
+    _undoing(routes, services)
 
     @routes.post("/endpoints/{name}/releases/dry-run")
     def dry_run(name: str, body: Start) -> Response:
@@ -124,3 +142,19 @@ def router(services: Services) -> APIRouter:
         )
 
     return routes
+
+
+def _undoing(routes: APIRouter, services: Services) -> None:
+    @routes.get("/endpoints/{name}/undo")
+    def show_undo(name: str) -> Response:
+        """What an undo would do now; 409 says why it would be unsafe."""
+        return answer(services.releases.find_undo(name))
+
+    @routes.post("/endpoints/{name}/undo")
+    async def undo(name: str, request: Request, body: Undo) -> Response:
+        """Traffic back to who had it before its last move. Recorded like any other move."""
+        actor = actor_of(request)
+        return await long_work(
+            request,
+            lambda tell: services.releases.undo(name, actor=actor, reason=body.reason, entry=body.entry, progress=tell),
+        )

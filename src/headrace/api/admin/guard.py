@@ -33,6 +33,7 @@ OURS = ("/api/", "/models/")  # bodies are JSON and small; MLflow and the consol
 OPEN = ("/health",)
 BODY_LIMIT = 1 << 20
 COOKIE = "headrace_admin"
+ANYBODY = "operator"  # somebody who gave no name
 
 
 class Guard:
@@ -112,14 +113,25 @@ def _body_error(scope: Scope, headers: dict[str, str]) -> HeadraceError | None:
 
 def _given(authorization: str) -> str:
     scheme, _, value = authorization.partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            return ""
-    return ""
+    return value.strip() if scheme.lower() == "bearer" else _basic(authorization)[1]
+
+
+def _basic(authorization: str) -> tuple[str, str]:
+    """User and password of basic authentication; empty for anything else."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        user, _, password = base64.b64decode(value, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return user, password
+
+
+def actor_in(named: str, authorization: str) -> str:
+    """Who the history will name: as they say themselves, in our header or as the user of basic authentication."""
+    name = named.strip() or _basic(authorization)[0].strip()
+    return "".join(sign for sign in name if sign.isprintable())[:100] or ANYBODY
 
 
 def _cookie(header: str) -> str:

@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from posixpath import normpath
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -20,8 +21,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from yarl import URL
 
+from headrace.api.admin.endpoints import actor_of
+from headrace.api.admin.registry_call import read_call
 from headrace.base.log import fields
-from headrace.types.errors import BadInput, Forbidden, HeadraceError, Unavailable
+from headrace.release.parts import Cause
+from headrace.release.record import RegistryCall
+from headrace.types.errors import BadInput, Forbidden, HeadraceError, TooLarge, Unavailable
 
 log = logging.getLogger("headrace.api")
 
@@ -44,13 +49,22 @@ OWN = {"date", "server", "set-cookie"}  # of an answer
 AUTOMATIC = ("accept", "accept-encoding", "content-type", "user-agent")  # that aiohttp would add
 SYNC_SECONDS = 10.0
 CHUNK = 256 * 1024
+SMALL = 1 << 20
+
+
+class Door(Protocol):
+    """What is asked before a stage or an alias moves, and told after it has: release.service."""
+
+    def admit(self, call: RegistryCall, *, actor: str) -> Cause: ...
+    def claim(self, call: RegistryCall, cause: Cause) -> None: ...
 
 
 class Passage:
     """`sync` follows the registry. One pool of connections, opened by the first request."""
 
-    def __init__(self, uri: str, sync: Callable[[], None]) -> None:
+    def __init__(self, uri: str, sync: Callable[[], None], door: Door) -> None:
         self._uri = uri.rstrip("/")
+        self._door = door
         self._follower = _Follower(sync)
         self._session: aiohttp.ClientSession | None = None
 
@@ -60,14 +74,28 @@ class Passage:
 
     async def __call__(self, request: Request) -> Response:
         rest = _rest(request)
-        answer = await self._ask(request, rest)
-        if request.method not in SAFE and answer.status < 300 and REGISTRY.match(unquote(rest)):
-            await self._follower.follow()
+        if request.method in SAFE or not REGISTRY.match(unquote(rest)):
+            answer = await self._ask(request, rest, _body(request))
+        else:
+            answer = await self._ask_registry(request, rest)
         response = StreamingResponse(_content(answer), status_code=answer.status)
         response.raw_headers = self._headers(answer)
         return response
 
-    async def _ask(self, request: Request, rest: str) -> aiohttp.ClientResponse:
+    async def _ask_registry(self, request: Request, rest: str) -> aiohttp.ClientResponse:
+        body, actor = await _small_body(request), actor_of(request)
+        call = read_call(request.method, unquote(rest), body)
+        cause = None if call is None else await run_in_threadpool(self._door.admit, call, actor=actor)
+        answer = await self._ask(request, rest, body)
+        if answer.status < 300:
+            if call is not None and cause is not None:
+                self._door.claim(call, cause)
+            await self._follower.follow()
+        return answer
+
+    async def _ask(
+        self, request: Request, rest: str, body: bytes | AsyncIterator[bytes] | None
+    ) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 auto_decompress=False,
@@ -84,7 +112,7 @@ class Passage:
                 request.method,
                 URL(self._uri + rest + (f"?{query}" if query else ""), encoded=True),
                 headers=[(name, value) for name, value in request.headers.items() if name not in _dropped(request)],
-                data=_body(request),
+                data=body,
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -156,6 +184,17 @@ def _body(request: Request) -> AsyncIterator[bytes] | None:
     """None for a request without one, so that no empty chunked body is sent."""
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     return request.stream() if has_body else None
+
+
+async def _small_body(request: Request) -> bytes:
+    """Of a call that changes the registry, which says a few words."""
+    pieces, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > SMALL:
+            raise TooLarge(f"the body is larger than {SMALL} bytes", field="body")
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 async def _content(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

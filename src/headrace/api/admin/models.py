@@ -21,6 +21,7 @@ from headrace.types.model import ModelVersion, Stage
 class Move:
     version: StrictInt | StrictStr
     stage: str  # None, Staging, Production or Archived
+    reason: str = ""  # for the history
 
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
@@ -65,7 +66,7 @@ def router(services: Services) -> APIRouter:
     def move_stage(name: str, request: Request, body: Move) -> Response:
         """In force for the next request when this has answered. The version that it replaces is archived."""
         version, stage = _version(body.version), _stage(body.stage)
-        moved = services.releases.move_stage(name, version, stage, actor=actor_of(request))
+        moved = services.releases.move_stage(name, version, stage, actor=actor_of(request), reason=body.reason)
         return answer(moved, headers={"x-headrace-revision": str(services.settle())})
 
     return routes

@@ -13,7 +13,7 @@ from headrace.console.parts.table import Row, Table, cell, column, time_cell
 from headrace.console.parts.tag import tag
 from headrace.console.visit import Visit
 from headrace.store import audit
-from headrace.types.actor import AuditEntry
+from headrace.types.history import AuditEntry
 
 if TYPE_CHECKING:
     from headrace.control.services import Services
