@@ -1,7 +1,10 @@
 """The release statistics beside common rules, on the same simulated streams: `python -m bench.release [RELEASES]`.
 
-Prints the table of docs/design/release-statistics.md. All rules look every ten seconds at 20 requests/s with 10 % on
-the candidate for an hour; base failures 0.5 %, drifting by ±30 %.
+Prints the tables of docs/design/release-statistics.md.
+
+*Rules* look every ten seconds at 20 requests/s with 10 % on the candidate for an hour; base failures 0.5 %, drifting by
+±30 %. *Strategies* are whole releases, decided by the engine, of bench/strategies.py's crowd. *Means* are scores of
+bench/scores.py's users, looked at after each one.
 """
 
 from __future__ import annotations
@@ -12,10 +15,16 @@ from dataclasses import replace
 from math import log, sqrt
 from statistics import median
 
+import numpy as np
+
+from bench.scores import Scored, ScoreScene, ratings, scored, thumbs
+from bench.strategies import Crowd, runs, with_alpha
 from bench.streams import Look, Scene, releases
-from headrace.release import evalue
-from headrace.release.plans import default_plan
-from headrace.types.release import MetricEvidence
+from headrace.release import betting, evalue
+from headrace.release.arms import guesses, terms
+from headrace.release.plans import default_plan, plan_from
+from headrace.types.release import MetricEvidence, Phase
+from headrace.types.strategy import Strategy
 
 Rule = Callable[[list[Look]], float | None]  # when it rolls back, in seconds; None: never
 
@@ -123,5 +132,83 @@ def table(count: int) -> str:
     return "\n".join(lines)
 
 
+def strategy_table(count: int) -> str:
+    lines = [
+        "| strategy | rolls back a harmless release, α = 5 % | α = 1 % | failures x4 | x10 |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for strategy in Strategy:
+        plan = plan_from(
+            {"strategy": strategy.value, "alpha": 0.01, "min_units": 1200 if strategy is Strategy.AB else 5}
+        )
+        crowd = Crowd(look=20, looks=60, outage=0.0 if strategy is Strategy.BLUE_GREEN else 0.05)
+        harmless = list(runs(plan, crowd, count))
+        cells = [
+            f"{100 * sum(run.rolls_back(with_alpha(plan, alpha)) for run in harmless) / count:.1f} %"
+            for alpha in (0.05, 0.01)
+        ]
+        for ratio in (4.0, 10.0):
+            found = list(runs(with_alpha(plan, 0.05), replace(crowd, worse=ratio), count // 5))
+            ends = [run.release.ended for run in found if run.release.phase is Phase.ROLLED_BACK]
+            share = f"{100 * len(ends) / len(found):.0f} %"
+            cells.append(f"{share}, {median(ends):.0f} s" if ends else share)
+        lines.append(f"| {strategy.value} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+MEANS = {
+    "thumbs, 3 % down": (ScoreScene(draw=thumbs, mean=0.03, alike=0.01), 0.06),
+    "thumbs, 40 % down": (ScoreScene(draw=thumbs, mean=0.4), 0.1),
+    "ratings, users of a group alike": (ScoreScene(draw=ratings, alike=0.2), 0.05),
+}
+
+
+def mean_table(count: int) -> str:
+    """1,500 scores each, over a ramp of 1 → 5 → 25 → 50 %."""
+    lines = [
+        "| metric | peeked t-test at 5 % | bets, α = 5 % | α = 1 % | found of a difference |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name, (scene, effect) in MEANS.items():
+        harmless = [scored(scene, seed) for seed in range(count)]
+        peaks = [peak_of_bets(stream) for stream in harmless]
+        found = [peak_of_bets(scored(replace(scene, effect=effect), seed)) for seed in range(count // 5)]
+        cells = [
+            sum(map(peeked_t, harmless)) / count,
+            sum(each >= log(20) for each in peaks) / count,
+            sum(each >= log(100) for each in peaks) / count,
+        ]
+        power = f"{effect:g}: {100 * sum(each >= log(20) for each in found) / len(found):.0f} %"
+        lines.append(f"| {name} | {' | '.join(f'{100 * cell:.1f} %' for cell in cells)} | {power} |")
+    return "\n".join(lines)
+
+
+def peak_of_bets(stream: Scored) -> float:
+    """The largest logarithm of the e-value of harm on the way."""
+    guess = guesses(stream.values, total=0.5, units=1)
+    logs, _ = betting.factors(terms(stream.candidate, stream.values, guess, stream.share), guess, stream.share, 0.0)
+    return float((np.logaddexp.reduce(np.cumsum(logs, axis=1)) - log(len(logs))).max())
+
+
+def peeked_t(stream: Scored) -> bool:
+    """A one-sided Welch test of the raw means at 5 %, asked again after each score, from the tenth of either arm on."""
+    sums = []
+    for arm in (~stream.candidate, stream.candidate):
+        units = np.cumsum(arm)
+        mean = np.cumsum(stream.values * arm) / np.maximum(units, 1)
+        square = np.cumsum(stream.values**2 * arm) / np.maximum(units, 1)
+        sums.append((units, mean, np.maximum(square - mean**2, 0) / np.maximum(units - 1, 1)))
+    (b_units, b_mean, b_error), (c_units, c_mean, c_error) = sums
+    spread = np.sqrt(b_error + c_error)
+    ready = (np.minimum(b_units, c_units) >= 10) & (spread > 0)
+    return bool(((c_mean - b_mean)[ready] > 1.645 * spread[ready]).any())
+
+
+def main(count: int) -> None:
+    for made in (table, strategy_table, mean_table):
+        sys.stdout.write(made(count) + "\n\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    sys.stdout.write(table(int(sys.argv[1]) if len(sys.argv) > 1 else 1000) + "\n")
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)

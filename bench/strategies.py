@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.streams import Bools, tallies
-from headrace.release import evalue
+from headrace.release import evalue, learn
 from headrace.release.advance import advance, resumed
 from headrace.types.release import Cohort, Event, Interval, Phase, Release, ReleasePlan, Tally
 from headrace.types.strategy import StepKind
@@ -206,7 +206,7 @@ def _new(plan: ReleasePlan, number: int) -> Release:
         phase=Phase.PROGRESSING,
         created=0.0,
         actor="ann",
-        evidence={m.name: evalue.begin(len(plan.steps)) for m in plan.metrics},
+        evidence={m.name: learn.begin(m, len(plan.steps)) for m in plan.metrics},
         history=(Event(time=0.0, name="started", detail="", actor="ann", share=first.share),),
     )
 
