@@ -25,11 +25,13 @@ limit": the likelihood ratio of higher rates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import exp, inf, log, sqrt
+from typing import TypeVar
 
 from headrace.release import asymptotic, betting
 from headrace.types.release import MetricEvidence, Tally
+from headrace.types.score import Bets, Normal
 from headrace.types.strategy import MetricSpec, ReleasePlan
 
 HARM = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)  # odds ratios
@@ -37,6 +39,7 @@ SAFE = (0.1, 0.25, 0.5, 0.75, 1.0)  # odds ratios below any margin
 BETS = (0.1, 0.25, 0.5, 0.75, 0.95)  # of the largest stake that cannot lose everything
 
 Logs = tuple[float, ...]
+State = TypeVar("State", Bets, Normal)
 NO_HARM = (0.0,) * len(HARM)
 
 
@@ -101,14 +104,14 @@ def harm(evidence: MetricEvidence) -> float:
     """Logarithm of the e-value of harm: half of it the whole release, half the steps, each anew.
 
     A unit counts once in the release, so that one whose calls always fail is one piece of evidence and not many. But
-    then those counted early say nothing later, so each step begins anew as well. An average of e-processes is an
-    e-process, also when they depend on each other; a step not begun contributes its 1. Where a rate itself is held to
-    a limit (a switch, a shadow's flips), that is a third part of it. Of a mean it is betting.py's or asymptotic.py's.
+    then those counted early say nothing later, so each step begins anew as well; one not begun contributes its 1. That
+    is an average over scopes, which simulation has to bear out: docs/design/release-statistics.md. Where a rate itself
+    is held to a limit (a switch, a shadow's flips), that is a third part of it.
     """
     if evidence.bets:
-        return betting.harm(evidence.bets)
+        return _halves(betting.harm, evidence.bets, evidence.bets_steps)
     if evidence.normal:
-        return asymptotic.harm(evidence.normal)
+        return _halves(asymptotic.harm, evidence.normal, evidence.normal_steps)
     parts = [_mean(evidence.harm), _mean([_mean(logs) for logs in evidence.harm_steps])]
     return _mean([*parts, _mean(evidence.beyond)] if evidence.beyond else parts)
 
@@ -116,10 +119,16 @@ def harm(evidence: MetricEvidence) -> float:
 def proof(evidence: MetricEvidence) -> float:
     """Logarithm of the e-value against "it is harmful", by whichever way shows it: each alone would be enough."""
     if evidence.bets:
-        return betting.not_worse(evidence.bets)
+        return _halves(betting.not_worse, evidence.bets, evidence.bets_steps)
     if evidence.normal:
-        return asymptotic.not_worse(evidence.normal)
+        return _halves(asymptotic.not_worse, evidence.normal, evidence.normal_steps)
     return max(not_worse(evidence), tolerable(evidence))
+
+
+def means(evidence: MetricEvidence) -> Bets | Normal | None:
+    """The state of a mean that knows most: of the release, or of a step when it was the same users who came again."""
+    states = [evidence.bets, *evidence.bets_steps, evidence.normal, *evidence.normal_steps]
+    return max((state for state in states if state), key=lambda state: state.information, default=None)
 
 
 def not_worse(evidence: MetricEvidence) -> float:
@@ -146,6 +155,10 @@ def roll_back_at(spec: MetricSpec, plan: ReleasePlan) -> float:
 def proven_at(plan: ReleasePlan) -> float:
     """Logarithm of the e-value from which a required metric counts as proven. All must be: no correction is needed."""
     return log(1 / plan.alpha)
+
+
+def _halves(read: Callable[[State], float], release: State, steps: Sequence[State]) -> float:
+    return _mean([read(release), _mean([read(step) for step in steps])]) if steps else read(release)
 
 
 def _share(tally: Tally) -> float:

@@ -257,11 +257,17 @@ class Accumulator:
         )
 
     def _first(self, about: str, step: int, of: dict[str, Score], fresh: Counted) -> Scores:
-        """Values of units that had none before."""
-        before = self.counted.get(name := f"release/value:{about}", set())
-        new = {unit: score for unit, score in of.items() if unit not in before}
-        self._count(name, new, fresh)
-        return Scores(step=step, about=about, scores=tuple(new.values()))
+        """Values of units that had none before, in the release or at least in the step."""
+        names = [f"{scope}/value:{about}" for scope in ("release", f"step-{step}")]
+        ever, in_step = ({*self.counted.get(name, ())} for name in names)
+        for name in names:
+            self._count(name, of, fresh)
+        return Scores(
+            step=step,
+            about=about,
+            scores=tuple(score for unit, score in of.items() if unit not in ever),
+            again=tuple(score for unit, score in of.items() if unit in ever and unit not in in_step),
+        )
 
     def _count(self, name: str, units: Iterable[str], fresh: Counted) -> None:
         have = self.counted.setdefault(name, set())

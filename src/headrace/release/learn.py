@@ -4,7 +4,7 @@
 |---|---|---|
 | errors, slow | among the units at risk in the interval | with the rate before, times the margin |
 | feedback, rate | among all who called in the step of the call that it is about | the same |
-| value | means, of the first value of each unit | no |
+| value | means, of the first value of each unit (in the release; in the step) | no |
 | flips | no: the rate itself, with the tolerance | |
 
 More of an event may be better (`Direction.HIGHER`): then baseline and candidate change places.
@@ -30,10 +30,12 @@ def begin(spec: MetricSpec, steps: int) -> MetricEvidence:
     if spec.kind is not MetricKind.VALUE:
         return evalue.begin(steps)
     higher, margin = spec.direction is Direction.HIGHER, 0.0 if spec.role is Role.SUCCESS else spec.margin
+    anew = steps if steps > 1 else 0
     if spec.low is None or spec.high is None:
-        return MetricEvidence(normal=asymptotic.begin(margin=margin, higher_is_better=higher))
+        normal = asymptotic.begin(margin=margin, higher_is_better=higher)
+        return MetricEvidence(normal=normal, normal_steps=(normal,) * anew)
     bets = betting.begin(low=spec.low, high=spec.high, margin=margin, higher_is_better=higher)
-    return MetricEvidence(bets=bets)
+    return MetricEvidence(bets=bets, bets_steps=(bets,) * anew)
 
 
 def learn(release: Release, interval: Interval) -> Release:
@@ -124,6 +126,14 @@ def _add_scores(had: MetricEvidence, spec: MetricSpec, interval: Interval, steps
             had,
             bets=had.bets and betting.add(had.bets, each.scores, share),
             normal=had.normal and asymptotic.add(had.normal, each.scores, share),
+            bets_steps=tuple(
+                betting.add(state, each.scores + each.again, share) if number == each.step else state
+                for number, state in enumerate(had.bets_steps)
+            ),
+            normal_steps=tuple(
+                asymptotic.add(state, each.scores + each.again, share) if number == each.step else state
+                for number, state in enumerate(had.normal_steps)
+            ),
             baseline_events=had.baseline_events + len(each.scores) - on,
             candidate_events=had.candidate_events + on,
         )

@@ -16,7 +16,7 @@ from headrace.release.advance import exposures
 from headrace.release.arms import seen, split
 from headrace.release.novelty import Novelty, Part, novelty, part_of
 from headrace.types.release import Interval, MetricEvidence, Phase, Release, Tally
-from headrace.types.score import Arm, Normal, Reading
+from headrace.types.score import Arm, Bets, Normal, Reading
 from headrace.types.strategy import Direction, MetricKind, MetricSpec, StepKind
 from headrace.types.traffic import BUCKETS
 
@@ -84,7 +84,7 @@ def _result(release: Release, spec: MetricSpec, intervals: Sequence[Interval], a
         baseline_events=found.baseline_events,
         candidate_events=found.candidate_events,
     )
-    means = found.bets or found.normal
+    means = evalue.means(found)
     alpha, share = release.plan.alpha, _only_share(release)
     fixed: Reading | None = None
     if means is not None:
@@ -108,10 +108,9 @@ def _result(release: Release, spec: MetricSpec, intervals: Sequence[Interval], a
 
 
 def _always(spec: MetricSpec, found: MetricEvidence, tally: Tally, share: float, alpha: float) -> Reading | None:
-    if found.bets is not None:
-        return betting.reading(found.bets, alpha)
-    if found.normal is not None:
-        return asymptotic.reading(found.normal, alpha)
+    means = evalue.means(found)
+    if means is not None:
+        return betting.reading(means, alpha) if isinstance(means, Bets) else asymptotic.reading(means, alpha)
     if spec.kind is MetricKind.FLIPS or not 0 < share < 1 or not tally.baseline_units or not tally.candidate_units:
         return None
     return asymptotic.reading(_from_counts(tally, share, higher=spec.direction is Direction.HIGHER), alpha)

@@ -169,7 +169,7 @@ def _counts(release: Release, spec: MetricSpec, evidence: MetricEvidence) -> str
 
 
 def _means(release: Release, spec: MetricSpec, evidence: MetricEvidence) -> str:
-    state = evidence.bets or evidence.normal
+    state = evalue.means(evidence)
     if state is None:
         raise ValueError(f"{spec.name} has no means")
     marked = "" if evidence.bets else " (asymptotic)"

@@ -63,11 +63,12 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """The values that were posted in one interval for units that called in one step; a unit's first one alone."""
+    """The values that were posted in one interval for units that called in one step, one of each unit."""
 
     step: int
     about: str  # the name that was posted
-    scores: tuple[Score, ...]
+    scores: tuple[Score, ...]  # of units that had none in the release
+    again: tuple[Score, ...] = ()  # of units that had one, but none in this step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,8 @@ class MetricEvidence:
     baseline_risk_events: int = 0
     bets: Bets | None = None  # VALUE with bounds
     normal: Normal | None = None  # VALUE without
+    bets_steps: tuple[Bets, ...] = ()  # the same in each step anew, when there are several
+    normal_steps: tuple[Normal, ...] = ()
     baseline_units: int = 0
     candidate_units: int = 0
     baseline_events: int = 0  # VALUE: units with a value

@@ -287,4 +287,21 @@ def test_a_unit_brings_one_value() -> None:
     assert found.scores == (Score(candidate=True, value=0.5), Score(candidate=False, value=0.1))
     counts.observe([replace(about, value=0.7)])
     (again,) = close(counts).interval.scores
-    assert again.scores == ()
+    assert again.scores == again.again == ()
+
+
+def test_a_unit_brings_one_more_value_in_the_next_step() -> None:
+    spec = MetricSpec(name="judge", kind=MetricKind.VALUE, event="score")
+    counts = accumulator(plan=replace(PLAN, metrics=(*PLAN.metrics, spec)))
+    first = call("a")
+    about = MetricEvent(id="m1", name="score", value=0.5, trace_id=first.trace_id, time=START + 2)
+    counts.observe([first, about])
+    close(counts)
+    counts.next_step(START + 20)
+    later = call("a", candidate=True, at=21)
+    counts.observe([later, replace(about, trace_id=later.trace_id, value=0.9)])
+    (found,) = close(counts, step=1).interval.scores
+    assert (found.step, found.scores, found.again) == (1, (), (Score(candidate=True, value=0.9),))
+    counts.observe([replace(about, trace_id=later.trace_id, value=0.2)])
+    (again,) = close(counts, step=1).interval.scores
+    assert again.scores == again.again == ()
