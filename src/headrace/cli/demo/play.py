@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from headrace.base.settings import Settings
-from headrace.cli.demo.replay import Replay, Rows
+from headrace.cli.demo.replay import USERS, Replay, Rows
 from headrace.cli.demo.story import Exported, Facts, Trained
 from headrace.cli.deploy import proof
 from headrace.cli.options import CONTROL, DATA, MLFLOW
@@ -31,7 +31,7 @@ from headrace.client.admin import Admin
 from headrace.types.errors import ModelFailed, Unavailable
 
 MODEL = "digits"
-USERS, RATE = 1000, 200.0
+RATE = 200.0
 # A release that takes days in production takes a minute here, so its steps are short. What is asked of the evidence is
 # not made easier: the metrics, their margins and the risk are the defaults.
 PLAN = {"min_seconds": 4.0, "min_units": 3}
