@@ -30,6 +30,7 @@ from headrace.cli.releaseplan import (
     plan_of,
     show_forecast,
 )
+from headrace.cli.releasetree import follow
 from headrace.cli.releasewords import ending, exit_of, reason_of, share_of, show_release
 from headrace.cli.results import show_results
 from headrace.cli.show import Progress, ago, emit, progress, say, share, table
@@ -185,15 +186,26 @@ def list_(
 
 
 @app.command()
-def status(which: Which, home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
-    """Show where a release stands, why, and what happened so far.
+def status(
+    which: Which,
+    watch_it: Annotated[bool, typer.Option("--watch", "-w", help="Keep it up to date until it has ended.")] = False,
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """Show where a release stands, why, and what happened so far. With --watch: as a tree, until it has ended.
 
     \b
     Example:
         headrace release status digits
+        headrace release status digits --watch
+        headrace release status digits --watch --json
     """
     with admin(home, url) as control:
         release = find(control, which)
+        if watch_it:
+            ended = follow(lambda: control.release_status(release["id"]), as_json=json)
+            raise typer.Exit(exit_of(ended))
     if json:
         emit(release)
     else:

@@ -108,6 +108,10 @@ class Admin:
     def find_release(self, release_id: str) -> Json:
         return _object(self._wire.get(f"{_API}/releases/{_part(release_id)}"))
 
+    def release_status(self, release_id: str) -> Json:
+        """Where it stands, as one picture: steps, weights as set and as seen, evidence, last events."""
+        return _object(self._wire.get(f"{_API}/releases/{_part(release_id)}/status"))
+
     def intervals(self, release_id: str) -> list[Json]:
         return _list(self._wire.get(f"{_API}/releases/{_part(release_id)}/intervals"), "intervals")
 

@@ -82,8 +82,8 @@ def seen(release: Release) -> tuple[Seen, ...]:
             baseline_units=found.baseline_units,
             candidate_events=found.candidate_events,
             candidate_units=found.candidate_units,
-            log_harm=_finite(evalue.harm(found)),
-            log_limit=_finite(evalue.roll_back_at(spec, release.plan)),
+            log_harm=finite(evalue.harm(found)),
+            log_limit=finite(evalue.roll_back_at(spec, release.plan)),
         )
         for spec in release.plan.metrics
         if (found := (release.evidence or {}).get(spec.name)) is not None
@@ -128,7 +128,7 @@ def _aliases(then: Iterable[ModelVersion], now: Iterable[ModelVersion], known: s
     )
 
 
-def _finite(log_e: float) -> float:
+def finite(log_e: float) -> float:
     """A metric that never rolls back has no limit; JSON has no infinity."""
     return log_e if isfinite(log_e) else 0.0
 

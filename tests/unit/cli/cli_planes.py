@@ -39,7 +39,7 @@ class Planes:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_POST = do_PATCH = do_GET
+            do_POST = do_PATCH = do_PUT = do_DELETE = do_GET
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -11,12 +11,17 @@ from fastapi.responses import Response
 from headrace.api.admin.endpoints import actor_of
 from headrace.api.admin.reply import answer
 from headrace.control.services import Services
+from headrace.monitor.live import Totals
 from headrace.release.replay import replay
 from headrace.release.results import results
-from headrace.store import releases
+from headrace.release.standing import Seconds, standing
+from headrace.store import endpoints, releases
+from headrace.store.db import Connection
 from headrace.store.releases import StoredInterval
 from headrace.types.errors import NotFound
 from headrace.types.release import Release
+
+SEEN_SECONDS = 60.0  # of traffic in a status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +62,18 @@ def router(services: Services) -> APIRouter:
 
     @routes.get("/releases/{release_id}/replay")
     def show_replay(release_id: str) -> Response:
-        """Every decision once more, from what was stored; `differences` is empty when each follows from its inputs."""
+        """Every decision once more from what was stored; `differences` is empty when each follows from its inputs."""
         release, stored = _with_intervals(services, release_id)
         return answer({"intervals": len(stored), "differences": replay(release, stored)})
+
+    @routes.get("/releases/{release_id}/status")
+    def show_status(release_id: str) -> Response:
+        """Where it stands, as one picture: steps with marks, weights as set and as seen, evidence, events."""
+        with services.database.read() as conn:
+            release = _known(conn, release_id)
+            there = {m.endpoint: found for m in release.members if (found := endpoints.get(conn, m.endpoint))}
+        seen = {name: _lately(services.live.totals(name, SEEN_SECONDS)) for name in there}
+        return answer(standing(release, there, seen, services.clock.now()))
 
     @routes.post("/releases/{release_id}/{action}")
     def act(
@@ -82,7 +96,18 @@ def router(services: Services) -> APIRouter:
 
 def _with_intervals(services: Services, release_id: str) -> tuple[Release, tuple[StoredInterval, ...]]:
     with services.database.read() as conn:
-        release, stored = releases.get(conn, release_id), releases.intervals(conn, release_id)
-    if release is None:
+        return _known(conn, release_id), releases.intervals(conn, release_id)
+
+
+def _known(conn: Connection, release_id: str) -> Release:
+    found = releases.get(conn, release_id)
+    if found is None:
         raise NotFound(f"there is no release {release_id!r}", field="release", hint="headrace release list")
-    return release, stored
+    return found
+
+
+def _lately(totals: Totals) -> dict[str, Seconds]:
+    return {
+        name: Seconds(calls=found.calls, rate=found.rate, errors=found.error_share, p99_ms=found.p99_ms)
+        for name, found in totals.variants.items()
+    }
