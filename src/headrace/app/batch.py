@@ -61,6 +61,7 @@ def run(settings: Settings, job: Job, report: Report, stop: Event) -> None:
         version=job.scoring.version,
         stage=job.scoring.stage,
         user=job.scoring.user,
+        colour=job.scoring.colour,
         user_header=settings.user_header,
     )
     try:

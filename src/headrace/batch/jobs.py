@@ -47,6 +47,7 @@ class Order:
     version: str | None = None
     stage: str | None = None
     user: str = ""
+    colour: str = ""
 
 
 class Jobs:
@@ -143,6 +144,7 @@ class Jobs:
             version=order.version,
             stage=order.stage,
             user=order.user,
+            colour=order.colour,
         )
 
     def _place(self, name: str, field: str) -> Path:

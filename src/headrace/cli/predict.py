@@ -9,7 +9,7 @@ import json as jsonlib
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -30,6 +30,9 @@ def predict(  # noqa: PLR0913 - each option of a command is an argument
     user: Annotated[str | None, typer.Option("--user", "-u", help="Who asks; keeps a person on one variant.")] = None,
     version: Annotated[str | None, typer.Option("--version", help="Ask for this version.")] = None,
     stage: Annotated[str | None, typer.Option("--stage", help="Ask for this stage or @alias.")] = None,
+    colour: Annotated[
+        str, typer.Option("--colour", help="What was decided before: endpoint=variant, comma, …; endpoints follow it.")
+    ] = "",
     key: Annotated[str, typer.Option("--key", envvar="HEADRACE_KEY", help="API key. HEADRACE_KEY")] = "",
     endpoint: Annotated[str | None, typer.Option("--endpoint", "-e", help="The same as the argument.")] = None,
     input: Annotated[  # noqa: A002 - the option's name
@@ -97,6 +100,7 @@ def predict(  # noqa: PLR0913 - each option of a command is an argument
             version=version,
             stage=stage,
             user=user or "",
+            colour=colour,
             key=key,
         )
         if submit:
@@ -106,16 +110,15 @@ def predict(  # noqa: PLR0913 - each option of a command is an argument
         return
     if inputs is None:
         raise BadInput("no inputs are given", field="inputs", hint="JSON, @FILE, or --input for a file of rows")
-    _once(name, inputs, user=user, version=version, stage=stage, key=key, home=home, url=url, json=json)
+    asked = {"user": user, "version": version, "stage": stage, "colour": colour}
+    _once(name, inputs, asked=asked, key=key, home=home, url=url, json=json)
 
 
-def _once(  # noqa: PLR0913 - as the command
+def _once(
     model: str,
     inputs: str,
     *,
-    user: str | None,
-    version: str | None,
-    stage: str | None,
+    asked: dict[str, Any],
     key: str,
     home: Path | None,
     url: str | None,
@@ -123,7 +126,7 @@ def _once(  # noqa: PLR0913 - as the command
 ) -> None:
     rows = parse(_read(inputs), field="inputs")
     with headrace(home, url, key=key) as data:
-        answer = data.predict(model, rows, user=user, stage=stage, version=version)
+        answer = data.predict(model, rows, **asked)
     if json:
         emit(asdict(answer))
     else:

@@ -49,6 +49,7 @@ class FileOptions:
     version: str | None
     stage: str | None
     user: str
+    colour: str
     key: str
 
 
@@ -63,6 +64,7 @@ def score_file(options: FileOptions, *, home: Path | None, url: str | None, json
         stage=options.stage,
         user=options.user,
         user_header=settings.user_header,
+        colour=options.colour,
     )
     job = Job(
         id=new_id("job"),
@@ -112,6 +114,7 @@ def scoring_of(options: FileOptions) -> Scoring:
         version=options.version,
         stage=options.stage,
         user=options.user,
+        colour=options.colour,
     )
 
 

@@ -50,6 +50,7 @@ class Target:
     stage: str | None = None
     user: str = ""
     user_header: str = "x-user-id"
+    colour: str = ""  # what was decided elsewhere: endpoint=variant, comma, …
     timeout: float = 120.0
 
 
@@ -94,6 +95,8 @@ class Infer:
         headers = {"authorization": f"Bearer {target.key}"} if target.key else {}
         if target.user:
             headers[target.user_header] = target.user
+        if target.colour:
+            headers["x-headrace-colour"] = target.colour
         self._wire = Wire(target.url, headers=headers, timeout=target.timeout)
         wanted = target.version or (target.stage if target.stage != Stage.PRODUCTION else None)
         pinned = f"/versions/{quote(wanted, safe='@')}" if wanted else ""

@@ -23,6 +23,7 @@ class Prediction:
     trace_id: str  # send what the user says about it to `feedback`
     model_version: str
     latency_ms: float
+    colour: str = ""  # what was decided on the way: give it to the next call of the same request
 
 
 class Headrace:
@@ -49,16 +50,20 @@ class Headrace:
         user: str | None = None,
         stage: str | None = None,
         version: int | str | None = None,
+        colour: str = "",
     ) -> Prediction:
-        """`user` keeps one person on one variant; `stage` or `version` asks for a certain one."""
+        """`user` keeps one person on one variant; `stage` or `version` asks for a certain one; `colour` of an earlier
+        answer, or of the request that is being served, keeps endpoints of one release on one side."""
         wanted = {"user": user, "stage": stage, "version": version}
         body = {"model": model, "inputs": inputs} | {k: v for k, v in wanted.items() if v is not None}
-        answer = self._wire.post("/predict", body)
+        headers = {"x-headrace-colour": colour} if colour else None
+        answer, told = self._wire.ask("/predict", body, headers=headers)
         return Prediction(
             result=answer["result"],
             trace_id=answer["trace_id"],
             model_version=str(answer["model_version"]),
             latency_ms=float(answer["latency_ms"]),
+            colour=told.get("x-headrace-colour", ""),
         )
 
     def feedback(

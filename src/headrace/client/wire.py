@@ -47,7 +47,12 @@ class Wire:
             raise error_of(response) from error
 
     def post(self, path: str, body: Any, *, headers: dict[str, str] | None = None) -> Any:
-        return read_json(self._send("POST", path, json=body, headers=headers))
+        return self.ask(path, body, headers=headers)[0]
+
+    def ask(self, path: str, body: Any, *, headers: dict[str, str] | None = None) -> tuple[Any, httpx.Headers]:
+        """A POST whose answer says something in its headers, too."""
+        response = self._send("POST", path, json=body, headers=headers)
+        return read_json(response), response.headers
 
     def patch(self, path: str, body: Any) -> Any:
         return read_json(self._send("PATCH", path, json=body))

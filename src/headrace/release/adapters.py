@@ -1,8 +1,8 @@
 """An adapter as a person writes it, and its way onto a variant.
 
-Called by the admin API (read) and by deploy and start (attach). Decides the form of the file: each entry of `inputs`
-and `outputs` is one kind of step with the tensors that it is for. What a step does, and whether all of them fit the
-version, is serving/adapt.py's.
+Called by the admin API (read), by deploy and start (attach), and by the console (told). Decides the form of the file:
+each entry of `inputs` and `outputs` is one kind of step with the tensors that it is for. What a step does, and whether
+all of them fit the version, is serving/adapt.py's.
 """
 
 from __future__ import annotations
@@ -64,6 +64,29 @@ def attached(variant: Variant, written: Written | None, endpoint: Endpoint | Non
     adapter = Adapter(outer=outer, inputs=written.inputs, outputs=written.outputs)
     check_adapter(adapter, variant.package.signature)
     return replace(variant, adapter=adapter)
+
+
+def told(step: Step) -> str:
+    """A step in a line, for people."""
+    match step:
+        case Rename():
+            return f"rename {step.tensor} → {step.to}"
+        case Cast():
+            return f"cast {step.tensor} → {step.datatype.value}"
+        case Scale():
+            return f"scale {step.tensor} · {_numbers(step.by)} + {_numbers(step.add)}"
+        case Default():
+            value = list(step.value) if isinstance(step.value, tuple) else step.value
+            return f"default {step.tensor} = {value!r} ({step.datatype.value})"
+        case Drop():
+            return f"drop {step.tensor}"
+        case Compute():
+            kind = f" ({step.datatype.value})" if step.datatype is not None else ""
+            return f"compute {step.tensor} = {step.expression}{kind}"
+
+
+def _numbers(numbers: tuple[float, ...]) -> str:
+    return f"{numbers[0]:g}" if len(numbers) == 1 else f"[{', '.join(f'{n:g}' for n in numbers)}]"
 
 
 def _signature(text: Any) -> Signature:

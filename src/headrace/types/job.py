@@ -34,6 +34,7 @@ class Scoring:
     version: str | None = None
     stage: str | None = None
     user: str = ""
+    colour: str = ""  # what was decided elsewhere: endpoint=variant, comma, …; endpoints follow it
 
 
 class JobState(StrEnum):

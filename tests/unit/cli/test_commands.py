@@ -101,6 +101,19 @@ def test_deploy_of_a_service_that_is_described_in_a_file(run: Run, planes: Plane
     assert planes.asked == [("POST /api/v1/endpoints/churn/deploy", {"upstream": described})]
 
 
+def test_an_adapter_comes_from_a_file(run: Run, planes: Planes, tmp_path: Path) -> None:
+    planes.says["POST /api/v1/endpoints/churn/deploy"] = Stream({"result": ENDPOINT})
+    file = tmp_path / "adapter.yaml"
+    file.write_text("inputs:\n  - drop: session\n")
+    found = run("deploy", "models:/churn/4", "--adapter", str(file))
+    assert found.status == 0, found.err
+    adapter = {"inputs": [{"drop": "session"}]}
+    assert planes.asked == [("POST /api/v1/endpoints/churn/deploy", {"model": "models:/churn/4", "adapter": adapter})]
+    found = run("deploy", "models:/churn/4", "--adapter", str(tmp_path / "missing.yaml"))
+    assert found.status != 0
+    assert "missing.yaml" in found.err.replace("\n", "")
+
+
 @pytest.mark.parametrize("text", [None, "just words", "a: [", "\x00"])
 def test_deploy_of_a_file_that_describes_nothing(run: Run, tmp_path: Path, text: str | None) -> None:
     if text is not None:
@@ -214,7 +227,10 @@ def test_predict(run: Run, planes: Planes, tmp_path: Path, monkeypatch: pytest.M
     assert found.out == "[3]\n"
     assert "tr-1" in found.err
     (tmp_path / "rows.json").write_text("[[2, 3]]")
-    assert run("predict", "digits", f"@{tmp_path / 'rows.json'}", "--json").json == answer | {"model_version": "2"}
+    assert run("predict", "digits", f"@{tmp_path / 'rows.json'}", "--json").json == answer | {
+        "model_version": "2",
+        "colour": "",
+    }
     monkeypatch.setattr("sys.stdin", io.StringIO("[[4, 5]]"))
     run("predict", "digits", "-")
     assert [body["inputs"] for _, body in planes.asked] == [[[0, 1]], [[2, 3]], [[4, 5]]]

@@ -103,6 +103,19 @@ def test_plan_overrides_and_detach(run: Run, planes: Planes) -> None:
     assert "'one'" in wrong.err
 
 
+def test_adapters_come_from_files_for_each_endpoint(run: Run, planes: Planes, tmp_path: Path) -> None:
+    planes.says["POST /api/v1/endpoints/digits/releases"] = Stream({"result": document("preparing")})
+    for name in ("digits", "rank"):
+        (tmp_path / f"{name}.yaml").write_text(f"inputs: [{{drop: {name}}}]\n")
+    found = run(
+        *("release", "digits", "--candidate", "models:/digits/2", "--also", "rank=models:/rank/7", "--detach"),
+        *("--adapter", str(tmp_path / "digits.yaml"), "--adapter", f"rank={tmp_path / 'rank.yaml'}"),
+    )
+    assert found.status == 0, found.err
+    ((_, sent),) = planes.asked
+    assert sent["adapters"] == {name: {"inputs": [{"drop": name}]} for name in ("digits", "rank")}
+
+
 def test_a_second_release(run: Run, planes: Planes) -> None:
     conflict = {"type": "conflict", "detail": "release rel_1 is moving endpoint 'digits'", "hint": "wait for it"}
     planes.says["POST /api/v1/endpoints/digits/releases"] = (409, conflict)

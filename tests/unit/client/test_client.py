@@ -12,6 +12,7 @@ import pytest
 
 from headrace.client.admin import Admin
 from headrace.client.answers import error_from
+from headrace.client.infer import Infer, Target
 from headrace.client.predict import Headrace
 from headrace.client.wire import TRIES
 from headrace.types.errors import (
@@ -231,6 +232,26 @@ def test_prediction_and_feedback(peer: Peer) -> None:
     assert first == {"model": "digits", "inputs": [[0] * 64], "user": "ann", "version": 2}
     assert second == {"trace_id": "tr-1", "user_rating": False, "corrected_output": [3], "rater": "ann"}
     assert peer.asked[0][2]["authorization"] == "Bearer k"
+
+
+def test_a_colour_goes_with_a_call_and_comes_back(peer: Peer) -> None:
+    told = {"result": [3], "trace_id": "tr-1", "model_version": 2, "latency_ms": 1.5}
+    peer.say(told, **{"x-headrace-colour": "digits=v2,scores=v1"})
+    peer.say(told)
+    with Headrace(peer.url) as headrace:
+        first = headrace.predict("digits", [[0]], colour="scores=v1")
+        assert headrace.predict("digits", [[0]]).colour == ""
+    assert first.colour == "digits=v2,scores=v1"
+    assert peer.asked[0][2]["x-headrace-colour"] == "scores=v1"
+    assert "x-headrace-colour" not in peer.asked[1][2]
+
+
+def test_a_colour_goes_with_every_call_of_a_file(peer: Peer) -> None:
+    peer.say({"inputs": [], "outputs": []})
+    infer = Infer(Target(url=peer.url, endpoint="digits", colour="digits=v2"))
+    infer.interface()
+    infer.close()
+    assert peer.asked[0][2]["x-headrace-colour"] == "digits=v2"
 
 
 def test_health_of_a_plane_that_is_not_ready(peer: Peer) -> None:

@@ -77,6 +77,14 @@ async def test_an_answer_has_its_trace_and_variant_as_trailing_metadata() -> Non
     assert (line.sticky, line.parent, line.protocol, line.input) == (True, "00-a-b-01", "v2", [[1.0, 2.0, 3.0]])
 
 
+async def test_a_colour_comes_as_metadata_and_goes_back_so() -> None:
+    async with served() as stub:
+        call = stub.ModelInfer(request(), metadata=[("baggage", "headrace-colour=other%3Dv3")])
+        trailing = dict(await call.trailing_metadata())
+        await call
+    assert trailing["x-headrace-colour"] == "other=v3,toy=v1"
+
+
 @pytest.mark.parametrize("datatype", [kind for kind in Datatype if kind not in (Datatype.FP16, Datatype.BF16)])
 def test_typed_contents_of_every_datatype(datatype: Datatype) -> None:
     from headrace.api.grpc.tensors import _CONTENTS

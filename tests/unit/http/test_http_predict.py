@@ -15,6 +15,7 @@ from headrace.traffic.admit import key_hash
 from headrace.types import errors
 from headrace.types.endpoint import Limits
 from headrace.types.errors import BadInput, HeadraceError, ModelFailed, Overloaded, TimedOut
+from headrace.types.traffic import Reason, TrafficPolicy
 
 CHUNKED = {"transfer-encoding": "chunked", "content-length": None, "content-type": "application/json"}
 ROW = [1, 2, 3]
@@ -274,3 +275,44 @@ async def test_a_caller_says_how_long_it_waits() -> None:
     http.runtime.models[1].behave = lambda _: asyncio.get_running_loop().create_future()
     answer = await http.predict([ROW], headers={"x-headrace-timeout-ms": "5"})
     assert (answer.status, http.journal.calls()[0].status) == (504, "timeout")
+
+
+HALF = TrafficPolicy(baseline="v1", candidate="v2", share=5000, salt="rel_1")
+
+
+async def test_a_decision_is_told_where_there_was_something_to_choose() -> None:
+    plain = await Http().serve(endpoint(package(1)))
+    assert "x-headrace-colour" not in (await plain.predict([ROW])).headers
+    http = await Http().serve(endpoint(package(1), package(2), policy=HALF))
+    answer = await http.predict([ROW], user="ann")
+    (call,) = http.journal.calls()
+    assert answer.headers["x-headrace-colour"] == call.colour
+    assert call.colour.startswith(f"toy={call.variant};b=")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-headrace-colour": "toy=v2"},
+        {"baggage": "tenant=acme,headrace-colour=toy%3Dv2"},
+        {"x-headrace-colour": "toy=v2", "baggage": "headrace-colour=toy%3Dv1"},
+    ],
+)
+async def test_a_colour_is_followed(headers: dict[str, str]) -> None:
+    http = await Http().serve(endpoint(package(1), package(2)))
+    for path, body in (
+        ("/predict", {"model": "toy", "inputs": [ROW]}),
+        ("/v2/models/toy/infer", {"inputs": [{"name": "input", "datatype": "FP64", "shape": [1, 3], "data": ROW}]}),
+        ("/v2/models/toy/generate", {"input": ROW}),
+    ):
+        answer = await http.call("POST", path, body, headers=headers)
+        assert (answer.status, answer.headers["x-headrace-variant"]) == (200, "v2")
+        assert answer.headers["x-headrace-colour"] == "toy=v2"
+        assert http.journal.calls()[-1].reason is Reason.COLOUR
+
+
+async def test_baggage_of_others_is_no_colour() -> None:
+    http = await Http().serve(endpoint(package(1), package(2)))
+    answer = await http.predict([ROW], headers={"baggage": "tenant=acme"})
+    assert answer.headers["x-headrace-variant"] == "v1"
+    assert "x-headrace-colour" not in answer.headers

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from made import endpoint, signature, variant
 
-from headrace.release.adapters import Written, attached, read_adapter
+from headrace.release.adapters import Written, attached, read_adapter, told
 from headrace.release.change import check_fits, promoted, rolled_back, switched, with_candidate, with_variant
 from headrace.serving.adapt import Adapted
 from headrace.serving.codec import Codec
@@ -144,6 +144,31 @@ def test_the_example_of_the_docs_does_what_it_says() -> None:
 def test_the_docs_name_every_function() -> None:
     page = (Path(__file__).parents[3] / "docs" / "adapters.md").read_text()
     assert {name for name in FUNCTIONS if not re.search(rf"[`( ]{name}[`( ]", page)} == set()
+
+
+def test_steps_are_told_in_a_line() -> None:
+    steps = read_adapter(
+        {
+            "inputs": [
+                {"rename": {"a": "b"}},
+                {"cast": {"b": "FP32"}},
+                {"scale": {"b": 0.5, "c": {"by": [1, 2], "add": 3}}},
+                {"default": {"k": {"datatype": "BYTES", "value": ["x"]}}},
+                {"drop": "d"},
+                {"compute": {"e": "b + 1", "f": {"expression": "b > 1", "datatype": "INT8"}}},
+            ]
+        }
+    ).inputs
+    assert [told(step) for step in steps] == [
+        "rename a → b",
+        "cast b → FP32",
+        "scale b · 0.5 + 0",
+        "scale c · [1, 2] + 3",
+        "default k = ['x'] (BYTES)",
+        "drop d",
+        "compute e = b + 1",
+        "compute f = b > 1 (INT8)",
+    ]
 
 
 def test_an_adapter_is_checked_when_it_is_attached() -> None:

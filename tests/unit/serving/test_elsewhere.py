@@ -220,3 +220,16 @@ def test_a_secret_of_two_lines_is_refused_unseen(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ModelRefused, match="is not one line") as refused:
         secret_of(SecretHeader(env="UPSTREAM_KEY"))
     assert "x: y" not in str(refused.value)
+
+
+async def test_what_travels_with_a_call_is_sent_and_nothing_else() -> None:
+    travels = {"x-headrace-colour": "toy=v2", "baggage": "a=b,headrace-colour=toy%3Dv2"}
+    one = Inputs(1, ONE.arrays, travels=travels)
+    async with serving(v2(LABEL, SCORES), remote) as (model, came):
+        await model.run(one)
+        await model.run(ONE)
+    (first, _), (second, _) = came
+    assert "x-headrace-colour: toy=v2\r\n" in first
+    assert "baggage: a=b,headrace-colour=toy%3Dv2\r\n" in first
+    assert "x-headrace-colour" not in second
+    assert "baggage" not in second

@@ -88,6 +88,8 @@ _LENGTH = (
 _HEADERS = (
     ("x-user-id", "who asks: routing sticks to it and it counts as one unit of evidence (setting user_header)"),
     ("x-headrace-variant", "force a variant; not counted as evidence"),
+    ("x-headrace-colour", "what was decided before, endpoint=variant, comma, …: followed where the variant is loaded"),
+    ("baggage", "W3C baggage; its member headrace-colour is the same"),
     ("x-canary", "matched by header rules of the endpoint"),
     ("traceparent", "W3C trace context of the caller; kept with the call"),
 )

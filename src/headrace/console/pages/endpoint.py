@@ -24,6 +24,7 @@ from headrace.console.parts.tag import link, tag, text
 from headrace.console.parts.traffic import Split
 from headrace.console.sentences import Traffic, say_endpoint
 from headrace.console.visit import Visit
+from headrace.release.adapters import told
 from headrace.store import endpoints, releases, versions
 from headrace.types.endpoint import Endpoint, Variant
 from headrace.types.model import Stage
@@ -135,6 +136,9 @@ class _Page:
                 column("parity", say("column.parity"), wide_only=True),
             ]
             self._variants = Table(columns, label=say("endpoint.variants"))
+        with tag("div") as self._adapters, panel(say("endpoint.adapters")):
+            self._steps = tag("div")
+        self._adapted: list[tuple[str, str]] = []
 
     def _draw_charts(self) -> None:
         say = self._visit.say
@@ -167,8 +171,17 @@ class _Page:
         self._show_stats(data)
         self._split.show(data.endpoint.policy)
         self._variants.show([_variant_row(self._visit, data, v) for v in data.endpoint.variants])
+        self._show_adapters(adapters_of(self._visit, data.endpoint))
         self._show_charts(data)
         self._show_settings(settings_of(self._visit, data.endpoint))
+
+    def _show_adapters(self, rows: list[tuple[str, str]]) -> None:
+        self._adapters.set_visibility(bool(rows))
+        if rows != self._adapted:
+            self._adapted = rows
+            self._steps.clear()
+            with self._steps:
+                facts(rows)
 
     def _show_settings(self, rows: list[tuple[str, str]]) -> None:
         if rows != self._settled:
@@ -199,6 +212,19 @@ class _Page:
             (self._latency_chart, data.lines.latency, "ms"),
         ):
             chart.show(lines, markers=markers, axis=Axis(unit=unit, whole=unit == "/s", since=since, until=data.now))
+
+
+def adapters_of(visit: Visit, endpoint: Endpoint) -> list[tuple[str, str]]:
+    """Steps between what callers know and what a variant takes and gives, one a line."""
+    rows = []
+    for variant in endpoint.variants:
+        if variant.adapter is None:
+            continue
+        sides = (("endpoint.adapter_in", variant.adapter.inputs), ("endpoint.adapter_out", variant.adapter.outputs))
+        for side, steps in sides:
+            name = visit.say(side, variant=variant.name)
+            rows += [(f"{name} {number}", told(step)) for number, step in enumerate(steps, 1)]
+    return rows
 
 
 def settings_of(visit: Visit, endpoint: Endpoint) -> list[tuple[str, str]]:
@@ -238,6 +264,8 @@ def _variant_row(visit: Visit, data: Found, variant: Variant) -> Row:
         "rate": cell(numbers.rate(traffic.rate), sub="/s"),
         "errors": cell(numbers.percent(traffic.errors, traffic.calls), tone="bad" if traffic.errors else ""),
         "p99": cell(numbers.milliseconds(traffic.p99_ms)),
-        "runtime": cell(visit.name("runtime", variant.package.runtime)),
+        "runtime": cell(
+            visit.name("runtime", variant.package.runtime), sub=visit.say("endpoint.adapted") if variant.adapter else ""
+        ),
         "parity": cell(visit.count("endpoint.parity", parity.rows) if parity else numbers.NOTHING),
     }

@@ -89,6 +89,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "reason.rule": ("rule", "规则"),
     "reason.holdout": ("holdout", "保留组"),
     "reason.bucket": ("share", "份额"),
+    "reason.gate": ("gate", "关卡"),
     "runtime.onnx": ("ONNX Runtime", "ONNX Runtime"),
     "runtime.openvino": ("OpenVINO", "OpenVINO"),
     "runtime.torch": ("PyTorch in a model host", "模型宿主进程中的 PyTorch"),
