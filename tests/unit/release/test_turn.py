@@ -14,6 +14,7 @@ from headrace.base.ids import TraceIds
 from headrace.base.settings import Settings
 from headrace.release import moves, start
 from headrace.release import turn as turning
+from headrace.release.adapters import read_adapter
 from headrace.release.parts import Cause, Parts
 from headrace.release.plans import plan_from
 from headrace.release.replay import replay
@@ -556,3 +557,36 @@ def test_a_person_may_abort_while_it_is_prepared(world: World) -> None:
         found = releases.get(conn, lost.id)
     assert found is not None
     assert found.phase is Phase.ABORTED
+
+
+def test_a_candidate_with_another_signature_is_released_behind_its_adapter(world: World) -> None:
+    service = world.service()
+    service.deploy("digits", "models:/digits/1", actor="ann")
+    world.shapes = dict.fromkeys((2, 3), signature(features=5))
+    adapter = read_adapter({"inputs": [{"compute": {"input": "row(input, 0)"}}]})
+    with pytest.raises(BadInput, match="for 'rank', which is not in this release; there are: digits"):
+        service.start("digits", "models:/digits/2", plan=PLAN, adapters={"rank": adapter}, actor="ann")
+    release = service.start("digits", "models:/digits/2", plan=PLAN, adapters={"digits": adapter}, actor="ann")
+    service.promote(release.id, actor="ann")
+    service.start("digits", "models:/digits/3", plan=PLAN, actor="ann")  # what is trained anew needs no new file
+    with world.parts.database.read() as conn:
+        live = endpoints.get(conn, "digits")
+    assert live is not None
+    by_name = {v.name: v for v in live.variants}
+    assert live.policy.baseline == "v2"
+    assert by_name["v2"].adapter is not None
+    assert by_name["v3"].adapter == by_name["v2"].adapter
+    assert {v.signature for v in live.variants} == {signature()}
+
+
+def test_an_adapter_that_does_not_fit_ends_its_release(world: World) -> None:
+    service = world.service()
+    service.deploy("digits", "models:/digits/1", actor="ann")
+    world.shapes[2] = signature(features=5)
+    adapter = read_adapter({"inputs": [{"compute": {"input": "row(input, 0, 0)"}}]})
+    with pytest.raises(ModelRefused, match=r"'input' is \[n, 6\], the version takes \[n, 5\]"):
+        service.start("digits", "models:/digits/2", plan=PLAN, adapters={"digits": adapter}, actor="ann")
+    with world.parts.database.read() as conn:
+        (failed,) = releases.recent(conn, limit=5)
+    assert failed.phase is Phase.FAILED
+    assert "after the steps of inputs" in failed.history[-1].detail
