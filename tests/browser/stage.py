@@ -57,6 +57,7 @@ from headrace.types.model import (
 )
 from headrace.types.release import Cohort, Event, Interval, Judgement, Phase, Release, Tally
 from headrace.types.traffic import Reason, TrafficPolicy
+from tests.browser import shadowed
 
 ROOT = Path(__file__).parents[2]
 KEY = b"stage" * 4
@@ -253,6 +254,7 @@ def _furnish(services: StageServices) -> None:
                 detail=event.detail, now=event.time,
             )  # fmt: skip
         feedbacks.put(conn, _feedback(shop, calls))
+        shadowed.furnish(conn, now)
 
 
 def _models(now: float) -> list[ModelVersion]:

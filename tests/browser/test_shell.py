@@ -11,9 +11,16 @@ from playwright.sync_api import Browser, expect
 
 from headrace.console import shell
 from tests.browser.conftest import Visitor, visit
+from tests.browser.shadowed import SHADOWED
 from tests.browser.stage import DONE, GOING
 
-PAGES = [place.path for place in shell.PLACES] + ["/endpoints/digits", f"/releases/{GOING}", f"/releases/{DONE}"]
+PAGES = [
+    *(place.path for place in shell.PLACES),
+    "/endpoints/digits",
+    f"/releases/{GOING}",
+    f"/releases/{DONE}",
+    f"/releases/{SHADOWED}/pairs?by=age",
+]
 LARGEST = 2 << 20
 FIRST_PAINT_MS = 1000.0
 SIZE = "performance.getEntriesByType('resource').reduce((sum, entry) => sum + entry.transferSize, 0)"

@@ -8,6 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visitor
+from tests.browser.shadowed import SHADOWED
 from tests.browser.stage import BACK, GOING
 
 
@@ -196,3 +197,23 @@ def test_a_trace_is_found_by_its_id(visitor: Visitor) -> None:
     expect(page.locator(".drawer")).to_contain_text("tenure")
     visitor.open("/traces?find=tr-0000&trace=tr-0000")
     expect(page.locator(".drawer")).to_contain_text("There is no call tr-0000")
+
+
+def test_the_diff_explorer_leads_from_a_release_to_whom_it_differs_for_and_to_one_pair(visitor: Visitor) -> None:
+    page = visitor.open(f"/releases/{SHADOWED}")
+    page.get_by_role("link", name="Compare answers").click()
+    expect(page.locator(".sentence")).to_contain_text("answers would have been another one; 1.0 % is tolerated")
+    worst = page.get_by_role("table", name="The worst first")
+    expect(worst.locator("tbody tr").first).to_contain_text("region is not known")
+    page.get_by_label("Column").select_option("region")
+    where = page.get_by_role("table", name="Where they differ")
+    expect(where.locator("tbody tr").first).to_contain_text("west")
+    where.get_by_text("west").click()
+    expect(page).to_have_url(re.compile("by=region&value=west$"))
+    worst.locator("tbody tr", has_text="label[0]").first.click()
+    drawer = page.locator(".drawer")
+    expect(drawer).to_contain_text("v4 told the user")
+    expect(drawer).to_contain_text(re.compile("region.*west.*v5 would have said.*What differs", re.DOTALL))
+    expect(page).to_have_url(re.compile("&trace=tr-"))
+    page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()

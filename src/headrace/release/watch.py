@@ -79,4 +79,4 @@ class Watch:
 def _answers(endpoint: Endpoint | None, baseline: str) -> tuple[TensorSpec, ...]:
     """What callers get of it, the answer first."""
     variant = endpoint.variant(baseline) if endpoint else None
-    return variant.package.signature.outputs if variant else ()
+    return variant.signature.outputs if variant else ()

@@ -21,13 +21,14 @@ from headrace.console.parts.live import first_look, keep_fresh
 from headrace.console.parts.progress import step_views, stops
 from headrace.console.parts.states import VERDICTS, PhaseBadge
 from headrace.console.parts.table import Cell, Row, Table, bar_cell, cell, column
-from headrace.console.parts.tag import tag, text
+from headrace.console.parts.tag import link, tag, text
 from headrace.console.parts.traffic import Stepper
 from headrace.console.parts.when import when
 from headrace.console.sentences import current_step, reason_of, say_release, taken, upper_first
 from headrace.console.visit import Visit
 from headrace.store import endpoints, releases
 from headrace.types.release import Event, Release, Verdict
+from headrace.types.strategy import StepKind
 
 if TYPE_CHECKING:
     from headrace.control.services import Services
@@ -82,6 +83,9 @@ class _Page:
         with self._head.title:
             self._phase = PhaseBadge(visit)
         with self._head.acts:
+            if any(step.kind is StepKind.SHADOW for step in release.plan.steps):
+                with link(f"/releases/{release.id}/pairs", "btn ghost"):
+                    text("span", "", say("pairs.link"))
             self._actions = Actions(visit, release)
         self._history: tuple[Event, ...] = ()
         self._timer: ui.timer | None = None

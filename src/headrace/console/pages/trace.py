@@ -102,6 +102,7 @@ def _facts(visit: Visit, call: Call) -> list[tuple[str, str]]:
         (say("column.revision"), str(call.revision) if call.revision else ""),
         (say("trace.protocol"), call.protocol),
         (say("trace.parent"), call.parent),
+        (say("trace.shadow_of"), call.shadow_of),
     ]
 
 

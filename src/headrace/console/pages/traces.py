@@ -215,7 +215,9 @@ class _Page:
     def _row(self, call: Call) -> Row:
         policy = self._policies.get(call.endpoint)
         role = "none"
-        if policy is not None:
+        if call.shadow_of:
+            role = "shadow"
+        elif policy is not None:
             role = {policy.baseline: "baseline", policy.candidate: "candidate"}.get(call.variant, "none")
         return {
             "id": call.trace_id,
@@ -227,7 +229,7 @@ class _Page:
             "answer": _answer_cell(call),
             "latency": cell(numbers.milliseconds(call.latency_ms)),
             "user": _user_cell(call),
-            "why": cell(self._visit.name("reason", call.reason), classes="soft"),
+            "why": cell(_why(self._visit, call), classes="soft"),
             "feedback": feedback_cell(self._visit, self._feedback.get(call.trace_id, ())),
         }
 
@@ -269,6 +271,10 @@ class _Page:
     def _closed(self) -> None:
         self._table.choose("")
         ui.navigate.history.replace(self._filters.address())
+
+
+def _why(visit: Visit, call: Call) -> str:
+    return visit.say("trace.shadow") if call.shadow_of else visit.name("reason", call.reason)
 
 
 def _user_cell(call: Call) -> Cell:

@@ -1,0 +1,55 @@
+"""Words of the diff explorer."""
+
+from __future__ import annotations
+
+WORDS: dict[str, tuple[str, str]] = {
+    "pairs.title": ("{endpoint}: what {candidate} would have said", "{endpoint}：{candidate} 会如何回答"),
+    "pairs.link": ("Compare answers", "比较回答"),
+    "pairs.sentence": (
+        "{rate} of {n} answers would have been another one; {limit} is tolerated.",
+        "{n} 个回答中有 {rate} 会不同；容许 {limit}。",
+    ),
+    "pairs.none_yet": (
+        "No answer has been compared yet: a shadow step does that.",
+        "尚未比较任何回答：影子步骤会进行比较。",
+    ),
+    "pairs.compared": ("Compared", "已比较"),
+    "pairs.other": ("Another answer", "回答不同"),
+    "pairs.moved": ("A number moved", "数值偏移"),
+    "pairs.failed": ("Failed", "失败"),
+    "pairs.time": ("Median run", "运行中位数"),
+    "pairs.lost": ("{lost} without a partner, {dropped} dropped", "{lost} 个无配对，{dropped} 个被丢弃"),
+    "pairs.refused": ("{n} refused the input", "{n} 个拒绝输入"),
+    "pairs.limit": ("tolerated: {limit}", "容许：{limit}"),
+    "pairs.overlap": ("top scores shared: {share}", "最高分重合：{share}"),
+    "pairs.before": ("{name}: {time}", "{name}：{time}"),
+    "pairs.where": ("Where they differ", "差异所在"),
+    "pairs.by": ("Column", "列"),
+    "pairs.choose": ("Choose a column", "选择一列"),
+    "pairs.sample_hint": (
+        "Rates of {n} pairs drawn without regard to what was found, with 95 % intervals.",
+        "基于 {n} 个无偏抽取的配对，附 95 % 区间。",
+    ),
+    "pairs.spread": ("How answers are spread", "回答的分布"),
+    "pairs.psi": (
+        "Stability index {psi}: a description, nothing is decided by it.",
+        "稳定性指数 {psi}：仅作描述，不据此决策。",
+    ),
+    "pairs.others": ("others", "其他"),
+    "pairs.worst": ("The worst first", "最差的在前"),
+    "pairs.same": ("No pair differs here", "此处没有不同的配对"),
+    "pairs.same_hint": ("Every answer that was compared is the same.", "所有已比较的回答都相同。"),
+    "pairs.whole_call": ("The whole call", "整个调用"),
+    "pairs.segment": ("Its row", "所在行"),
+    "pairs.baseline": ("{name} told the user", "{name} 给用户的回答"),
+    "pairs.candidate": ("{name} would have said", "{name} 会给出的回答"),
+    "column.segment": ("Value", "值"),
+    "column.pairs": ("Pairs", "配对"),
+    "column.other": ("Another answer", "回答不同"),
+    "column.change": ("Mean change", "平均变化"),
+    "column.bin": ("Answer", "回答"),
+    "column.differs": ("What differs", "差异"),
+    "column.moved": ("Change", "变化"),
+    "trace.shadow": ("a shadow's copy", "影子副本"),
+    "trace.shadow_of": ("Shadow of", "影子来源"),
+}
