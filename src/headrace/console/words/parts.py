@@ -87,7 +87,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "reason.pinned": ("pinned version", "指定版本"),
     "reason.colour": ("decided before", "沿用上游决定"),
     "reason.rule": ("rule", "规则"),
-    "reason.gate": ("gate", "门禁检查"),
     "reason.holdout": ("holdout", "保留组"),
     "reason.bucket": ("share", "份额"),
     "reason.gate": ("gate", "关卡"),
