@@ -15,10 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, inf, lgamma, log, log1p, sqrt
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headrace.release import asymptotic
 from headrace.release.betting import STAKES
@@ -219,14 +221,11 @@ def _passed(growth: tuple[float, float], limit: float, chances: float) -> float:
 def _by_counting(outcomes: Sequence[Outcome], limit: float, power: float) -> float:
     """The same where one of two things happens: how many chances, exactly; 0 when FEW events are not enough."""
     (on, grows_on), (off, grows_off) = outcomes
+    chance = on / (on + off)
     passed = np.zeros(FEW + 1)  # by the number of events
     alive = np.array([1.0])  # by how many of them were the first thing
-    for events in range(1, FEW + 1):
-        number = np.arange(events + 1)[:, None]
-        logs = number * np.array(grows_on) + (events - number) * np.array(grows_off)
-        chance = on / (on + off)
+    for events, over in enumerate(_over(tuple(grows_on), tuple(grows_off), limit), start=1):
         alive = np.append(alive * (1 - chance), 0.0) + np.append(0.0, alive * chance)
-        over = np.logaddexp.reduce(logs, axis=1) - log(logs.shape[1]) >= limit
         passed[events] = passed[events - 1] + alive[over].sum()
         alive[over] = 0.0
     if passed[FEW] < power:
@@ -239,6 +238,17 @@ def _by_counting(outcomes: Sequence[Outcome], limit: float, power: float) -> flo
         return float(poisson @ passed + (1 - poisson.sum()) * passed[FEW]) >= power
 
     return _first(reached)
+
+
+@lru_cache(maxsize=64)
+def _over(grows_on: tuple[float, ...], grows_off: tuple[float, ...], limit: float) -> list[NDArray[np.bool_]]:
+    """For 1 to FEW events: with which numbers of the first thing among them the limit is reached."""
+    found = []
+    for events in range(1, FEW + 1):
+        number = np.arange(events + 1)[:, None]
+        logs = number * np.array(grows_on) + (events - number) * np.array(grows_off)
+        found.append(np.logaddexp.reduce(logs, axis=1) - log(len(grows_on)) >= limit)
+    return found
 
 
 def _first(reached: Callable[[float], bool]) -> float:
