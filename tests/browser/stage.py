@@ -2,7 +2,7 @@
 
 The store, the journal, the live figures and the data are real (scikit-learn's digits, answered by a model trained on
 them). What is played: the release service only moves phases, and `predict` answers from the model in this process.
-`python -m tests.browser.stage FOLDER [--empty] [--still]` serves it until its standard input ends.
+`python -m tests.browser.stage FOLDER [--empty] [--still] [--theatre]` serves it until its standard input ends.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from headrace.types.model import (
 )
 from headrace.types.release import Cohort, Event, Interval, Judgement, Phase, Release, Tally
 from headrace.types.traffic import Reason, TrafficPolicy
-from tests.browser import shadowed
+from tests.browser import shadowed, theatre
 
 ROOT = Path(__file__).parents[2]
 KEY = b"stage" * 4
@@ -183,7 +183,7 @@ class PlayedReleases:
         return self._move(release_id, Phase.PAUSED, "paused", actor=actor, reason=reason or "paused by hand")
 
     def resume(self, release_id: str, *, actor: str, reason: str) -> Release:
-        return self._move(release_id, Phase.PROGRESSING, "resumed", actor=actor, reason=reason)
+        return self._move(release_id, Phase.PROGRESSING, "resumed", actor=actor, reason=reason, approved=True)
 
     def promote(self, release_id: str, *, actor: str, reason: str) -> Release:
         return self._move(release_id, Phase.PROMOTED, "promoted", actor=actor, reason=reason)
@@ -191,7 +191,9 @@ class PlayedReleases:
     def abort(self, release_id: str, *, actor: str, reason: str) -> Release:
         return self._move(release_id, Phase.ABORTED, "aborted", actor=actor, reason=reason)
 
-    def _move(self, release_id: str, phase: Phase, name: str, *, actor: str, reason: str) -> Release:
+    def _move(
+        self, release_id: str, phase: Phase, name: str, *, actor: str, reason: str, approved: bool = False
+    ) -> Release:
         now = self._clock.now()
         with self._database.write() as conn:
             release = releases.get(conn, release_id)
@@ -202,6 +204,7 @@ class PlayedReleases:
             moved = replace(
                 release,
                 phase=phase,
+                approved=approved,
                 paused_reason=reason if phase is Phase.PAUSED else "",
                 ended=now if phase.ended else 0.0,
                 history=(*release.history, Event(time=now, name=name, detail=reason, actor=actor)),
@@ -212,7 +215,8 @@ class PlayedReleases:
         return moved
 
 
-def build(folder: Path, *, empty: bool = False) -> StageServices:
+def build(folder: Path, *, empty: bool = False, staged: bool = False) -> StageServices:
+    """`staged`: with the releases of theatre.py."""
     clock = SystemClock()
     settings = Settings(home=folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -227,6 +231,9 @@ def build(folder: Path, *, empty: bool = False) -> StageServices:
     )  # fmt: skip
     if not empty:
         _furnish(services)
+    if staged:
+        with database.write() as conn:
+            theatre.furnish(conn, clock.now())
     return services
 
 
@@ -482,7 +489,9 @@ def spawned(home: Path, *flags: str) -> Iterator[str]:
 
 def main() -> None:
     home, flags = Path(sys.argv[1]), sys.argv[2:]
-    with running(build(home, empty="--empty" in flags), live="--still" not in flags) as url:
+    with running(
+        build(home, empty="--empty" in flags, staged="--theatre" in flags), live="--still" not in flags
+    ) as url:
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
         sys.stdin.read()

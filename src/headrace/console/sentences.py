@@ -12,11 +12,14 @@ from typing import Any
 
 from headrace.console.parts import numbers
 from headrace.console.visit import Visit
+from headrace.console.waits import Asked, asked, question, step_place, step_title, users, waits
 from headrace.types.endpoint import Endpoint
 from headrace.types.release import Phase, Release, Verdict
-from headrace.types.strategy import Step
+from headrace.types.strategy import StepKind
+from headrace.types.traffic import BUCKETS, TrafficPolicy
 
 FRESH = 3600.0  # seconds for which the end of a release is news
+NAMED = 3  # releases that wait, in one sentence
 RECENT = 300.0  # seconds that "recently" means on every page
 
 
@@ -43,11 +46,9 @@ def say_overview(visit: Visit, endpoints: Sequence[Endpoint], traffic: Traffic, 
     releases = [release for release in recent if not release.phase.ended]
     if not endpoints:
         return Said(text=visit.say("overview.nothing"))
-    waiting = next((r for r in releases if r.phase is Phase.PAUSED), None)
-    if waiting is not None:
-        return Said(
-            text=visit.say("overview.waiting", endpoint=waiting.endpoint, candidate=waiting.candidate), tone="bad"
-        )
+    waiting = [r for r in releases if r.phase is Phase.PAUSED]
+    if waiting:
+        return Said(text=_say_waiting(visit, waiting), tone="bad")
     parts = [visit.count("overview.serving", len(endpoints), rate=numbers.rate(traffic.rate)), _errors(visit, traffic)]
     if releases:
         parts.append(visit.count("overview.releasing", len(releases)))
@@ -56,6 +57,15 @@ def say_overview(visit: Visit, endpoints: Sequence[Endpoint], traffic: Traffic, 
         phase = visit.name("ended", last.phase)
         parts.append(visit.say("overview.last", endpoint=last.endpoint, candidate=last.candidate, phase=phase))
     return Said(text=visit.say("sentence.joint").join(parts), tone="bad" if traffic.errors else "")
+
+
+def _say_waiting(visit: Visit, waiting: Sequence[Release]) -> str:
+    first = waiting[0]
+    if len(waiting) > 1:
+        names = visit.say("release.and").join(f"{r.endpoint} {r.candidate}" for r in waiting[:NAMED])
+        return visit.count("overview.waiting_for", len(waiting), names=names)
+    why = asked(first) or Asked.UNDECIDED
+    return visit.name("overview_asked", why, endpoint=first.endpoint, candidate=first.candidate)
 
 
 def say_status(visit: Visit, status: dict[str, Any]) -> list[str]:
@@ -83,9 +93,7 @@ def say_endpoint(visit: Visit, endpoint: Endpoint, traffic: Traffic, release: Re
     if endpoint.parked:
         return Said(text=visit.say("endpoint.parked"))
     if policy.candidate and release is not None:
-        split = visit.say(
-            "endpoint.split", candidate=policy.candidate, baseline=policy.baseline, share=numbers.share(policy.share)
-        )
+        split = _split(visit, policy, release)
     else:
         split = visit.say("endpoint.whole", baseline=policy.baseline)
     if not traffic.calls:
@@ -97,6 +105,15 @@ def say_endpoint(visit: Visit, endpoint: Endpoint, traffic: Traffic, release: Re
     return Said(
         text=visit.say("sentence.joint").join([*parts, _errors(visit, traffic)]), tone="bad" if traffic.errors else ""
     )
+
+
+def _split(visit: Visit, policy: TrafficPolicy, release: Release) -> str:
+    named = {"candidate": policy.candidate, "baseline": policy.baseline}
+    if not policy.share:
+        return visit.say("endpoint.unseen", step=step_title(visit, release.current), **named)
+    if policy.share == BUCKETS:
+        return visit.say("endpoint.switched", **named)
+    return visit.say("endpoint.split", share=numbers.share(policy.share), **named)
 
 
 def _errors(visit: Visit, traffic: Traffic) -> str:
@@ -122,37 +139,55 @@ def say_release(visit: Visit, release: Release, now: float) -> Said:
         "baseline": release.baseline,
         "took": numbers.duration(taken(release, now)),
         "reason": reason_of(release),
-        "share": numbers.share(current_share(release)),
+        "place": step_place(visit, release.current),
     }
     if release.phase in ended:
         key, tone = ended[release.phase]
         return Said(text=visit.say(key, **values), tone=tone)
     if release.phase is Phase.PAUSED:
-        reason = release.paused_reason or reason_of(release)
-        return Said(text=visit.say("release.paused", **values | {"reason": reason}), tone="bad")
+        return Said(text=_say_paused(visit, release, values), tone="bad")
     if release.phase is Phase.PREPARING:
         return Said(text=visit.say("release.preparing", **values))
     return _say_progress(visit, release, now, values)
 
 
+def _say_paused(visit: Visit, release: Release, values: dict[str, str]) -> str:
+    why = asked(release)
+    baseline, candidate = users(release)
+    if why in (Asked.HORIZON, Asked.SPLIT):
+        counts = {"on_baseline": numbers.count(baseline), "on_candidate": numbers.count(candidate)}
+        return visit.name("asked", why, **values, **counts)
+    if why is Asked.APPROVAL:
+        return visit.name("asked", why, **values | {"reason": question(visit, release).rstrip("?？. ")})
+    reason = release.paused_reason or reason_of(release)
+    return visit.say("release.paused", **values | {"reason": reason.rstrip(". ")})
+
+
 def _say_progress(visit: Visit, release: Release, now: float, values: dict[str, str]) -> Said:
-    step = current_step(release)
     if release.judgement is not None and release.judgement.verdict is Verdict.ERROR:
         return Said(text=visit.say("release.unseen", **values), tone="bad")
-    if step is None:
-        return Said(text=visit.say("release.going", **values))
-    waited = now - release.step_started
-    if release.step_units < step.min_units:
+    step = release.current
+    if step.kind is StepKind.APPROVAL:
         return Said(
-            text=visit.say(
-                "release.few", units=numbers.count(release.step_units), need=numbers.count(step.min_units), **values
-            )
+            text=visit.name("asked", Asked.APPROVAL, **values | {"reason": question(visit, release).rstrip("?")})
         )
-    if waited < step.min_seconds:
-        left = numbers.duration(step.min_seconds - waited)
-        return Said(text=visit.say("release.young", units=numbers.count(release.step_units), left=left, **values))
-    said = values | {"reason": values["reason"].removeprefix(f"at {values['share']}: ")}  # the share is said already
-    return Said(text=visit.say("release.judged" if values["reason"] else "release.going", **said))
+    opening = visit.name("stands", step.kind, share=numbers.share(step.share), **_mirrored(release), **values)
+    missing = [wait.words for wait in waits(visit, release, now) if not wait.met]
+    if missing:
+        held = visit.say("release.held", missing=visit.say("release.and").join(missing))
+        return Said(text=visit.say("sentence.joint").join([opening, held]))
+    return Said(
+        text=visit.say("sentence.joint").join([opening, visit.say("release.calm")]) if release.judgement else opening
+    )
+
+
+def _mirrored(release: Release) -> dict[str, str]:
+    """What is said of a shadow: how many of its answers would have been another one."""
+    pairs = release.pairs
+    return {
+        "mirror": numbers.share(release.current.mirror),
+        "differ": numbers.percent(pairs.flips, pairs.pairs) if pairs and pairs.pairs else numbers.NOTHING,
+    }
 
 
 def reason_of(release: Release) -> str:
@@ -170,14 +205,9 @@ def upper_first(release: Release, sentence: str) -> str:
 
 
 def taken(release: Release, now: float) -> float:
-    """Seconds with traffic: preparation, which harms nobody, does not count."""
-    began = next((event.time for event in release.history if event.share), release.created)
+    """Seconds since it was ready: preparation, which harms nobody, does not count."""
+    began = next((event.time for event in release.history if event.name == "started"), release.created)
     return (release.ended or now) - began
-
-
-def current_step(release: Release) -> Step | None:
-    steps = release.plan.steps
-    return steps[release.step] if release.step < len(steps) else None
 
 
 def current_share(release: Release) -> int:
@@ -186,5 +216,4 @@ def current_share(release: Release) -> int:
         return 10_000
     if release.phase in (Phase.PREPARING, *(p for p in Phase if p.ended)):
         return 0
-    step = current_step(release)
-    return step.share if step else 0
+    return release.current.share

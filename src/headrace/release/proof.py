@@ -11,17 +11,32 @@ _MAY_BE_SILENT = (MetricKind.FEEDBACK, MetricKind.RATE, MetricKind.VALUE)  # wha
 
 def unproven(release: Release) -> str:
     """The first metric whose proof is still missing, in words; empty when there is none."""
-    for spec in release.plan.metrics:
+    for spec in open_proofs(release)[:1]:
         found = (release.evidence or {})[spec.name]
-        if spec.dry_run or not _concerns(spec, release.current.kind):
-            continue
-        if spec.must_have_data and _events(found) < max(spec.min_events, 1):
-            return words.no_data(release, spec, found)
-        if not spec.required or not release.plan.proof or (spec.kind in _MAY_BE_SILENT and not _events(found)):
-            continue
-        if evalue.proof(found) < evalue.proven_at(release.plan):
-            return words.unproven(release, spec, found)
+        say = words.no_data if lacks_data(spec, found) else words.unproven
+        return say(release, spec, found)
     return ""
+
+
+def open_proofs(release: Release) -> list[MetricSpec]:
+    """The metrics whose data or proof is still missing, in the order of the plan. Also what the console shows."""
+    evidence = release.evidence or {}
+    return [spec for spec in release.plan.metrics if spec.name in evidence and _is_open(release, spec)]
+
+
+def lacks_data(spec: MetricSpec, found: MetricEvidence) -> bool:
+    return spec.must_have_data and _events(found) < max(spec.min_events, 1)
+
+
+def _is_open(release: Release, spec: MetricSpec) -> bool:
+    found = (release.evidence or {})[spec.name]
+    if spec.dry_run or not _concerns(spec, release.current.kind):
+        return False
+    if lacks_data(spec, found):
+        return True
+    if not spec.required or not release.plan.proof or (spec.kind in _MAY_BE_SILENT and not _events(found)):
+        return False
+    return evalue.proof(found) < evalue.proven_at(release.plan)
 
 
 def _concerns(spec: MetricSpec, kind: StepKind) -> bool:

@@ -81,21 +81,12 @@ def test_endpoint_says_who_answers_whom() -> None:
 
 def test_release_with_too_few_users() -> None:
     said = say_release(visit(), release(), NOW)
-    assert said.text == "v2 is held at 5 %: 12 users so far, 40 needed in this step."
+    assert said.text == "v2 answers 5 % of users. Held: 12 users so far, 40 needed and 30 s of 1 min."
 
 
 def test_release_that_is_too_young() -> None:
     said = say_release(visit(), release(step_units=41), NOW)
-    assert said.text == "v2 is held at 5 %: 41 users so far, 30 s more before it may go on."
-
-
-def test_release_gives_the_judge_the_word_once_it_has_seen_enough() -> None:
-    waiting = release(
-        step_units=41,
-        step_started=NOW - 90,
-        judgement=judged(Verdict.HOLD, "at 5 %: not proven yet, about 480 needed."),
-    )
-    assert say_release(visit(), waiting, NOW).text == "v2 is at 5 %: not proven yet, about 480 needed."
+    assert said.text == "v2 answers 5 % of users. Held: 30 s of 1 min."
 
 
 @pytest.mark.parametrize(
@@ -150,9 +141,9 @@ def test_steps_say_what_they_wait_for_and_end_with_all_traffic() -> None:
     views = step_views(visit(), release(), NOW)
     assert [view.state for view in views] == ["done", "now", "next", "next"]
     assert len(views) == stops(release())
-    assert views[1].words == "12 of 40 users · 30 s of 1 min"
+    assert views[1].words == "12 users so far, 40 needed · 30 s of 1 min"
     assert views[1].part == pytest.approx(0.3)
-    assert views[-1].share == 10_000
+    assert (views[-1].title, views[-1].words) == ("100 %", "all traffic, once proven")
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ from headrace.console import messages, shell
 from headrace.console.messages import CATALOGUE, KINDS, Language, choose_language, translate
 from headrace.console.pages import acting, teach
 from headrace.console.pages.traces import PERIODS
+from headrace.console.waits import Asked
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Capture
 from headrace.types.model import RuntimeKind, Stage
 from headrace.types.release import Phase, Verdict
-from headrace.types.strategy import MetricKind
+from headrace.types.strategy import MetricKind, StepKind
 from headrace.types.traffic import Reason
 
 SOURCE = Path(messages.__file__).parent
@@ -28,6 +29,14 @@ FAMILIES: dict[str, list[str]] = {
     "teach": [
         f"{place.name}.{line}" for place in shell.PLACES if place.later for line in (*teach.LINES, "sentence", "today")
     ],
+    "kind": list(StepKind),
+    "kind_means": list(StepKind),
+    "place_of": list(StepKind),
+    "stands": [kind for kind in StepKind if kind is not StepKind.APPROVAL],
+    "asked": [why for why in Asked if why is not Asked.UNDECIDED],
+    "asked_short": list(Asked),
+    "overview_asked": list(Asked),
+    "step_last": ["proof", "calm", "switch", "ask"],
     "phase": list(Phase),
     "ended": [phase for phase in Phase if phase.ended],
     "verdict": ["none", *Verdict],
@@ -120,7 +129,7 @@ def _fields(text: str) -> set[str]:
 def test_a_sentence_in_chinese_is_chinese() -> None:
     """Only names and units stay as they are."""
     same = {key for key, (english, chinese) in CATALOGUE.items() if english == chinese}
-    assert same <= {"figure.p50", "figure.p99", "chart.dashes", "runtime.onnx", "runtime.openvino"}
+    assert same <= {"figure.p50", "figure.p99", "chart.dashes", "runtime.onnx", "runtime.openvino", "kind.share"}
 
 
 def test_language_is_what_was_chosen_then_what_the_browser_asks_for() -> None:

@@ -17,9 +17,9 @@ from headrace.console.parts.figures import markers_of, sum_of, total_lines, traf
 from headrace.console.parts.frame import Stat, page_head, panel, problem
 from headrace.console.parts.icon import icon
 from headrace.console.parts.live import first_look, keep_fresh
-from headrace.console.parts.progress import step_views, stops
+from headrace.console.parts.progress import step_views
 from headrace.console.parts.states import phase_cell
-from headrace.console.parts.table import Row, Table, bar_cell, cell, column, time_cell, variant_cell
+from headrace.console.parts.table import Cell, Row, Table, bar_cell, cell, column, time_cell, variant_cell
 from headrace.console.parts.tag import link, tag, text
 from headrace.console.parts.traffic import Stepper
 from headrace.console.sentences import (
@@ -33,9 +33,12 @@ from headrace.console.sentences import (
     upper_first,
 )
 from headrace.console.visit import Visit
+from headrace.console.waits import step_title
 from headrace.store import endpoints, releases
 from headrace.types.endpoint import Endpoint
 from headrace.types.release import Release
+from headrace.types.strategy import StepKind
+from headrace.types.traffic import BUCKETS
 
 if TYPE_CHECKING:
     from headrace.control.services import Services
@@ -82,7 +85,7 @@ async def show(visit: Visit) -> None:
 class _Page:
     def __init__(self, visit: Visit, data: Overview) -> None:
         self._visit = visit
-        said = say_overview(visit, data.endpoints, sum_of(list(data.traffic.values())), data.recent)
+        said = say_overview(visit, data.endpoints, sum_of(list(data.traffic.values())), known(data))
         self._head = page_head(visit.say("overview.title"), said.text, tone=said.tone)
         self._notices = tag("div", "stack stack-8 notices")
         self._told: list[str] = []
@@ -141,7 +144,7 @@ class _Page:
                 ui.navigate.reload()
             return
         total = sum_of(list(data.traffic.values()))
-        said = say_overview(self._visit, data.endpoints, total, data.recent)
+        said = say_overview(self._visit, data.endpoints, total, known(data))
         self._head.sentence.show(said.text, said.tone)
         self._show_stats(total, data)
         self._show_going(data)
@@ -175,7 +178,7 @@ class _Page:
                 for release in data.active:
                     title = visit.say("release.title", endpoint=release.endpoint, candidate=release.candidate)
                     with panel(title) as box:
-                        self._going[release.id] = Stepper(stops(release))
+                        self._going[release.id] = Stepper(step_views(visit, release, data.now))
                         with box.head, link(f"/releases/{release.id}", "btn ghost small push"):
                             text("span", "", visit.say("overview.evidence"))
                             icon("right")
@@ -184,7 +187,7 @@ class _Page:
         self._releasing_now.set_visibility(bool(active))
 
     def _show_stats(self, total: Traffic, data: Overview) -> None:
-        say = self._visit.say
+        visit, say = self._visit, self._visit.say
         self._rate.show(numbers.rate(total.rate), unit=say("unit.per_second"), note=say("figure.last_seconds"))
         share = numbers.percent(total.errors, total.calls)
         note = say("figure.of_calls", calls=numbers.count(total.calls))
@@ -194,11 +197,16 @@ class _Page:
             stat.show(figure, unit=unit, note=say("figure.slowest" if len(data.endpoints) > 1 else "figure.recent"))
         active = data.active[0] if data.active else None
         note = (
-            f"{active.endpoint} {active.candidate} · {numbers.share(current_share(active))}"
+            f"{active.endpoint} {active.candidate} · {step_title(visit, active.current)}"
             if active
             else say("overview.calm")
         )
         self._releasing.show(str(len(data.active)), note=note)
+
+
+def known(data: Overview) -> list[Release]:
+    """All that go on, also old ones, and what has just ended."""
+    return [*data.active, *(release for release in data.recent if release.phase.ended)]
 
 
 def _endpoint_row(endpoint: Endpoint, traffic: Traffic) -> Row:
@@ -219,19 +227,27 @@ def _endpoint_row(endpoint: Endpoint, traffic: Traffic) -> Row:
 
 def release_row(visit: Visit, release: Release) -> Row:
     """Also used by the list of releases."""
-    share = current_share(release)
     return {
         "id": release.id,
         "endpoint": cell(release.endpoint, href=f"/releases/{release.id}"),
         "baseline": variant_cell(release.baseline, "baseline"),
         "candidate": variant_cell(release.candidate, "candidate"),
         "phase": phase_cell(visit, release),
-        "share": bar_cell(share / 10_000, numbers.share(share), tone="candidate"),
+        "share": _share_cell(visit, release),
         "reason": cell(upper_first(release, reason_of(release)), classes="soft"),
         "time": time_cell(release.created),
         "took": cell(numbers.duration(taken(release, visit.now()))),
         "actor": cell(release.actor),
     }
+
+
+def _share_cell(visit: Visit, release: Release) -> Cell:
+    """With the kind of the step, where that is no share."""
+    share = current_share(release)
+    said = bar_cell(share / BUCKETS, numbers.share(share), tone="candidate")
+    if release.phase.ended or release.current.kind is StepKind.SHARE:
+        return said
+    return said | {"sub": step_title(visit, release.current)}
 
 
 def _nothing_yet(visit: Visit) -> None:

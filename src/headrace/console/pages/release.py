@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from nicegui import ui
 
 from headrace.console.pages.acting import Actions
+from headrace.console.pages.current import CurrentStep
 from headrace.console.parts import numbers
 from headrace.console.parts.chart import Axis, Chart
 from headrace.console.parts.empty import empty
@@ -18,13 +19,13 @@ from headrace.console.parts.evidence import MetricView, evidence_lines, metric_v
 from headrace.console.parts.frame import page_head, panel
 from headrace.console.parts.icon import icon
 from headrace.console.parts.live import first_look, keep_fresh
-from headrace.console.parts.progress import step_views, stops
+from headrace.console.parts.progress import step_views
 from headrace.console.parts.states import VERDICTS, PhaseBadge
 from headrace.console.parts.table import Cell, Row, Table, bar_cell, cell, column
 from headrace.console.parts.tag import link, tag, text
 from headrace.console.parts.traffic import Stepper
 from headrace.console.parts.when import when
-from headrace.console.sentences import current_step, reason_of, say_release, taken, upper_first
+from headrace.console.sentences import reason_of, say_release, taken, upper_first
 from headrace.console.visit import Visit
 from headrace.store import endpoints, releases
 from headrace.types.release import Event, Release, Verdict
@@ -91,7 +92,8 @@ class _Page:
         self._timer: ui.timer | None = None
         with tag("div", "stack"):
             with panel(say("release.steps")):
-                self._steps = Stepper(stops(release))
+                self._steps = Stepper(step_views(visit, release, visit.now()), full=True)
+            self._current = CurrentStep(visit, release, self._actions)
             with tag("div", "grid-side"):
                 with panel(say("release.evidence")) as box:
                     self._chart = Chart(visit, say("release.evidence"), box, tall=True)
@@ -127,6 +129,7 @@ class _Page:
         self._phase.show(release.phase)
         self._actions.show(release, data.policy_share)
         self._steps.show(step_views(self._visit, release, data.now))
+        self._current.show(release, data.now)
         drawn = thresholds(self._visit, release)
         self._chart.show(evidence_lines(release, data.intervals), axis=Axis(log=True, thresholds=drawn))
         self._verdict.show(release)
@@ -188,8 +191,7 @@ class _VerdictBox:
         for shown, box in self._boxes.items():
             box.set_visibility(shown is verdict)
         self._why.set_text(upper_first(release, reason_of(release)) or self._visit.say("release.no_reason"))
-        step = current_step(release)
-        need = f" / {numbers.count(step.min_units)}" if step and not release.phase.ended else ""
+        need = f" / {numbers.count(release.current.min_units)}" if not release.phase.ended else ""
         self._facts["users"].set_text(numbers.count(release.step_units) + need)
         self._facts["row"].set_text(f"{release.failures_in_row} / {release.plan.max_failures_in_row}")
         self._facts["risk"].set_text(f"≤ {100 * release.plan.alpha:.3g} %")

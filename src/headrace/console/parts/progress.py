@@ -1,6 +1,6 @@
 """How far a release is, step by step. Pure; called by the overview and the release page.
 
-Decides what is said about a step: what it still waits for, not what it has. The rules are release/advance.py's.
+Decides what is said about a step: what it still waits for, not what it has. The rules are release/steps/'s.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 from headrace.console.parts import numbers
 from headrace.console.parts.traffic import StepView
 from headrace.console.visit import Visit
+from headrace.console.waits import ICONS, Asked, Wait, asked, question, step_title, waits
 from headrace.types.release import Phase, Release
-from headrace.types.strategy import Step
+from headrace.types.strategy import AtEnd, ReleasePlan, StepKind
 from headrace.types.traffic import BUCKETS
 
 
@@ -30,18 +31,49 @@ def step_views(visit: Visit, release: Release, now: float) -> list[StepView]:
             state, words = "failed", visit.name("phase", release.phase)
         elif index == release.step and release.phase is not Phase.PREPARING:
             state = "now"
-            words, part = _waits_for(visit, step, release.step_units, now - release.step_started)
-        views.append(StepView(share=step.share, state=state, words=words, part=part))
-    words = visit.say("step.done" if promoted else "step.next" if release.phase.ended else "step.last")
-    return [*views, StepView(share=BUCKETS, state="done" if promoted else "next", words=words)]
+            words, part = _held(visit, release, now)
+        shadow = step.kind is StepKind.SHADOW
+        views.append(
+            StepView(
+                title=step_title(visit, step),
+                brief=numbers.share(step.share) if step.kind is StepKind.SHARE else "",
+                icon=ICONS[step.kind],
+                role="shadow" if shadow else "candidate",
+                state=state,
+                words=words,
+                part=part,
+            )
+        )
+    last = visit.name("step_last", last_stop(release.plan))
+    words = visit.say("step.done" if promoted else "step.next") if promoted or release.phase.ended else last
+    everything = numbers.share(BUCKETS)
+    state = "done" if promoted else "next"
+    return [*views, StepView(title=everything, brief=everything, icon="promote", state=state, words=words)]
 
 
-def _waits_for(visit: Visit, step: Step, units: int, waited: float) -> tuple[str, float]:
+def last_stop(plan: ReleasePlan) -> str:
+    """What comes between the last step and all traffic."""
+    last = plan.steps[-1].kind
+    if plan.at_end is AtEnd.ASK or last is StepKind.APPROVAL:
+        return "ask"
+    if last is StepKind.SWITCH:
+        return "switch"
+    return "proof" if plan.proof else "calm"
+
+
+def _held(visit: Visit, release: Release, now: float) -> tuple[str, float]:
     """What the current step waits for, in words and as the part that is done."""
-    users, need = numbers.count(units), numbers.count(step.min_units)
-    so_far, least = numbers.duration(waited), numbers.duration(step.min_seconds)
-    users_said = visit.say("step.users" if units >= step.min_units else "step.few", units=users, need=need)
-    time_said = so_far if waited >= step.min_seconds else visit.say("step.young", waited=so_far, least=least)
-    of_users = units / step.min_units if step.min_units else 1.0
-    of_time = waited / step.min_seconds if step.min_seconds else 1.0
-    return f"{users_said} · {time_said}", min(of_users, of_time, 1.0)
+    why = asked(release)
+    if why is Asked.APPROVAL or release.current.kind is StepKind.APPROVAL:
+        return question(visit, release), 1.0
+    if why is not None:
+        return visit.name("asked_short", why), 1.0
+    found = waits(visit, release, now)
+    words = " · ".join(wait.words for wait in _brief(found))
+    return words or visit.say("step.over"), min((wait.part for wait in found), default=1.0)
+
+
+def _brief(found: list[Wait]) -> list[Wait]:
+    """A proof tells of users as well, and then their least number is no news."""
+    unmet = [wait for wait in found if not wait.met]
+    return unmet or found

@@ -13,6 +13,8 @@ from headrace.console.parts.numbers import share
 from headrace.console.parts.tag import tag, text
 from headrace.types.traffic import BUCKETS, TrafficPolicy
 
+MANY = 6  # steps that have room for an icon and a title each, side by side
+
 
 class Split:
     """The bar of a policy, with its legend; the share moves in place."""
@@ -48,41 +50,52 @@ def _bar(role: str, width: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepView:
-    """`state` is done, now, failed or next; `part` is how far the current step has come."""
+    """`state` is done, now, failed or next; `part` is how far the current step has come. `brief`: the title where there
+    is little room; empty: the icon alone."""
 
-    share: int
+    title: str
+    icon: str
     state: str
+    brief: str = ""
+    role: str = "candidate"
     words: str = ""
     part: float = 0.0
 
 
 class Stepper:
-    def __init__(self, count: int) -> None:
-        with tag("ol", "steps"):
-            self._steps = [_Step() for _ in range(count)]
+    """`full`: on a narrow screen the steps stand one below the other, each with its words."""
+
+    def __init__(self, steps: Sequence[StepView], *, full: bool = False) -> None:
+        with tag("ol", f"steps {'full' if full else ''} {'many' if len(steps) > MANY else ''}"):
+            self._steps = [_Step(step) for step in steps]
         self._now = text("div", "steps-now", "")
+        self._now.set_visibility(not full)
 
     def show(self, steps: Sequence[StepView]) -> None:
         for shown, step in zip(self._steps, steps, strict=True):
             shown.show(step)
-        self._now.set_text(next((step.words for step in steps if step.state in ("now", "failed")), ""))
+        told = next((step for step in steps if step.state in ("now", "failed")), None)
+        self._now.set_text(f"{told.title}: {told.words}" if told else "")
 
 
 class _Step:
-    def __init__(self) -> None:
+    """The kind of a step does not change, what is said of it does."""
+
+    def __init__(self, step: StepView) -> None:
         with tag("li", "step") as self._box:
             with tag("div", "bar"):
                 self._fill = tag("i")
             with tag("div", "share num"):
-                self._share = text("span", "", "")
-                self._done = icon("check")
-                self._failed = icon("close")
+                icon(step.icon, "kind")
+                text("span", f"title {'brief-known' if step.brief else ''}", step.title, title=step.title)
+                self._done = icon("check", "mark")
+                self._failed = icon("close", "mark")
             self._words = text("div", "state", "")
+        self.show(step)
 
     def show(self, step: StepView) -> None:
-        self._box.classes(replace=f"step {step.state}")
+        self._box.classes(replace=f"step {step.state} of-{step.role}")
         self._fill.style(f"width: {100 * step.part:.0f}%" if step.state == "now" else "width: ")
-        self._share.set_text(share(step.share))
         self._done.set_visibility(step.state == "done")
         self._failed.set_visibility(step.state == "failed")
         self._words.set_text(step.words)

@@ -12,6 +12,14 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "endpoints.will_2": ("Rate, errors and latency, live", "实时速率、错误与延迟"),
     "endpoint.whole": ("{baseline} answers everyone.", "{baseline} 回答所有用户。"),
+    "endpoint.unseen": (
+        "{baseline} answers everyone, {candidate} nobody yet ({step}).",
+        "{baseline} 回答所有用户，{candidate} 尚未回答任何人（{step}）。",
+    ),
+    "endpoint.switched": (
+        "{candidate} answers everyone, {baseline} stands by.",
+        "{candidate} 回答所有用户，{baseline} 待命。",
+    ),
     "endpoint.split": (
         "{candidate} answers {share} of users, {baseline} the rest.",
         "{candidate} 回答 {share} 的用户，其余由 {baseline} 回答。",

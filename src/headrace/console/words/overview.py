@@ -22,10 +22,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "ended.rolled_back": ("rolled back", "已回滚"),
     "ended.aborted": ("aborted", "已中止"),
     "ended.failed": ("refused before it got traffic", "在获得流量前失败"),
-    "overview.waiting": (
-        "The release of {endpoint} {candidate} waits for a decision.",
-        "{endpoint} {candidate} 的发布正等待决定。",
-    ),
     "overview.open_endpoints": ("Open endpoints", "查看端点"),
     "overview.in_flight": ("Releases in flight", "进行中的发布"),
     "overview.calls": ("Calls", "调用"),
