@@ -21,7 +21,7 @@ _NAMES = ", ".join(strategy.value.replace("_", "-") for strategy in Strategy)
 StrategyOption = Annotated[str | None, typer.Option("--strategy", help=f"{_NAMES}. Default: canary.")]
 PlanFile = Annotated[
     Path | None,
-    typer.Option("--plan", metavar="FILE", help="YAML: strategy, shares or steps, metrics, …"),
+    typer.Option("--plan", metavar="FILE", help="YAML: strategy, shares or steps, metrics, … (docs/release.md)"),
 ]
 Adapters = Annotated[
     list[str] | None,

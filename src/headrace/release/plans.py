@@ -6,13 +6,14 @@ Called by the service and the admin API. Decides what may be said, and names wha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 from math import isnan
 from typing import Any
 
 import msgspec
 
+from headrace.release.strategies.metrics import FLIPS
 from headrace.release.strategies.registry import STRATEGIES
 from headrace.types.errors import BadInput
 from headrace.types.pair import PairRules
@@ -50,10 +51,11 @@ def plan_from(overrides: Mapping[str, Any] | None) -> ReleasePlan:
     common = Step(**{n: value for n in _COMMON if (value := _whole(n, number[n])) is not None})
     strategy = _one_of(Strategy, "strategy", given.get("strategy", Strategy.CANARY))
     plan = STRATEGIES[strategy](_shares(given.get("shares")), common)
+    steps = _steps(given["steps"]) if "steps" in given else plan.steps
     plan = replace(
         plan,
-        steps=_steps(given["steps"]) if "steps" in given else plan.steps,
-        metrics=_metrics(plan, given),
+        steps=steps,
+        metrics=_metrics(plan, steps, given),
         alpha=_first(number["alpha"], plan.alpha),
         cold_seconds=_first(number["cold_seconds"], plan.cold_seconds),
         max_failures_in_row=int(_first(number["max_failures_in_row"], plan.max_failures_in_row)),
@@ -128,16 +130,28 @@ def _steps(value: Any) -> tuple[Step, ...]:
     return tuple(found)
 
 
-def _metrics(plan: ReleasePlan, given: Mapping[str, Any]) -> tuple[MetricSpec, ...]:
-    metrics = plan.metrics
+def _metrics(plan: ReleasePlan, steps: tuple[Step, ...], given: Mapping[str, Any]) -> tuple[MetricSpec, ...]:
+    """A plan that got a shadow step compares answers, whatever its strategy."""
     if "metrics" in given:
-        metrics = _convert(given["metrics"], tuple[MetricSpec, ...], "metrics")
-    if "add_metrics" in given:
-        metrics = (*metrics, *_convert(given["add_metrics"], tuple[MetricSpec, ...], "add_metrics"))
-    return metrics
+        metrics = _specs(given["metrics"], "metrics")
+    else:
+        compares = any(m.kind is MetricKind.FLIPS for m in plan.metrics)
+        shadows = any(step.kind is StepKind.SHADOW for step in steps)
+        metrics = plan.metrics if compares or not shadows else (*plan.metrics, FLIPS)
+    return (*metrics, *_specs(given.get("add_metrics", []), "add_metrics"))
+
+
+def _specs(value: Any, field: str) -> tuple[MetricSpec, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(each, Mapping) for each in value):
+        raise BadInput(f"{field} is {value!r}; allowed: a list of metrics, each with name and kind", field=field)
+    return tuple(_convert(each, MetricSpec, f"{field}[{number}]") for number, each in enumerate(value))
 
 
 def _convert(value: Any, kind: Any, field: str) -> Any:
+    """A part that is not known is refused: one that is ignored would be believed."""
+    known = [each.name for each in fields(kind)]
+    if isinstance(value, Mapping) and (unknown := [name for name in value if name not in known]):
+        raise BadInput(f"unknown part {unknown[0]!r} of {field}; there are: {', '.join(known)}", field=field)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:

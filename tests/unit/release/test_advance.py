@@ -226,7 +226,7 @@ def test_parts_of_a_plan_can_be_given() -> None:
         ({"alpha": 2}, "alpha"),
         ({"alpha": float("nan")}, "alpha"),
         ({"min_units": "few"}, "min_units"),
-        ({"metrics": [{"name": "x"}]}, "metrics"),
+        ({"metrics": [{"name": "x"}]}, "metrics[0]"),
         ({"metrics": [{"name": "x", "kind": "errors", "critical": False}]}, "metrics"),
         ({"metrics": [{"name": "x", "kind": "errors"}] * 2}, "metrics"),
     ],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from headrace.release.advance import advance, resumed
 from headrace.release.plans import plan_from
@@ -191,7 +193,10 @@ def _errors() -> dict[str, Any]:
         ({"steps": [{"kind": "switch", "share": 50}]}, "steps[0]"),
         ({"steps": [{"kind": "preview", "share": 5}]}, "steps[0]"),
         ({"steps": [{"kind": "shadow"}]}, "steps[0]"),
-        ({"steps": [{"kind": "shadow", "mirror": 10}]}, "metrics"),
+        ({"steps": [{"kind": "shadow", "mirror": 10}], "metrics": [{"name": "e", "kind": "errors"}]}, "metrics"),
+        ({"steps": [{"kind": "share", "share": 5, "min_unit": 3}]}, "steps[0]"),
+        ({"add_metrics": [{"name": "x", "kind": "errors", "crit": True}]}, "add_metrics[0]"),
+        ({"add_metrics": {"name": "x"}}, "add_metrics"),
         ({"steps": [{"kind": "share", "share": 5, "min_seconds": 9, "max_seconds": 1}]}, "steps[0]"),
         ({"steps": [{"kind": "share", "share": 50}, {"kind": "share", "share": 5}]}, "steps"),
         ({"add_metrics": [{"name": "bought", "kind": "rate"}]}, "metrics.bought"),
@@ -206,6 +211,13 @@ def test_what_a_plan_may_not_say(given: dict[str, Any], field: str) -> None:
     with pytest.raises(BadInput) as refused:
         plan_from(given)
     assert refused.value.field == field
+
+
+def test_the_plan_in_the_docs_is_taken() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "release.md").read_text()
+    plan = plan_from(yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0]))
+    assert [step.kind for step in plan.steps] == [StepKind.SHADOW, StepKind.APPROVAL, StepKind.SHARE, StepKind.SHARE]
+    assert [metric.name for metric in plan.metrics][-2:] == ["flips", "bought"]
 
 
 def test_steps_as_people_write_them() -> None:
