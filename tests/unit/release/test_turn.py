@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -292,6 +293,47 @@ def test_killed_at_any_point_it_resumes_to_the_same_state(
     assert [e.name for e in ended.history] == ["started", "step", "promoted"]
     evidence = (ended.evidence or {})["errors"]
     assert (evidence.baseline_units, evidence.candidate_units) == (2000, 2000), "no one is counted twice or lost"
+    with world.parts.database.read() as conn:
+        assert replay(ended, releases.intervals(conn, release.id)) == []
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("module", "name"), [(releases, "put"), (plans, "publish"), (audit, "append")])
+def test_every_kind_of_step_survives_a_kill_at_its_transition(
+    world: World, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, late: bool
+) -> None:
+    steps = [
+        {"kind": "preview", "min_seconds": 1},
+        {"kind": "approval"},
+        {"kind": "share", "share": 50, "min_seconds": 1, "min_units": 2},
+        {"kind": "switch", "share": 100, "min_seconds": 1, "min_units": 2},
+    ]
+    service, release = started(world, plan=plan_from({"steps": steps, "proof": False}))
+    original, killed = getattr(module, name), []
+
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        if late:
+            original(*args, **kwargs)
+        killed.append(name)
+        raise Killed
+
+    for _ in range(8):
+        if world.find(release.id).phase.ended:
+            break
+        world.traffic(users=40)
+        world.clock.move(2.0)
+        paused = world.find(release.id).phase is Phase.PAUSED
+        with monkeypatch.context() as patch, suppress(Killed):
+            patch.setattr(module, name, dying)
+            before, kills = world.find(release.id), len(killed)
+            service.resume(release.id, actor="ann") if paused else service.tick()
+        if len(killed) > kills:
+            assert world.find(release.id) == before, "nothing of the turn may stand"
+            service = world.service()  # another process
+            service.resume(release.id, actor="ann") if paused else service.tick()
+    assert killed, "the point was never reached"
+    ended = world.find(release.id)
+    assert [e.name for e in ended.history] == ["started", "step", "paused", "resumed", "step", "step", "promoted"]
     with world.parts.database.read() as conn:
         assert replay(ended, releases.intervals(conn, release.id)) == []
 
