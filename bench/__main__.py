@@ -22,6 +22,7 @@ import psutil
 from bench.batching import batching
 from bench.change import change
 from bench.cost import rss_mb
+from bench.failover import failover
 from bench.options import Options, parse, say
 from bench.running import Platform
 from bench.serving import serving
@@ -41,6 +42,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "soak": ("A steady load", soak),
     "shadow": ("Copying live calls to a shadow", shadow),
     "change": ("Changing what serves, under load", change),
+    "failover": ("When the live version breaks", failover),
 }
 
 

@@ -38,6 +38,14 @@ def halved(pixels: Any) -> Any:
     return np.asarray(pixels) / 2
 
 
+def strict(pixels: Any) -> Any:
+    """Takes what it was trained on and nothing else."""
+    found = np.asarray(pixels)
+    if found.max() > 16:
+        raise ValueError(f"a pixel is {found.max()}; allowed: 0 to 16")
+    return found / 2
+
+
 def digits() -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
 
@@ -49,6 +57,11 @@ def forest() -> Any:
 def custom() -> Any:
     """Cannot be converted: served as it is, in a model host."""
     return make_pipeline(FunctionTransformer(halved), LogisticRegression(max_iter=500))
+
+
+def brittle() -> Any:
+    """Registered as another version of `custom`: breaks when what callers send changes."""
+    return make_pipeline(FunctionTransformer(strict), LogisticRegression(max_iter=500))
 
 
 def mlp() -> onnx.ModelProto:
@@ -82,7 +95,14 @@ def magika_rows() -> Any:
     return np.array([[*text[at : at + half], *text[-half - at :][:half]] for at in range(20)], np.int32)
 
 
-MODELS: dict[str, Callable[[], Any]] = {"digits": digits, "forest": forest, "custom": custom, "iris": digits}
+MODELS: dict[str, Callable[[], Any]] = {
+    "digits": digits,
+    "forest": forest,
+    "custom": custom,
+    "brittle": brittle,
+    "iris": digits,
+}
+REGISTERED = {"brittle": "custom"}  # under another name than its own
 
 
 def fitted(name: str, keep: Path | None) -> ModelInfo:
@@ -99,8 +119,8 @@ def fitted(name: str, keep: Path | None) -> ModelInfo:
         name="model",
         signature=infer_signature(frame, model.predict(frame)),
         input_example=frame[:20],
-        registered_model_name=name,
-        serialization_format="cloudpickle" if name == "custom" else "skops",
+        registered_model_name=REGISTERED.get(name, name),
+        serialization_format="cloudpickle" if name in ("custom", "brittle") else "skops",
         skops_trusted_types=["sklearn.tree._tree.Tree"] if name == "forest" else None,
         pip_requirements=["mlflow", "scikit-learn"],  # given, because the search for them takes seconds
     )

@@ -29,7 +29,7 @@ from headrace.serving.run import Place, Wait, run
 from headrace.serving.runtimes.base import Inputs
 from headrace.serving.table import Lane
 from headrace.traffic.admit import Gate
-from headrace.traffic.eject import WINDOW_SECONDS, Pulse, broken, stalled
+from headrace.traffic.eject import WINDOW_SECONDS, Pulse, Slow, broken, stalled
 from headrace.traffic.meter import Meter, Reading
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Endpoint
@@ -190,8 +190,8 @@ class Sentinels:
         lane = self._predictor.table.lanes.get(one.endpoint)
         loaded = lane.loaded.get(one.variant) if lane is not None else None
         figures = self._meter.lanes.get((one.endpoint, one.variant))
-        slowest = figures.call.quantile(1.0) if figures is not None else 0.0
-        return stalled(one.pulse, one.wanted, now, ok=ok, inside=loaded.refs if loaded else 0, slowest=slowest)
+        slow = Slow(usual=figures.call.quantile(0.995), ever=figures.call.quantile(1.0)) if figures else Slow()
+        return stalled(one.pulse, one.wanted, now, ok=ok, inside=loaded.refs if loaded else 0, slow=slow)
 
     async def _compare(self, one: Sentinel, cause: str) -> None:
         """Only if the fallback answers something of what the live version failed on."""

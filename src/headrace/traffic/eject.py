@@ -6,7 +6,8 @@ Three signs, each enough:
     in a row   the last calls all failed: as many as twice its usual rate makes incredible, five at least
     rate       of the last ten seconds' calls too many failed to be its own past: the likelihood ratio against five
                times its usual rate is above 10,000
-    stall      calls are inside and none was answered for longer than any call of its past has taken four times over
+    stall      calls are inside and none was answered for longer than they take: several, for longer than all but half
+               a per cent of its calls; a few, for twice as long as its slowest call ever
 
 A caller's mistakes, refused calls (a full queue) and deadlines that callers set themselves are no failures. Decides
 nothing about what answers instead: nobody is ejected who has no successor.
@@ -27,8 +28,16 @@ WORSE = 5.0  # times the usual rate that is still no sign
 INCREDIBLE = 1e-8  # chance of a row of failures that is no sign
 LIMIT = log(10_000)
 KNOWN_CALLS = 20  # answered, before a stall can be told from a slow model
-SLOWER = 4.0
+SEVERAL = 5  # calls inside
 _FAILURES, _CALLS = 0.2, 20.0  # a past of one per cent, before there is one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slow:
+    """Seconds that its answers have taken: nearly all of them less than `usual`, none more than `ever`."""
+
+    usual: float = 0.0
+    ever: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,8 +50,8 @@ class Pulse:
     _samples: deque[tuple[float, int, int]] = field(default_factory=deque)  # time, ok, failed; of the window
     _past_ok: float = 0.0
     _past_failed: float = 0.0
-    _still_since: float = 0.0  # calls are inside and nothing has moved since then; 0: it moves
-    _still: tuple[int, int] = (-1, -1)
+    _still_since: float = 0.0  # calls are inside and none is answered since then; 0: it moves
+    _still_ok: int = -1
 
     def fail(self, ok: int) -> None:
         self.in_row = self.in_row + 1 if ok == self._ok_then else 1
@@ -99,17 +108,17 @@ def divergence(rate: float, other: float) -> float:
     return here + rest
 
 
-def stalled(pulse: Pulse, wanted: Failover, now: float, *, ok: int, inside: int, slowest: float) -> str:
-    """Called a few times a second. `slowest`: seconds that any of its answers has taken so far."""
-    moved = (ok, pulse.failed) != pulse._still
-    pulse._still = (ok, pulse.failed)
-    if moved or not inside:
+def stalled(pulse: Pulse, wanted: Failover, now: float, *, ok: int, inside: int, slow: Slow) -> str:
+    """Called a few times a second. A row of failures is no answer, so it does not end a stall."""
+    if ok != pulse._still_ok or not inside:
+        pulse._still_ok = ok
         pulse._still_since = now if inside else 0.0
         return ""
     if not pulse._still_since:
         pulse._still_since = now
     if not wanted.stall_seconds or ok < KNOWN_CALLS:
         return ""
-    patience = max(wanted.stall_seconds, SLOWER * slowest)
+    # One call may be the rare long one; several behind each other that get nothing are not.
+    patience = max(wanted.stall_seconds, slow.usual if inside >= SEVERAL else 2 * slow.ever)
     waited = now - pulse._still_since
     return f"{inside} calls inside and none answered for {waited:.1f} s" if waited >= patience else ""
