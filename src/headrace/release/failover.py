@@ -168,12 +168,14 @@ class Failovers:
                 raise Conflict(f"endpoint {endpoint.name!r} is gone", field="endpoint")
             return change.failed_over(current)
 
-        plan = publish_change(conn, self._parts, endpoint.name, changed, reason=f"{endpoint.name}: failover {detail}")
-        cause = Cause(actor=ACTOR, action="endpoint.failover")
+        reason = f"{endpoint.name}: failover {detail}"
+        plan = publish_change(conn, self._parts, endpoint.name, changed, reason=reason)
+        cause = Cause(actor=ACTOR, action="endpoint.failover", reason=why)
         note_move(conn, self._parts, plan, endpoint=endpoint.name, before=endpoint, cause=cause, detail=detail)
         fallback = endpoint.variant(policy.fallback)
         if fallback is not None:
-            move = moves.Move(model=fallback.model.name, version=fallback.model.version, stage=Stage.PRODUCTION)
+            model, version = fallback.model.name, fallback.model.version
+            move = moves.Move(model=model, version=version, stage=Stage.PRODUCTION, actor=ACTOR, reason=reason)
             moves.promise(conn, move, now=self._parts.clock.now())
         log.error("failover is lasting", extra=fields(endpoint=endpoint.name, detail=detail))
 

@@ -24,10 +24,12 @@ from headrace.console.parts import numbers
 from headrace.console.parts.chart import Axis, Line, Marker, as_csv, legible, options
 from headrace.console.parts.evidence import evidence_lines, metric_views, thin, thresholds
 from headrace.console.parts.figures import SPAN, lines_of, markers_of, role_of, spans_of, traffic_of
+from headrace.console.parts.gates import gate_row
 from headrace.console.parts.values import answer_of, pixels_of, rows_of
 from headrace.monitor.live import LiveStats, Series
 from headrace.store.releases import StoredInterval
 from headrace.types.call import Call, CallStatus
+from headrace.types.gate import GateResult, Outcome
 from headrace.types.release import Event, Interval, Judgement, MetricEvidence, Phase, Verdict
 from headrace.types.traffic import Reason
 
@@ -374,3 +376,14 @@ def test_settings_never_show_a_secret() -> None:
     shown = json.dumps(setting_rows(visit(), settings))
     assert "secret-" not in shown
     assert '"set"' in shown
+
+
+def test_a_gate_is_a_row_that_shows_what_failed() -> None:
+    failed = GateResult(
+        name="shapes", outcome=Outcome.FAILED, detail="row 3 is not answered", row="[1,2]", endpoint="a"
+    )
+    row = gate_row(visit(), failed, several=True)
+    assert (row["gate"]["text"], row["gate"]["sub"]) == ("shapes", "a")
+    assert (row["outcome"]["text"], row["detail"]["sub"]) == ("failed", "[1,2]")
+    assert "bad" in row["outcome"]["classes"]
+    assert "sub" not in gate_row(visit(), failed, several=False)["gate"]

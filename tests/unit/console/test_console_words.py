@@ -16,6 +16,7 @@ from headrace.console.pages.traces import PERIODS
 from headrace.console.waits import Asked
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Capture
+from headrace.types.gate import Outcome
 from headrace.types.model import RuntimeKind, Stage
 from headrace.types.release import Phase, Verdict
 from headrace.types.strategy import MetricKind, StepKind
@@ -39,6 +40,7 @@ FAMILIES: dict[str, list[str]] = {
     "step_last": ["proof", "calm", "switch", "ask"],
     "phase": list(Phase),
     "ended": [phase for phase in Phase if phase.ended],
+    "outcome": list(Outcome),
     "verdict": ["none", *Verdict],
     "verdict_fact": ["users", "row", "risk", "took"],
     "metric": list(MetricKind),

@@ -17,6 +17,7 @@ from headrace.console.parts.chart import Axis, Chart
 from headrace.console.parts.empty import empty
 from headrace.console.parts.evidence import MetricView, evidence_lines, metric_views, thresholds
 from headrace.console.parts.frame import page_head, panel
+from headrace.console.parts.gates import GatePanel
 from headrace.console.parts.icon import icon
 from headrace.console.parts.live import first_look, keep_fresh
 from headrace.console.parts.progress import step_views
@@ -101,6 +102,7 @@ class _Page:
                 with panel(say("release.verdict")):
                     self._verdict = _VerdictBox(visit)
             self._draw_tallies(release)
+            self._gates = GatePanel(visit)
             with panel(say("release.history")):
                 self._events = tag("ol", "history")
 
@@ -136,6 +138,7 @@ class _Page:
         self._tallies.show(
             [_tally_row(self._visit, view) for view in metric_views(self._visit, release, data.intervals)]
         )
+        self._gates.show(release)
         self._show_history(release)
         if release.phase.ended and self._timer is not None:
             self._timer.deactivate()
