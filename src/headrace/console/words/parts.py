@@ -83,7 +83,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "role.baseline": ("baseline", "基线"),
     "role.candidate": ("candidate", "候选"),
     "role.none": ("no traffic", "无流量"),
-    "reason.gate": ("a gate asked", "关卡询问"),
     "reason.forced": ("forced", "指定变体"),
     "reason.pinned": ("pinned version", "指定版本"),
     "reason.colour": ("decided before", "沿用上游决定"),
