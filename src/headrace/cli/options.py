@@ -65,7 +65,7 @@ def running(settings: Settings) -> Holder | None:
 
 def admin(home: Path | None, url: str | None, *, timeout: float = 30.0) -> Admin:
     settings = settings_for(home)
-    return Admin(url or _found(settings)[CONTROL], token=settings.admin_token.reveal(), actor=_user(), timeout=timeout)
+    return Admin(url or _found(settings)[CONTROL], token=settings.admin_token.reveal(), actor=user(), timeout=timeout)
 
 
 def headrace(home: Path | None, url: str | None, *, key: str = "", timeout: float = 35.0) -> Headrace:
@@ -81,7 +81,7 @@ def _found(settings: Settings) -> dict[str, str]:
     return urls_of(settings) | (who.urls if who else {})
 
 
-def _user() -> str:
+def user() -> str:
     """Who the audit log will name."""
     try:
         return getpass.getuser()
