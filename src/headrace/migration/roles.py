@@ -86,7 +86,7 @@ def complete(stores: Stores, *, old: int) -> None:
     """Steps 2 and 3, from wherever they are. May be done by several at once."""
     new = 1 - old
     yielded, waiting = stores[old].standing(), stores[new].standing()
-    if yielded.role is not Role.YIELDED or waiting.role is not Role.FOLLOWER or waiting.epoch >= yielded.epoch:
+    if not _is_open(yielded, waiting):
         return  # somebody else was faster
     carry_all(stores[old], stores[new])
     stores[new].stand(Standing(role=Role.TRUTH, epoch=yielded.epoch, dual=yielded.dual), waiting)
@@ -97,12 +97,19 @@ def take_back(stores: Stores, *, old: int) -> bool:
     """A store that has yielded is the truth again, because the other one cannot take what it has. False: too late."""
     new = 1 - old
     yielded, waiting = stores[old].standing(), stores[new].standing()
-    if yielded.role is not Role.YIELDED or waiting.role is not Role.FOLLOWER:
+    if not _is_open(yielded, waiting):
         return False
     later = yielded.epoch + 1  # the other one first: whoever is about to make it the truth expects its old epoch
     if not stores[new].stand(Standing(role=Role.FOLLOWER, epoch=later), waiting):
         return False
     return stores[old].stand(Standing(role=Role.TRUTH, epoch=later, dual=yielded.dual), yielded)
+
+
+def _is_open(yielded: Standing, waiting: Standing) -> bool:
+    """A switch that is not ended. The other one may still be called yielded, of an earlier switch that was cut off
+    after its last step that matters."""
+    waits = waiting.role in (Role.FOLLOWER, Role.YIELDED)
+    return yielded.role is Role.YIELDED and waits and waiting.epoch < yielded.epoch
 
 
 def set_roles(stores: Stores, wanted: Sequence[tuple[int, Role, bool]]) -> None:

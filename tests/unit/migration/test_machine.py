@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, settings
+from hypothesis import Phase as Stage
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -72,7 +73,11 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def carried_late(self) -> None:
         for number, rows in self.late:
-            self.moved.stores[1 - number].follow(rows)
+            follower, keys = self.moved.stores[1 - number], [row.key for row in rows]
+            before = follower.get(keys).rows if keys else ()
+            follower.follow(rows)
+            after = follower.get(keys).rows if keys else ()
+            assert all(a.version >= b.version for a, b in zip(after, before, strict=True))
             self.moved.stores[number].settle(rows)
         self.late.clear()
 
@@ -90,16 +95,19 @@ class Machine(RuleBasedStateMachine):
             Phase.CHECKED: lambda: self.migration.switch(quiet),
             Phase.SWITCHED: self.migration.back,
         }
-        onward.get(self.migration.status().phase, self.migration.start)()
+        with suppress(Conflict):  # a killed switch is ended first, and then it is switched already
+            onward.get(self.migration.status().phase, self.migration.start)()
 
-    @rule(step=st.integers(1, 3))
-    def a_switch_is_killed(self, step: int) -> None:
+    @rule(step=st.integers(1, 3), client=CLIENTS, key=KEYS, value=st.none() | st.integers(100, 199))
+    def a_switch_is_killed(self, step: int, client: int, key: str, value: int | None) -> None:
         """There or back, after its first, second or third step."""
         if not self.prepared or self.migration.status().phase not in (Phase.CHECKED, Phase.SWITCHED):
             return
         old = roles.truth_of(self.moved.stores)
         assert old is not None
         one, other = self.moved.stores[old], self.moved.stores[1 - old]
+        if value is not None:  # still on its way when the switch begins
+            self.put(client, key, value)
         before, waiting = one.standing(), other.standing()
         assert one.stand(Standing(role=Role.YIELDED, epoch=before.epoch + 1, dual=True), before)
         if step > 1:
@@ -153,5 +161,9 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=25,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Stage.reuse, Stage.generate],  # to shrink a play takes minutes and makes it little shorter
 )

@@ -254,6 +254,7 @@ def test_a_switch_killed_at_any_step_is_ended_by_an_application(moved: Moved, st
         migration.switch(quiet)
     migration.back()
     assert value_of(source.get(["k1"]).rows[0].values) == 12
+    assert roles.truth_of(moved.stores) == SOURCE
 
 
 def test_a_switch_taken_back_cannot_be_ended_by_a_late_one(moved: Moved) -> None:
@@ -267,6 +268,19 @@ def test_a_switch_taken_back_cannot_be_ended_by_a_late_one(moved: Moved) -> None
     assert not target.stand(late, other)
     assert roles.truth_of(moved.stores) == SOURCE
     assert not roles.take_back(moved.stores, old=SOURCE)
+
+
+def test_a_row_deleted_long_before_comes_back_through_the_target(moved: Moved) -> None:
+    """The source alone knows what version was deleted; a later write in the target must be newer all the same."""
+    client = moved.client()
+    for value in range(5):
+        client.put("k", value=value)
+    client.delete("k")
+    migration = moved.until(Phase.SWITCHED)
+    client.put("k", value=7)
+    migration.back()
+    assert value_of(client.get("k")) == 7
+    assert value_of(moved.stores[SOURCE].get(["k"]).rows[0].values) == 7
 
 
 def test_one_operator_at_a_time(moved: Moved) -> None:
