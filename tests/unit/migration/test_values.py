@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.migration.spec import parse_spec, read_spec
@@ -35,10 +35,11 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.TIME: st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5.5))])),
 }
 LAYOUT = Layout(key=Field(name="id", kind=Kind.TEXT), fields=tuple(Field(name=kind.value, kind=kind) for kind in Kind))
+FEW = st.fixed_dictionaries({Kind.INT.value: VALUES[Kind.INT], Kind.TEXT.value: TEXT})
 ROWS = st.fixed_dictionaries({kind.value: st.none() | values for kind, values in VALUES.items()})
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(ROWS)
 def test_what_a_store_of_bytes_keeps_comes_back(values: dict[str, Any]) -> None:
     told = given_values(LAYOUT, values)
@@ -47,7 +48,7 @@ def test_what_a_store_of_bytes_keeps_comes_back(values: dict[str, Any]) -> None:
     assert same(LAYOUT, Row(key="k", values=told), Row(key="k", version=3, values=back))
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(ROWS, st.sampled_from(list(Kind)), st.data())
 def test_every_field_counts_in_the_hash(values: dict[str, Any], kind: Kind, data: st.DataObject) -> None:
     one = given_values(LAYOUT, values)
@@ -56,8 +57,8 @@ def test_every_field_counts_in_the_hash(values: dict[str, Any], kind: Kind, data
     assert equal == (json.dumps(one, default=repr, sort_keys=True) == json.dumps(other, default=repr, sort_keys=True))
 
 
-@settings(max_examples=50)
-@given(st.lists(ROWS, max_size=20), st.randoms())
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.lists(FEW, max_size=20), st.randoms())
 def test_sums_do_not_mind_the_order(rows: list[dict[str, Any]], order: random.Random) -> None:
     made = [Row(key=str(i), values=given_values(LAYOUT, values)) for i, values in enumerate(rows)]
     one, other = Sums(LAYOUT), Sums(LAYOUT)
