@@ -172,7 +172,7 @@ def _events(tally: Tally) -> int:
 
 def _mean(logs: Sequence[float]) -> float:
     """log(mean(exp(logs))) without overflow."""
-    if not logs:
-        return 0.0
+    if not any(logs):
+        return 0.0  # nothing seen yet, as in all steps to come
     top = max(logs)
     return top + log(sum(exp(each - top) for each in logs) / len(logs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import exp, log
+from math import exp, log, log1p
 
 import msgspec
 import numpy as np
@@ -83,6 +83,12 @@ def test_a_bet_on_not_worse_is_fair_at_the_margin(y: float, margin: float, guess
 def test_no_bet_can_lose_everything(y: float, on: bool, guess: float, share: float, margin: float) -> None:
     for factors in factor(y, on=on, guess=guess, share=share, margin=margin):
         assert min(factors) >= 1 - max(betting.STAKES) - 1e-9
+
+
+@given(st.floats(min_value=-1, max_value=50), st.sampled_from(betting.SLOPES))
+def test_a_slope_of_the_interval_never_promises_more_than_a_bet(part: float, slope: float) -> None:
+    """exp(λx - ψ(λ) x²) is at most 1 + λx for any x from -1 on, so that its expectation is at most a fair bet's."""
+    assert slope * part + (log1p(-slope) + slope) * part**2 <= log1p(slope * part) + 1e-12
 
 
 # --- false alarms, over the whole release and looked at after every score
