@@ -43,6 +43,11 @@ def ask(page: Page) -> None:
     page.wait_for_selector(".dialog")
 
 
+def open_entry(page: Page) -> None:
+    page.locator("tbody tr", has=page.locator("td", has_text="release.rolled_back")).first.click()
+    page.wait_for_selector(".drawer .facts")
+
+
 PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "overview": ("/", nothing),
     "endpoints": ("/endpoints", nothing),
@@ -54,7 +59,8 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "traces": ("/traces", nothing),
     "trace": ("/traces?endpoint=digits", open_trace),
     "models": ("/versions", nothing),
-    "audit": ("/audit", nothing),
+    "history": ("/history", nothing),
+    "history-entry": ("/history?kind=release", open_entry),
     "settings": ("/settings", nothing),
     "flywheel": ("/flywheel", nothing),
 }

@@ -32,18 +32,22 @@ from headrace.base.ids import TraceIds, keyed_hash
 from headrace.base.settings import Settings
 from headrace.console.mount import mount
 from headrace.monitor.live import LiveStats
+from headrace.release import approvals as rules
 from headrace.release import evalue
 from headrace.release.advance import advance
 from headrace.release.plans import plan_from
-from headrace.store import audit, feedbacks, plans, releases, versions
+from headrace.release.record import seen
+from headrace.store import approvals, audit, feedbacks, plans, releases, versions
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
 from headrace.store.journal.records import encode_call
 from headrace.store.journal.writer import Journal
 from headrace.store.migrate import migrate
+from headrace.types.approval import Approval, Deed
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName
 from headrace.types.endpoint import Endpoint, Variant
 from headrace.types.errors import Conflict, NotFound
+from headrace.types.history import About, Holding
 from headrace.types.model import (
     Datatype,
     Layout,
@@ -191,6 +195,20 @@ class PlayedReleases:
     def abort(self, release_id: str, *, actor: str, reason: str) -> Release:
         return self._move(release_id, Phase.ABORTED, "aborted", actor=actor, reason=reason)
 
+    def approve(self, approval_id: str, *, actor: str, reason: str) -> Approval:
+        return self._answer(approval_id, lambda r, now: rules.approved(r, actor=actor, reason=reason, now=now))
+
+    def refuse(self, approval_id: str, *, actor: str, reason: str) -> Approval:
+        return self._answer(approval_id, lambda r, now: rules.refused(r, now=now))
+
+    def _answer(self, approval_id: str, answer: Any) -> Approval:
+        with self._database.write() as conn:
+            request = approvals.get(conn, approval_id)
+            assert request is not None
+            answered: Approval = answer(request, self._clock.now())
+            approvals.put(conn, answered)
+        return answered
+
     def _move(
         self, release_id: str, phase: Phase, name: str, *, actor: str, reason: str, approved: bool = False
     ) -> Release:
@@ -258,10 +276,37 @@ def _furnish(services: StageServices) -> None:
         for event, release in sorted(changes, key=lambda change: change[0].time):
             audit.append(
                 conn, actor=event.actor, action=f"release.{event.name}", subject=f"release:{release.id}",
-                detail=event.detail, now=event.time,
+                detail=event.detail, now=event.time, about=_about(release, event),
             )  # fmt: skip
+        approvals.put(conn, _waiting(now))
         feedbacks.put(conn, _feedback(shop, calls))
         shadowed.furnish(conn, now)
+
+
+def _about(release: Release, event: Event) -> About:
+    """With the traffic that the event gave, and at the end what was known."""
+
+    def held(share: int) -> tuple[Holding, ...]:
+        parts = ((release.baseline, 10_000 - share), (release.candidate, share))
+        return tuple(
+            Holding(variant=name, uri=f"models:/digits/{name[1:]}", share=part) for name, part in parts if part
+        )
+
+    earlier = [e.share for e in release.history if e.time < event.time]
+    share = {"promoted": 10_000, "rolled_back": 0, "aborted": 0}.get(event.name, event.share)
+    known = seen(release) if event is release.history[-1] else ()
+    return About(
+        endpoint=release.endpoint, release=release.id, before=held(earlier[-1] if earlier else 0), after=held(share),
+        evidence=known,
+    )  # fmt: skip
+
+
+def _waiting(now: float) -> Approval:
+    deed = Deed(kind="stage", model="digits", arguments={"version": 3, "stage": "Production", "leaves": ["None"]})
+    return Approval(
+        id="apr_4k2m8q", deed=deed, sentence="digits version 3 moves to Production", actor="ada",
+        reason="better on odd digits", created=now - 400, expires=now + 80_000, people=1,
+    )  # fmt: skip
 
 
 def _models(now: float) -> list[ModelVersion]:

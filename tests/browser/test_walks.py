@@ -217,3 +217,29 @@ def test_the_diff_explorer_leads_from_a_release_to_whom_it_differs_for_and_to_on
     expect(page).to_have_url(re.compile("&trace=tr-"))
     page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
+
+
+def test_a_second_person_says_yes(visitor: Visitor) -> None:
+    page = visitor.open("/history")
+    expect(page.locator(".sentence")).to_have_text("1 request waits for a second person.")
+    name = page.get_by_label("Your name, for the history")
+    name.fill("bob & co")
+    name.press("Tab")  # the page is loaded anew, with the name
+    expect(page.get_by_label("Your name, for the history")).to_have_value("bob & co")
+    press(page, "Approve")
+    expect(page.locator(".dialog .change")).to_contain_text(re.compile(r"waits\s*done now"))
+    page.locator(".dialog").get_by_role("button", name="Approve").click()
+    expect(page.locator(".toast")).to_contain_text("Approved: digits version 3 moves to Production")
+    expect(page.get_by_text("Waiting for a second person")).to_be_hidden()
+
+
+def test_an_entry_of_the_history_says_why(visitor: Visitor) -> None:
+    page = visitor.open("/history")
+    page.get_by_label("Action").select_option("release")
+    page.wait_for_url("**/history?kind=release")
+    page.locator("tbody tr", has=page.locator("td", has_text="release.rolled_back")).first.click()
+    drawer = page.locator(".drawer")
+    expect(drawer).to_contain_text(re.compile(r"Before\s*v1 99 %, v3 1 %"))
+    expect(drawer).to_contain_text("93.8 / 60")
+    drawer.get_by_role("link", name="Release").click()
+    expect(page.locator("h1")).to_contain_text("v3")

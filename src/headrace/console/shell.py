@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from nicegui import ui
 from nicegui.page_arguments import RouteMatch
@@ -18,9 +19,9 @@ from nicegui.page_arguments import RouteMatch
 from headrace.console import theme
 from headrace.console.messages import Language, choose_language
 from headrace.console.pages import (
-    audit,
     endpoint,
     endpoints,
+    history,
     models,
     overview,
     pairs,
@@ -34,7 +35,7 @@ from headrace.console.parts.button import icon_button
 from headrace.console.parts.empty import empty
 from headrace.console.parts.icon import icon
 from headrace.console.parts.tag import link, markup, tag, text
-from headrace.console.visit import Visit
+from headrace.console.visit import ANYBODY, Visit
 
 if TYPE_CHECKING:
     from headrace.control.services import Services
@@ -71,7 +72,7 @@ MAP: tuple[tuple[str, tuple[Place, ...]], ...] = (
         "govern",
         (
             *map(_later, ("access", "policies")),
-            Place(name="audit", path="/audit", key="a"),
+            Place(name="audit", path="/history", key="h"),
             *map(_later, ("compute", "costs")),
             Place(name="settings", path="/settings", key="s"),
         ),
@@ -90,7 +91,8 @@ PAGES: dict[str, Callable[..., Any]] = {
     "/releases/{id}/pairs": pairs.show,
     "/traces": traces.show,
     "/versions": models.show,
-    "/audit": audit.show,
+    "/history": history.show,
+    "/audit": history.show,  # as it was called before
     "/settings": settings.show,
     **{place.path: partial(teach.show, name=place.name) for place in PLACES if place.later},
 }
@@ -127,7 +129,7 @@ async def build(services: Services) -> None:
     request = ui.context.client.request
     language = choose_language(request.cookies.get("headrace_lang"), request.headers.get("accept-language", ""))
     mode = request.cookies.get("headrace_mode", "")
-    visit = Visit(services=services, language=language)
+    visit = Visit(services=services, language=language, actor=_name(request.cookies.get("headrace_name", "")))
     ui.add_head_html(
         f"<script>document.documentElement.lang = {json.dumps(language.value)};"
         f"document.documentElement.dataset.mode = {json.dumps(mode if mode in ('light', 'dark') else '')};</script>"
@@ -147,6 +149,11 @@ async def build(services: Services) -> None:
     places.mark(router.current_path)
     router.on_path_changed(places.mark)
     await stage.settled()
+
+
+def _name(cookie: str) -> str:
+    """Who the person says they are, for the history."""
+    return "".join(sign for sign in unquote(cookie) if sign.isprintable()).strip()[:100] or ANYBODY
 
 
 def _brand() -> None:

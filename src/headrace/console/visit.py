@@ -14,11 +14,19 @@ if TYPE_CHECKING:
     from headrace.control.services import Services
 
 
+ANYBODY = "operator"  # somebody who gave no name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
     services: Services
     language: Language
-    actor: str = "operator"
+    actor: str = ANYBODY
+
+    @property
+    def name_given(self) -> str:
+        """As the person said it; empty when they have not."""
+        return "" if self.actor == ANYBODY else self.actor
 
     def say(self, key: str, **values: object) -> str:
         return translate(self.language, key, **values)

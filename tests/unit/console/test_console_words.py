@@ -11,7 +11,7 @@ import pytest
 
 from headrace.console import messages, shell
 from headrace.console.messages import CATALOGUE, KINDS, Language, choose_language, translate
-from headrace.console.pages import acting, teach
+from headrace.console.pages import acting, history, teach
 from headrace.console.pages.traces import PERIODS
 from headrace.console.waits import Asked
 from headrace.types.call import CallStatus
@@ -55,6 +55,8 @@ FAMILIES: dict[str, list[str]] = {
     "action": list(acting.ICONS),
     "ask": [f"{action}{end}" for action in acting.ICONS for end in ("", "_means")],
     "did": list(acting.ICONS),
+    "audit": [f"{start}{answer}" for start in ("", "ask_", "did_") for answer in ("approve", "refuse")],
+    "audit.kind": list(history.KINDS),
 }
 
 

@@ -23,6 +23,8 @@ from yarl import URL
 
 from headrace.api.admin.endpoints import actor_of
 from headrace.api.admin.registry_call import read_call
+from headrace.api.admin.reply import answer as reply
+from headrace.api.admin.reply import problem_body
 from headrace.base.log import fields
 from headrace.release.parts import Cause
 from headrace.release.record import RegistryCall
@@ -77,7 +79,10 @@ class Passage:
         if request.method in SAFE or not REGISTRY.match(unquote(rest)):
             answer = await self._ask(request, rest, _body(request))
         else:
-            answer = await self._ask_registry(request, rest)
+            try:
+                answer = await self._ask_registry(request, rest)
+            except Forbidden as error:
+                return _refused(error)
         response = StreamingResponse(_content(answer), status_code=answer.status)
         response.raw_headers = self._headers(answer)
         return response
@@ -184,6 +189,12 @@ def _body(request: Request) -> AsyncIterator[bytes] | None:
     """None for a request without one, so that no empty chunked body is sent."""
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     return request.stream() if has_body else None
+
+
+def _refused(error: Forbidden) -> Response:
+    """In the words of MLflow's own errors too, so that its client tells a person the reason."""
+    words = {"error_code": "PERMISSION_DENIED", "message": error.sentence()}
+    return reply(problem_body(error) | words, status=403)
 
 
 async def _small_body(request: Request) -> bytes:

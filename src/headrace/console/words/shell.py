@@ -46,7 +46,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "place.jobs": ("Jobs", "作业"),
     "place.access": ("Access", "访问"),
     "place.policies": ("Policies", "策略"),
-    "place.audit": ("Audit", "审计"),
+    "place.audit": ("History", "历史"),
     "place.compute": ("Compute", "算力"),
     "place.costs": ("Costs", "成本"),
     "place.settings": ("Settings", "设置"),
