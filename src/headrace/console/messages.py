@@ -8,9 +8,21 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from headrace.console.words import endpoints, overview, pairs, parts, records, releases, shell, teach, theatre, traces
+from headrace.console.words import (
+    endpoints,
+    overview,
+    pairs,
+    parts,
+    records,
+    releases,
+    results,
+    shell,
+    teach,
+    theatre,
+    traces,
+)
 
-KINDS = (shell, parts, overview, endpoints, releases, theatre, pairs, traces, records, teach)
+KINDS = (shell, parts, overview, endpoints, releases, theatre, results, pairs, traces, records, teach)
 
 
 class Language(StrEnum):

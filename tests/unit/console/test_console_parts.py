@@ -285,14 +285,14 @@ def test_metrics_of_one_weight_share_a_line() -> None:
 
 
 def test_a_metric_past_its_line_turns_bad() -> None:
-    calm = evidence_lines(release(), looks([0.0, math.log(49)]))
-    harmed = evidence_lines(release(), looks([0.0, math.log(51)]))
+    calm = evidence_lines(visit(), release(), looks([0.0, math.log(49)]))
+    harmed = evidence_lines(visit(), release(), looks([0.0, math.log(51)]))
     assert [line.token for line in calm] == ["unknown"] * 4
     assert [line.token for line in harmed] == ["bad", "unknown", "unknown", "unknown"]
 
 
 def test_an_evalue_beyond_all_bounds_can_be_drawn() -> None:
-    (found, *_) = evidence_lines(release(), looks([5000.0, -5000.0]))
+    (found, *_) = evidence_lines(visit(), release(), looks([5000.0, -5000.0]))
     assert all(value is not None and math.isfinite(value) for _, value in found.points)
 
 

@@ -13,13 +13,15 @@ from headrace.console import messages, shell
 from headrace.console.messages import CATALOGUE, KINDS, Language, choose_language, translate
 from headrace.console.pages import acting, history, teach
 from headrace.console.pages.traces import PERIODS
+from headrace.console.quotes import TONES
 from headrace.console.waits import Asked
+from headrace.release.novelty import Course
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Capture
 from headrace.types.gate import Outcome
 from headrace.types.model import RuntimeKind, Stage
 from headrace.types.release import Phase, Verdict
-from headrace.types.strategy import MetricKind, StepKind
+from headrace.types.strategy import MetricKind, Role, StepKind
 from headrace.types.traffic import Reason
 
 SOURCE = Path(messages.__file__).parent
@@ -38,6 +40,10 @@ FAMILIES: dict[str, list[str]] = {
     "asked_short": list(Asked),
     "overview_asked": list(Asked),
     "step_last": ["proof", "calm", "switch", "ask"],
+    "results": ["fixed", "always"],
+    "finding": list(TONES),
+    "metric_role": [*Role, "dry_run"],
+    "course": [course for course in Course if course is not Course.UNKNOWN],
     "phase": list(Phase),
     "ended": [phase for phase in Phase if phase.ended],
     "outcome": list(Outcome),

@@ -12,6 +12,7 @@ from nicegui import ui
 
 from headrace.console.pages.acting import Actions
 from headrace.console.pages.current import CurrentStep
+from headrace.console.pages.results import ResultsPanel
 from headrace.console.parts import numbers
 from headrace.console.parts.chart import Axis, Chart
 from headrace.console.parts.empty import empty
@@ -26,8 +27,11 @@ from headrace.console.parts.table import Cell, Row, Table, bar_cell, cell, colum
 from headrace.console.parts.tag import link, tag, text
 from headrace.console.parts.traffic import Stepper
 from headrace.console.parts.when import when
+from headrace.console.quotes import has_results
 from headrace.console.sentences import reason_of, say_release, taken, upper_first
 from headrace.console.visit import Visit
+from headrace.console.waits import Asked, asked
+from headrace.release.results import Results, results
 from headrace.store import endpoints, releases
 from headrace.types.release import Event, Release, Verdict
 from headrace.types.strategy import StepKind
@@ -44,6 +48,7 @@ class Found:
     release: Release | None
     intervals: tuple[StoredInterval, ...]
     policy_share: int  # what the endpoint's policy gives the candidate now
+    results: Results | None
     now: float
 
 
@@ -54,7 +59,8 @@ def load(services: Services, release_id: str) -> Found:
         endpoint = endpoints.get(conn, release.endpoint) if release else None
     here = endpoint is not None and release is not None and endpoint.policy.candidate == release.candidate
     share = endpoint.policy.share if here and endpoint else 0
-    return Found(release=release, intervals=intervals, policy_share=share, now=services.clock.now())
+    found = results(release, [each.interval for each in intervals]) if release and has_results(release) else None
+    return Found(release=release, intervals=intervals, policy_share=share, results=found, now=services.clock.now())
 
 
 async def show(visit: Visit, id: str) -> None:  # noqa: A002 - the name of the path parameter
@@ -95,6 +101,7 @@ class _Page:
             with panel(say("release.steps")):
                 self._steps = Stepper(step_views(visit, release, visit.now()), full=True)
             self._current = CurrentStep(visit, release, self._actions)
+            self._results = ResultsPanel(visit, release) if has_results(release) else None
             with tag("div", "grid-side"):
                 with panel(say("release.evidence")) as box:
                     self._chart = Chart(visit, say("release.evidence"), box, tall=True)
@@ -132,8 +139,10 @@ class _Page:
         self._actions.show(release, data.policy_share)
         self._steps.show(step_views(self._visit, release, data.now))
         self._current.show(release, data.now)
+        if self._results is not None and data.results is not None:
+            self._results.show(release, data.results)
         drawn = thresholds(self._visit, release)
-        self._chart.show(evidence_lines(release, data.intervals), axis=Axis(log=True, thresholds=drawn))
+        self._chart.show(evidence_lines(self._visit, release, data.intervals), axis=Axis(log=True, thresholds=drawn))
         self._verdict.show(release)
         self._tallies.show(
             [_tally_row(self._visit, view) for view in metric_views(self._visit, release, data.intervals)]
@@ -193,7 +202,10 @@ class _VerdictBox:
         verdict = release.judgement.verdict if release.judgement else None
         for shown, box in self._boxes.items():
             box.set_visibility(shown is verdict)
-        self._why.set_text(upper_first(release, reason_of(release)) or self._visit.say("release.no_reason"))
+        why = upper_first(release, reason_of(release)) or self._visit.say("release.no_reason")
+        if asked(release) is Asked.HORIZON:  # all that was counted, which the results say better
+            why = upper_first(release, self._visit.name("asked_short", Asked.HORIZON))
+        self._why.set_text(why)
         need = f" / {numbers.count(release.current.min_units)}" if not release.phase.ended else ""
         self._facts["users"].set_text(numbers.count(release.step_units) + need)
         self._facts["row"].set_text(f"{release.failures_in_row} / {release.plan.max_failures_in_row}")
@@ -207,15 +219,29 @@ def _tally_row(visit: Visit, view: MetricView) -> Row:
     proof = {"have": numbers.evidence(view.log_proof), "need": numbers.evidence(view.log_proven)}
     needs = visit.say("metric.proof", **proof) if view.required else ""
     limit = f"/ {numbers.evidence(line)}" if view.critical else ""
+    counts = ((view.baseline_events, view.baseline_units), (view.candidate_events, view.candidate_units))
+    baseline, candidate = (_rate_cell(events, units) for events, units in counts)
+    if view.means is not None:  # of those who gave a value
+        baseline, candidate = (
+            cell(mean, sub=f"/ {numbers.count(events)}") for mean, (events, _) in zip(view.means, counts, strict=True)
+        )
     return {
         "id": view.name,
         "metric": cell(view.name, sub=view.title),
-        "baseline": _rate_cell(view.baseline_events, view.baseline_units),
-        "candidate": _rate_cell(view.candidate_events, view.candidate_units),
+        "baseline": baseline,
+        "candidate": candidate,
         "evalue": cell(numbers.evidence(e), sub=limit, tone="bad" if e >= line else ""),
-        "way": bar_cell(max(e, 0.0) / line, "", tone=tone),
-        "weight": cell(visit.say("metric.critical" if view.critical else "metric.watched"), sub=needs),
+        "way": bar_cell(max(e, 0.0) / line, "", tone=tone) if view.critical else cell(numbers.NOTHING),
+        "weight": cell(_consequence(visit, view), sub=needs),
     }
+
+
+def _consequence(visit: Visit, view: MetricView) -> str:
+    if view.dry_run:
+        return visit.say("metric.dry_run")
+    if view.success:
+        return visit.say("metric.success")
+    return visit.say("metric.critical" if view.critical else "metric.watched")
 
 
 def _rate_cell(events: int, units: int) -> Cell:

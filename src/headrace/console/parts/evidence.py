@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headrace.console.parts import numbers
 from headrace.console.parts.chart import Line, Point
 from headrace.console.visit import Visit
 from headrace.release import evalue
 from headrace.types.release import MetricEvidence, Release
-from headrace.types.strategy import MetricSpec
+from headrace.types.score import Arm
+from headrace.types.strategy import MetricKind, MetricSpec, Role
 
 if TYPE_CHECKING:
     from headrace.store.releases import StoredInterval
@@ -33,6 +35,9 @@ class MetricView:
     title: str
     critical: bool
     required: bool
+    success: bool
+    dry_run: bool
+    means: tuple[str, str] | None  # of baseline and candidate, where it is no rate
     baseline_units: int
     baseline_events: int
     candidate_units: int
@@ -43,7 +48,8 @@ class MetricView:
     log_proven: float
 
 
-def evidence_lines(release: Release, intervals: Sequence[StoredInterval]) -> list[Line]:
+def evidence_lines(visit: Visit, release: Release, intervals: Sequence[StoredInterval]) -> list[Line]:
+    """What may not roll back says so in its name."""
     limits = roll_back_lines(release)
     lines = []
     for index, metric in enumerate(release.plan.metrics):
@@ -56,7 +62,7 @@ def evidence_lines(release: Release, intervals: Sequence[StoredInterval]) -> lis
         beyond = any(value is not None and value >= limit for _, value in points)
         lines.append(
             Line(
-                name=short_name(metric),
+                name=_line_name(visit, metric),
                 token="bad" if beyond else "unknown",
                 points=thin(points, DRAWN),
                 dash=DASHES[index % len(DASHES)],
@@ -64,6 +70,12 @@ def evidence_lines(release: Release, intervals: Sequence[StoredInterval]) -> lis
             )
         )
     return lines
+
+
+def _line_name(visit: Visit, metric: MetricSpec) -> str:
+    marks: list[str] = [metric.role] if metric.role is Role.SUCCESS else []
+    marks += ["dry_run"] if metric.dry_run else []
+    return " · ".join([short_name(metric), *(visit.name("metric_role", mark) for mark in marks)])
 
 
 def roll_back_lines(release: Release) -> dict[str, float]:
@@ -94,7 +106,10 @@ def metric_views(visit: Visit, release: Release, intervals: Sequence[StoredInter
                 name=short_name(metric),
                 title=title_of(visit, metric),
                 critical=metric.guards,
-                required=metric.required,
+                required=metric.required and not metric.dry_run,
+                success=metric.role is Role.SUCCESS,
+                dry_run=metric.dry_run,
+                means=_means(seen) if metric.kind is MetricKind.VALUE else None,
                 baseline_units=seen.baseline_units,
                 baseline_events=seen.baseline_events,
                 candidate_units=seen.candidate_units,
@@ -106,6 +121,13 @@ def metric_views(visit: Visit, release: Release, intervals: Sequence[StoredInter
             )
         )
     return views
+
+
+def _means(seen: MetricEvidence) -> tuple[str, str]:
+    state = seen.bets or seen.normal
+    arms = (state.baseline, state.candidate) if state else (Arm(), Arm())
+    baseline, candidate = (f"{arm.mean:.4g}" if arm.units else numbers.NOTHING for arm in arms)
+    return baseline, candidate
 
 
 def short_name(metric: MetricSpec) -> str:

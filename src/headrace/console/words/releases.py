@@ -79,7 +79,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "step.done": ("done", "完成"),
     "step.next": ("not yet", "未到"),
     "step.young": ("{waited} of {least}", "时间 {waited}/{least}"),
-    "column.metric": ("Bad event", "不良事件"),
+    "column.metric": ("Metric", "指标"),
     "column.evalue": ("e-value", "e 值"),
     "column.way": ("To the line", "距回滚线"),
     "column.consequence": ("Consequence", "作用"),
