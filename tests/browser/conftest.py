@@ -38,6 +38,12 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with spawned(tmp_path_factory.mktemp("theatre") / "home", "--theatre", "--still") as url:
+        yield url
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Ended with its module: Playwright's event loop runs in this thread, and the tests after it start their own."""
@@ -89,6 +95,12 @@ def visit(browser: Browser, url: str, **options: object) -> Iterator[Visitor]:
 @pytest.fixture
 def visitor(chromium: Browser, shop: str) -> Iterator[Visitor]:
     yield from visit(chromium, shop)
+
+
+@pytest.fixture
+def spectator(chromium: Browser, stage: str) -> Iterator[Visitor]:
+    """Where releases of every strategy are played."""
+    yield from visit(chromium, stage)
 
 
 @pytest.fixture

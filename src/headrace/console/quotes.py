@@ -16,7 +16,7 @@ from headrace.release.novelty import Course, Effect
 from headrace.release.results import MetricResult, Results
 from headrace.types.release import Release
 from headrace.types.score import Reading
-from headrace.types.strategy import Direction, MetricKind, StepKind
+from headrace.types.strategy import Direction, MetricKind, Role, StepKind
 
 TONES = {"better": "good", "worse": "bad", "unclear": "", "unknown": ""}
 PADDING = 0.08  # of the scale, on either side
@@ -56,8 +56,10 @@ def has_results(release: Release) -> bool:
 
 
 def quotes(visit: Visit, release: Release, found: Results) -> list[Quote]:
-    """What has no interval of any kind (a ramp's events) is left to the table of counts."""
-    return [quote(visit, release, m) for m in found.metrics if m.always is not None or m.fixed is not None]
+    """What is meant to get better first. What has no interval (a ramp's events) is left to the table of counts."""
+    compared = [m for m in found.metrics if m.always is not None or m.fixed is not None]
+    compared.sort(key=lambda m: m.spec.role is not Role.SUCCESS)
+    return [quote(visit, release, m) for m in compared]
 
 
 def quote(visit: Visit, release: Release, found: MetricResult) -> Quote:

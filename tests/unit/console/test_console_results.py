@@ -135,7 +135,13 @@ def test_results_are_for_tests_and_for_what_applications_post() -> None:
 def test_success_and_dry_run_are_told_apart_from_guardrails() -> None:
     plan = replace(release().plan, metrics=(release().plan.metrics[0], BOUGHT, SPENT))
     bets = Bets(
-        low=0, high=9, higher_is_better=True, margin=0, harm=(0.0,), not_worse=(0.0,), candidate=Arm(units=3, mean=52.25)
+        low=0,
+        high=9,
+        higher_is_better=True,
+        margin=0,
+        harm=(0.0,),
+        not_worse=(0.0,),
+        candidate=Arm(units=3, mean=52.25),
     )
     item = release(plan=plan, evidence={"basket_size": MetricEvidence(bets=bets)})
     names = [line.name for line in evidence_lines(visit(), item, [])]

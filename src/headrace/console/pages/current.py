@@ -31,9 +31,7 @@ class CurrentStep:
                 with tag("div", "asked") as self._asked:
                     icon("person")
                     self._question = text("p", "", "")
-                    self._approve = button(
-                        visit.say("action.approve"), actions.approve, kind="primary push", icon_name="check"
-                    )
+                    self._approve = button(visit.say("action.approve"), actions.approve, kind="push", icon_name="check")
                 with tag("div", "meters") as self._meters:
                     self._bars = [_Meter() for _ in range(METERS)]
                 self._notes = tag("ul", "notes small faint")

@@ -206,7 +206,8 @@ class _VerdictBox:
         if asked(release) is Asked.HORIZON:  # all that was counted, which the results say better
             why = upper_first(release, self._visit.name("asked_short", Asked.HORIZON))
         self._why.set_text(why)
-        need = f" / {numbers.count(release.current.min_units)}" if not release.phase.ended else ""
+        counts = release.current.kind not in (StepKind.APPROVAL, StepKind.PREVIEW) and not release.phase.ended
+        need = f" / {numbers.count(release.current.min_units)}" if counts else ""
         self._facts["users"].set_text(numbers.count(release.step_units) + need)
         self._facts["row"].set_text(f"{release.failures_in_row} / {release.plan.max_failures_in_row}")
         self._facts["risk"].set_text(f"≤ {100 * release.plan.alpha:.3g} %")
