@@ -94,9 +94,11 @@ class Checking:
             # The follower first: what the truth shows then is the same version, or a later one.
             behind, ahead = self._follower.get(keys).rows, self._truth.get(keys).rows
             pairs = [(a, b) for a, b in zip(ahead, behind, strict=True) if not same(self._layout, a, b)]
-            for a, b in pairs:
-                if look and (b.version >= a.version or seen[a.key] == (a.version, b.version)):
-                    differing.append(self._told(a, b))
+            if look:
+                # A follower's row of a later version than before was just given to it, values and all.
+                pairs = [(a, b) for a, b in pairs if b.version >= a.version or b.version == seen[a.key][1]]
+                stayed = [(a, b) for a, b in pairs if b.version >= a.version or seen[a.key] == (a.version, b.version)]
+                differing += [self._told(a, b) for a, b in stayed]
             told = {d.key for d in differing}
             seen = {a.key: (a.version, b.version) for a, b in pairs if a.key not in told}
             keys = list(seen)
