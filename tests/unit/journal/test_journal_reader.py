@@ -86,7 +86,7 @@ def test_start_is_behind_what_is_there(tmp_path: Path) -> None:
     assert start_position(tmp_path / "nowhere") == Position()
     write_calls(tmp_path, [make_call(n) for n in range(300)], "p0", segment_bytes=1 << 13)  # sealed
     journal = open_journal(tmp_path, "p1", segment_bytes=1 << 13)  # open
-    for number in range(100):
+    for number in range(110):  # ends in the middle of a segment: the next call is in it, not in one yet to be sealed
         journal.append(encode_call(make_call(number)))
     reader = Reader(tmp_path, start_position(tmp_path))
     assert reader.read() == []
