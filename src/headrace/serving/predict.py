@@ -140,20 +140,21 @@ class Predictor:
         if decision.reason is Reason.GATE or not (request.colour or lane.coloured):
             return decision
         name, policy, prove = lane.endpoint.name, lane.policy, self._recorder.proof
-        marks: colour.Marks = ()
-        if request.colour:
-            marks = colour.read(request.colour)
-            here = colour.Here(
-                endpoint=name,
-                policy=policy,
-                loaded=lane.loaded,
-                others=table.policy,
-                unit=call.unit,
-                prove=prove,
-            )
-            decision = colour.follow(marks, decision, here)
+        if not request.colour:
+            call.colour = colour.alone(decision, endpoint=name, policy=policy, unit=call.unit, prove=prove)
+            return decision
+        marks = colour.read(request.colour)
+        here = colour.Here(
+            endpoint=name,
+            policy=policy,
+            loaded=lane.loaded,
+            others=table.policy,
+            unit=call.unit,
+            prove=prove,
+        )
+        decision = colour.follow(marks, decision, here)
         own = colour.mark(decision, endpoint=name, policy=policy, unit=call.unit, prove=prove)
-        call.colour = colour.write(colour.added(marks, own)) if marks else str(own)
+        call.colour = colour.write(colour.added(marks, own))
         return decision
 
     def _failed(self, lane: Lane, loaded: Loaded | None, call: Open, error: BaseException, attempt: _Attempt) -> None:

@@ -105,6 +105,13 @@ def mark(decision: Decision, *, endpoint: str, policy: TrafficPolicy, unit: str,
     return Mark(endpoint=endpoint, variant=decision.variant, proof=proof)
 
 
+def alone(decision: Decision, *, endpoint: str, policy: TrafficPolicy, unit: str, prove: Prove) -> str:
+    """`write` of this endpoint's own decision and no other: what nearly every call of a release has, in fewer steps."""
+    if decision.counted and policy.candidate and policy.salt:
+        return f"{endpoint}={decision.variant};b={prove(policy.salt, endpoint, decision.variant, unit)}"
+    return f"{endpoint}={decision.variant}"
+
+
 def added(marks: Marks, own: Mark) -> Marks:
     """As the newest one."""
     return (*(mark for mark in marks if mark.endpoint != own.endpoint), own)

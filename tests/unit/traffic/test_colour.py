@@ -124,6 +124,13 @@ def test_the_own_decision_is_told_with_its_proof() -> None:
     assert mark(OWN, **given_ | {"policy": TrafficPolicy(baseline="v1", salt="s")}).proof == ""
 
 
+@given(st.booleans(), st.sampled_from([CANARY, TrafficPolicy(baseline="v1"), replace(CANARY, salt="")]))
+def test_a_decision_alone_is_written_as_any_other(counted: bool, policy: TrafficPolicy) -> None:
+    given_ = {"endpoint": "digits", "policy": policy, "unit": LOW, "prove": PROVE}
+    decision = replace(OWN, counted=counted)
+    assert colour.alone(decision, **given_) == write((mark(decision, **given_),))
+
+
 def test_a_decision_takes_the_place_of_an_older_one() -> None:
     marks = (Mark(endpoint="digits", variant="v1"), Mark(endpoint="b", variant="v7"))
     assert write(added(marks, proven("digits", "v2", LOW))).startswith("b=v7,digits=v2;b=")
