@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from headrace.types.errors import (
+    ApprovalNeeded,
     BadInput,
     CallerError,
     Conflict,
@@ -39,6 +40,7 @@ class WrongMethod(CallerError):
 STATUS: dict[type[HeadraceError], int] = {
     BadInput: 400,
     Unauthenticated: 401,
+    ApprovalNeeded: 403,
     Forbidden: 403,
     NotFound: 404,
     WrongMethod: 405,

@@ -11,6 +11,7 @@ from grpc import StatusCode
 
 from headrace.traffic.colour import HEADER
 from headrace.types.errors import (
+    ApprovalNeeded,
     BadInput,
     CallerError,
     Conflict,
@@ -33,6 +34,7 @@ CODES: dict[type[HeadraceError], StatusCode] = {
     BadInput: StatusCode.INVALID_ARGUMENT,
     TooLarge: StatusCode.INVALID_ARGUMENT,
     Unauthenticated: StatusCode.UNAUTHENTICATED,
+    ApprovalNeeded: StatusCode.PERMISSION_DENIED,
     Forbidden: StatusCode.PERMISSION_DENIED,
     NotFound: StatusCode.NOT_FOUND,
     Conflict: StatusCode.FAILED_PRECONDITION,
