@@ -14,12 +14,16 @@ from headrace.types.strategy import ReleasePlan, Step, StepKind, Strategy
 from headrace.types.traffic import BUCKETS
 
 
+WATCH_SECONDS = 300.0  # in a minute a rate four times as high is hardly ever told from what it was
+
+
 def make(_shares: tuple[int, ...], common: Step) -> ReleasePlan:
+    watch = common.min_seconds if common.min_seconds != Step().min_seconds else WATCH_SECONDS
     return ReleasePlan(
         strategy=Strategy.BLUE_GREEN,
         steps=(
             replace(common, kind=StepKind.PREVIEW, min_units=0),
-            replace(common, kind=StepKind.SWITCH, share=BUCKETS),
+            replace(common, kind=StepKind.SWITCH, share=BUCKETS, min_seconds=watch),
         ),
         metrics=(ERRORS, replace(FEEDBACK, required=False), *SLOW),
         proof=False,
