@@ -54,6 +54,12 @@ def shadowed_endpoint(*packages: Package, shadow: Shadow | None = None, **more: 
     return endpoint(*(packages or (package(1), package(2))), policy=policy, **more)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
 class Plane:
     """A spine with scripted models: version 1 is live, version 2 its shadow."""
 
@@ -88,10 +94,18 @@ class Plane:
 
     async def settled(self) -> list[Call]:
         """The lines of shadows, once nothing more comes of itself."""
-        for _ in range(200):
+        for _ in range(20):
             await asyncio.sleep(0)
-        await asyncio.sleep(0.03)
+        await until(self.quiet)
         return self.shadows()
+
+    def quiet(self) -> bool:
+        """Nothing is begun and nothing can begin."""
+        shadows = self.fleet.shadows
+        return not shadows._idle._looking and not any(
+            s._ended or (s._queue and s.running < s.settings.max_concurrency and s._free(s._queue[0].inputs))
+            for s in shadows._here.values()
+        )
 
     def shadows(self) -> list[Call]:
         return [call for call in self.journal.calls() if call.shadow_of]
@@ -355,8 +369,7 @@ async def test_a_busy_loop_gives_no_slice() -> None:
         turn.count += 1
         await asyncio.sleep(0)
     assert worker.left == 3
-    await asyncio.sleep(0.01)
-    assert worker.left == 0
+    await until(lambda: worker.left == 0)
 
 
 Times = st.lists(st.integers(0, 40), min_size=1, max_size=12)
