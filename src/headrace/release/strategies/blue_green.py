@@ -13,7 +13,6 @@ from headrace.release.strategies.metrics import ERRORS, FEEDBACK, SLOW
 from headrace.types.strategy import ReleasePlan, Step, StepKind, Strategy
 from headrace.types.traffic import BUCKETS
 
-
 WATCH_SECONDS = 300.0  # in a minute a rate four times as high is hardly ever told from what it was
 
 
