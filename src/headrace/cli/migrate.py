@@ -1,7 +1,7 @@
 """`headrace migrate`: data from one store to another while applications use it, one step a command.
 
 Called by people and by whatever runs migrations. Decides what is shown: a bar while it works, the result as words or,
-with --json, as one document. Needs no running platform: it talks to the two stores alone.
+with --json, as one document. Needs no running platform, `report` apart: it talks to the two stores alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headrace.base.clock import SystemClock
-from headrace.cli.options import Home, Json, settings_for, user
+from headrace.cli.cutover import report_on, show_report
+from headrace.cli.options import ControlUrl, Home, Json, admin, settings_for, user
 from headrace.cli.show import ago, emit, err, note, say, table
 from headrace.migration.check import shown
 from headrace.migration.client import Carrier, open_stores
@@ -32,7 +33,7 @@ from headrace.types.migration import Progress as Now
 
 app = typer.Typer(
     name="migrate",
-    help="Move feature or key-value data to another store while applications use it.",
+    help="Move data to another store while applications use it; report on a cut-over of traffic.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -184,6 +185,27 @@ def carry(spec: File, home: Home = None) -> None:
     for store in stores:
         store.close()
     note(f"{carrier.carried:,} rows carried")
+
+
+@app.command()
+def report(
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="Whose traffic was moved.")],
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """How a cut-over of an endpoint went: what differed, latency and failures before and after, who did what and why.
+
+    \b
+    Example:
+        headrace migrate report churn
+    """
+    with admin(home, url) as control:
+        found = report_on(control, endpoint)
+    if json:
+        emit(found)
+    else:
+        show_report(found)
 
 
 def _do(spec: Path, home: Path | None, json: bool, work: Callable[[Migration], Any]) -> None:
