@@ -14,6 +14,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser import theatre
 from tests.browser.stage import BACK, GOING, spawned
 
 IMAGES = Path(__file__).parent / "images"
@@ -65,20 +66,30 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "flywheel": ("/flywheel", nothing),
 }
 
+STAGED: dict[str, tuple[str, Callable[[Page], None]]] = {  # with a release of every strategy
+    "theatre": ("/", nothing),
+    "release-shadow": (f"/releases/{theatre.SHADOW}", nothing),
+    "release-ab": (f"/releases/{theatre.AB}", nothing),
+    "release-approval": (f"/releases/{theatre.APPROVAL}", nothing),
+    "release-switch": (f"/releases/{theatre.SWITCH}", nothing),
+}
+ALL = PAGES | STAGED
+
 
 def main() -> int:
     chromium = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
     if chromium is None:
         sys.stdout.write("no Chromium: apt-get install chromium\n")
         return 1
-    wanted = sys.argv[1:] or list(PAGES)
-    if unknown := [name for name in wanted if name not in PAGES]:
-        sys.stdout.write(f"no page {unknown[0]!r}; there are: {', '.join(PAGES)}\n")
+    wanted = sys.argv[1:] or list(ALL)
+    if unknown := [name for name in wanted if name not in ALL]:
+        sys.stdout.write(f"no page {unknown[0]!r}; there are: {', '.join(ALL)}\n")
         return 1
     IMAGES.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
-        spawned(Path(folder) / "home") as url,
+        spawned(Path(folder) / "home") as shop,
+        spawned(Path(folder) / "stage", "--theatre") as stage,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(
@@ -89,6 +100,7 @@ def main() -> int:
             for mode in MODES:
                 for width in WIDTHS:
                     path = IMAGES / f"{name}-{mode}-{width}.png"
+                    url = stage if name in STAGED else shop
                     _take(browser, url, name=name, mode=mode, width=width, path=path)
                     sys.stdout.write(f"{path.relative_to(Path.cwd())} {path.stat().st_size // 1024} kB\n")
         browser.close()
@@ -96,7 +108,7 @@ def main() -> int:
 
 
 def _take(browser: Browser, url: str, *, name: str, mode: str, width: str, path: Path) -> None:
-    address, act = PAGES[name]
+    address, act = ALL[name]
     across, down = WIDTHS[width]
     context = browser.new_context(viewport={"width": across, "height": down}, color_scheme=mode, locale="en-US")
     page = context.new_page()

@@ -24,6 +24,8 @@ def test_each_strategy_says_where_it_stands(spectator: Visitor, release: str) ->
     expect(page.locator(".sentence")).to_have_text(re.compile(SAID[release]))
     expect(page.locator(".steps.full .step.now")).to_have_count(1)
     expect(page.locator(".now-step .meter:visible").first).to_be_visible()
+    sides = page.get_by_role("table", name="Versions side by side")
+    expect(sides.locator("tr", has_text="auc")).to_contain_text(re.compile(r"0\.842.*0\.861.*▲ 2 %", re.DOTALL))
 
 
 def test_a_result_at_its_horizon_is_copied_with_both_intervals(spectator: Visitor) -> None:

@@ -74,7 +74,7 @@ def furnish(conn: Connection, now: float) -> None:
 def _plays() -> Iterator[Play]:
     yield Play(
         id=SHADOW, endpoint="fraud", ago=120, users=9, flips=0.001,
-        plan=plan_from({"strategy": "shadow", "min_seconds": 60, "min_units": 500}),
+        plan=plan_from({"strategy": "shadow", "min_seconds": 60, "min_units": 1500}),
     )  # fmt: skip
     tests = [
         {"name": "purchase", "kind": "rate", "role": "success", "direction": "higher", "event": "purchase",

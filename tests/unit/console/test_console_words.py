@@ -41,6 +41,7 @@ FAMILIES: dict[str, list[str]] = {
     "overview_asked": list(Asked),
     "step_last": ["proof", "calm", "switch", "ask"],
     "results": ["fixed", "always"],
+    "figure": ["p50", "p99"],
     "finding": list(TONES),
     "metric_role": [*Role, "dry_run"],
     "course": [course for course in Course if course is not Course.UNKNOWN],

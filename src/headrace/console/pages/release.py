@@ -13,10 +13,12 @@ from nicegui import ui
 from headrace.console.pages.acting import Actions
 from headrace.console.pages.current import CurrentStep
 from headrace.console.pages.results import ResultsPanel
+from headrace.console.pages.sides import SideBySide, Sides, sides_of
 from headrace.console.parts import numbers
 from headrace.console.parts.chart import Axis, Chart
 from headrace.console.parts.empty import empty
 from headrace.console.parts.evidence import MetricView, evidence_lines, metric_views, thresholds
+from headrace.console.parts.figures import traffic_of
 from headrace.console.parts.frame import page_head, panel
 from headrace.console.parts.gates import GatePanel
 from headrace.console.parts.icon import icon
@@ -28,7 +30,7 @@ from headrace.console.parts.tag import link, tag, text
 from headrace.console.parts.traffic import Stepper
 from headrace.console.parts.when import when
 from headrace.console.quotes import has_results
-from headrace.console.sentences import reason_of, say_release, taken, upper_first
+from headrace.console.sentences import Traffic, reason_of, say_release, taken, upper_first
 from headrace.console.visit import Visit
 from headrace.console.waits import Asked, asked
 from headrace.release.results import Results, results
@@ -49,6 +51,8 @@ class Found:
     intervals: tuple[StoredInterval, ...]
     policy_share: int  # what the endpoint's policy gives the candidate now
     results: Results | None
+    sides: Sides | None
+    traffic: Traffic
     now: float
 
 
@@ -60,7 +64,15 @@ def load(services: Services, release_id: str) -> Found:
     here = endpoint is not None and release is not None and endpoint.policy.candidate == release.candidate
     share = endpoint.policy.share if here and endpoint else 0
     found = results(release, [each.interval for each in intervals]) if release and has_results(release) else None
-    return Found(release=release, intervals=intervals, policy_share=share, results=found, now=services.clock.now())
+    return Found(
+        release=release,
+        intervals=intervals,
+        policy_share=share,
+        results=found,
+        now=services.clock.now(),
+        sides=sides_of(endpoint, release) if release else None,
+        traffic=traffic_of(services, release.endpoint) if release else Traffic(),
+    )
 
 
 async def show(visit: Visit, id: str) -> None:  # noqa: A002 - the name of the path parameter
@@ -110,6 +122,7 @@ class _Page:
                     self._verdict = _VerdictBox(visit)
             self._draw_tallies(release)
             self._gates = GatePanel(visit)
+            self._sides = SideBySide(visit, release)
             with panel(say("release.history")):
                 self._events = tag("ol", "history")
 
@@ -139,6 +152,7 @@ class _Page:
         self._actions.show(release, data.policy_share)
         self._steps.show(step_views(self._visit, release, data.now))
         self._current.show(release, data.now)
+        self._sides.show_if(data.sides, data.traffic)
         if self._results is not None and data.results is not None:
             self._results.show(release, data.results)
         drawn = thresholds(self._visit, release)

@@ -181,4 +181,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "did.approve": ("Approved {candidate}", "已批准 {candidate}"),
     "change.step": ("The step", "步骤"),
+    "sides.title": ("Versions side by side", "版本并排对比"),
+    "sides.change": ("Change", "变化"),
+    "sides.calls": ("Calls, 5 min, and failed", "调用（5 分钟）及失败率"),
 }
