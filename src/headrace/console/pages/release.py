@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from nicegui import ui
 
@@ -123,7 +124,10 @@ class _Page:
             self._draw_tallies(release)
             self._gates = GatePanel(visit)
             self._sides = SideBySide(visit, release)
-            with panel(say("release.history")):
+            with panel(say("release.history")) as box:
+                with box.head, link(f"/history?endpoint={quote(release.endpoint)}", "btn ghost small push"):
+                    text("span", "", say("release.all_history", endpoint=release.endpoint))
+                    icon("right")
                 self._events = tag("ol", "history")
 
     def _draw_tallies(self, release: Release) -> None:

@@ -66,6 +66,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "outcome.noted": ("noted", "已记录"),
     "outcome.skipped": ("skipped", "已跳过"),
     "release.history": ("History", "历史"),
+    "release.all_history": ("all of {endpoint}", "{endpoint} 的全部历史"),
     "verdict.none": ("Not judged yet", "尚未判断"),
     "verdict.advance": ("Advance", "推进"),
     "verdict.hold": ("Hold", "保持"),
