@@ -174,7 +174,8 @@ def _sentence(visit: Visit, release: Release, found: MetricResult, *, rates: boo
 
 def _novelty(visit: Visit, found: MetricResult, *, rates: bool) -> str:
     course = found.novelty.course
-    if course is Course.UNKNOWN:
+    nothing = found.novelty.early.difference == found.novelty.late.difference == 0
+    if course is Course.UNKNOWN or nothing:
         return ""
 
     def told(effect: Effect) -> str:
