@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from headrace.cli.show import ago, plain, say, table
 from headrace.client.admin import Admin
+from headrace.types.traffic import Reason
 
 CALLS = 1000  # of each variant, the latest
 RELEASES = 20
@@ -40,7 +41,7 @@ def report_on(control: Admin, endpoint: str) -> Json:
 
 def variant_figures(name: str, calls: Sequence[Json]) -> Json:
     """Of calls that a user waited for. Latencies are of those that were answered."""
-    users = [call for call in calls if not call.get("shadow_of")]
+    users = [call for call in calls if not call.get("shadow_of") and call["reason"] != Reason.GATE.value]
     times = sorted(call["latency_ms"] for call in users if call["status"] == "ok")
     failed = len(users) - len(times)
     return {

@@ -9,8 +9,9 @@ import pytest
 from headrace.cli.cutover import release_figures, report_on, show_report, variant_figures
 
 
-def call(latency: float, status: str = "ok", shadow_of: str = "") -> dict[str, Any]:
-    return {"latency_ms": latency, "status": status, "shadow_of": shadow_of, "time": 1000.0 + latency}
+def call(latency: float, status: str = "ok", shadow_of: str = "", reason: str = "bucket") -> dict[str, Any]:
+    told = {"latency_ms": latency, "status": status, "shadow_of": shadow_of}
+    return told | {"reason": reason, "time": 1000.0 + latency}
 
 
 RELEASE: dict[str, Any] = {
@@ -56,7 +57,8 @@ class Control:
 
 
 def test_only_calls_that_a_user_waited_for_count() -> None:
-    found = variant_figures("v1", [call(i) for i in range(1, 101)] + [call(9.9, "failed"), call(500, shadow_of="tr")])
+    nobodys = [call(500, shadow_of="tr"), call(600, reason="gate")]
+    found = variant_figures("v1", [*(call(i) for i in range(1, 101)), call(9.9, "failed"), *nobodys])
     assert (found["calls"], found["failed"], found["p50_ms"], found["p99_ms"]) == (101, 1, 51, 100)
     assert found["failed_rate"] == pytest.approx(1 / 101)
     nothing = variant_figures("v1", [])
