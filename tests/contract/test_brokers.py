@@ -93,11 +93,14 @@ async def test_a_broker_that_is_away_is_said_so_and_found_again(server: Server) 
         with pytest.raises(UpstreamError):
             await made.done([first])
         await asyncio.to_thread(server.start)
+        # What could not be acknowledged comes again, unless the client's buffer still got it through: it is open or done.
+        seen = {first.body}
         async with asyncio.timeout(30):
-            found: list[Message] = []
-            while {m.body for m in found} != {b"1", b"2"}:
+            while seen != {b"1", b"2"} or await asyncio.to_thread(server.open_work, "in", "g"):
                 try:
-                    found += await made.read(10, 0.2)
+                    found = await made.read(10, 0.2)
+                    await made.done(found)
+                    seen |= {m.body for m in found}
                 except UpstreamError:
                     await asyncio.sleep(0.1)
 

@@ -46,7 +46,7 @@ DIFFERENT = 1
 
 
 @app.command()
-def prepare(spec: File, home: Home = None) -> None:
+def prepare(spec: File, home: Home = None, json: Json = False) -> None:
     """Make the tables beside the rows' own, where applications may make none themselves.
 
     \b
@@ -55,7 +55,7 @@ def prepare(spec: File, home: Home = None) -> None:
     """
     with _opened(spec, home) as (_, migration):
         migration.prepare()
-    say("prepared")
+    emit({"prepared": True}) if json else say("prepared")
 
 
 @app.command()
@@ -160,7 +160,7 @@ def status(spec: File, home: Home = None, json: Json = False) -> None:
 
 
 @app.command()
-def carry(spec: File, home: Home = None) -> None:
+def carry(spec: File, home: Home = None, json: Json = False) -> None:
     """Carry second writes until told to stop: for applications that leave it to others, or that have died.
 
     \b
@@ -184,7 +184,7 @@ def carry(spec: File, home: Home = None) -> None:
         thread.join(1.0)  # a wait without end would not let signals through
     for store in stores:
         store.close()
-    note(f"{carrier.carried:,} rows carried")
+    emit({"carried": carrier.carried}) if json else note(f"{carrier.carried:,} rows carried")
 
 
 @app.command()

@@ -15,7 +15,7 @@ import yaml
 
 from headrace.base.clock import ManualClock
 from headrace.base.settings import Settings
-from headrace.release.parts import Parts
+from headrace.release.parts import Cause, Parts
 from headrace.release.service import Releases
 from headrace.release.services import read_service, read_url
 from headrace.release.sync import _switch
@@ -177,7 +177,12 @@ def test_a_service_with_another_signature_is_refused_and_nothing_changes(parts: 
 
 def test_the_registry_does_not_take_the_traffic_back(parts: Parts, url: str) -> None:
     endpoint = deploy(parts, f"{url}/v2/models/m")
-    _switch(parts, endpoint, [ModelVersion(name="m", version=2, uri="models:/m/2", stage=Stage.PRODUCTION)])
+    _switch(
+        parts,
+        endpoint,
+        [ModelVersion(name="m", version=2, uri="models:/m/2", stage=Stage.PRODUCTION)],
+        Cause(actor="ann"),
+    )
 
 
 @pytest.mark.parametrize(
