@@ -93,7 +93,7 @@ async def test_a_broker_that_is_away_is_said_so_and_found_again(server: Server) 
         with pytest.raises(UpstreamError):
             await made.done([first])
         await asyncio.to_thread(server.start)
-        # What could not be acknowledged comes again, unless the client's buffer still got it through: it is open or done.
+        # What could not be acknowledged comes again, unless the client's buffer still got it through.
         seen = {first.body}
         async with asyncio.timeout(30):
             while seen != {b"1", b"2"} or await asyncio.to_thread(server.open_work, "in", "g"):
