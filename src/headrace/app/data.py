@@ -107,7 +107,7 @@ class DataPlane:
         unit_key = load_key(settings.keys / "unit.key")
         self.recorder = Recorder(self.journal, ids, unit_key, self.meter, self.clock)
         self.predictor = Predictor(self.recorder)
-        self.sentinels = Sentinels(self.predictor, self.meter, self.clock, self._report_variant)
+        self.sentinels = Sentinels(self.predictor, self.meter, self.clock, self._event)
         self.fleet = Fleet(
             self.predictor,
             artifacts=Artifacts(settings.artifacts),
@@ -224,12 +224,6 @@ class DataPlane:
                 variant=refusal.variant,
                 detail=refusal.reason,
             )
-
-    def _report_variant(self, name: str, *, endpoint: str, variant: str, detail: str) -> None:
-        event = PlaneEvent(
-            time=self.clock.now(), plane=self.plane, name=name, endpoint=endpoint, variant=variant, detail=detail
-        )
-        self.journal.append(encode_event(event))
 
     def _report_host(self, name: str, detail: str) -> None:
         self.meter.count("headrace_host_restarts_total")

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import exp, log, log1p
+from math import log, log1p
 
 import numpy as np
 
 from headrace.release.arms import Bools, Floats, guesses, seen, split, terms
+from headrace.release.logs import mean
 from headrace.types.errors import BadInput
 from headrace.types.score import Bets, Bound, Reading, Score
 
@@ -85,12 +86,12 @@ def factors(term: Floats, guess: Floats, share: float | Floats, margin: float) -
 
 def harm(state: Bets) -> float:
     """Logarithm of the e-value against "the candidate is not worse"."""
-    return _mean(state.harm)
+    return mean(state.harm)
 
 
 def not_worse(state: Bets) -> float:
     """Logarithm of the e-value against "the candidate is worse by the margin or more"."""
-    return _mean(state.not_worse)
+    return mean(state.not_worse)
 
 
 def interval(state: Bets, alpha: float) -> tuple[float, float]:
@@ -149,7 +150,7 @@ def _edge(bound: Bound, alpha: float) -> float:
     def refuted(difference: float) -> bool:
         drift = bound.total - difference * bound.information
         logs = [slope * drift + (log1p(-slope) + slope) * bound.squares for slope in SLOPES]
-        return _mean(logs) >= log(2 / alpha)
+        return mean(logs) >= log(2 / alpha)
 
     low, high = -1.0, 1.0
     if not refuted(low):
@@ -158,9 +159,3 @@ def _edge(bound: Bound, alpha: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if refuted(middle) else (low, middle)
     return low
-
-
-def _mean(logs: Sequence[float]) -> float:
-    """log(mean(exp(logs))) without overflow."""
-    top = max(logs)
-    return top + log(sum(exp(each - top) for each in logs) / len(logs))

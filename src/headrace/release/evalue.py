@@ -26,10 +26,11 @@ limit": the likelihood ratio of higher rates.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import exp, inf, log, sqrt
+from math import inf, log, sqrt
 from typing import TypeVar
 
 from headrace.release import asymptotic, betting
+from headrace.release.logs import mean
 from headrace.types.release import MetricEvidence, Tally
 from headrace.types.score import Bets, Normal
 from headrace.types.strategy import MetricSpec, ReleasePlan
@@ -112,8 +113,8 @@ def harm(evidence: MetricEvidence) -> float:
         return _halves(betting.harm, evidence.bets, evidence.bets_steps)
     if evidence.normal:
         return _halves(asymptotic.harm, evidence.normal, evidence.normal_steps)
-    parts = [_mean(evidence.harm), _mean([_mean(logs) for logs in evidence.harm_steps])]
-    return _mean([*parts, _mean(evidence.beyond)] if evidence.beyond else parts)
+    parts = [mean(evidence.harm), mean([mean(logs) for logs in evidence.harm_steps])]
+    return mean([*parts, mean(evidence.beyond)] if evidence.beyond else parts)
 
 
 def proof(evidence: MetricEvidence) -> float:
@@ -133,12 +134,12 @@ def means(evidence: MetricEvidence) -> Bets | Normal | None:
 
 def not_worse(evidence: MetricEvidence) -> float:
     """Logarithm of the e-value against "worse by the margin"."""
-    return _mean([_mean(evidence.not_worse), _mean(evidence.not_worse_step)])
+    return mean([mean(evidence.not_worse), mean(evidence.not_worse_step)])
 
 
 def tolerable(evidence: MetricEvidence) -> float:
     """Logarithm of the e-value against "the rate is above the tolerance"."""
-    return _mean(evidence.tolerable)
+    return mean(evidence.tolerable)
 
 
 def roll_back_at(spec: MetricSpec, plan: ReleasePlan) -> float:
@@ -158,7 +159,7 @@ def proven_at(plan: ReleasePlan) -> float:
 
 
 def _halves(read: Callable[[State], float], release: State, steps: Sequence[State]) -> float:
-    return _mean([read(release), _mean([read(step) for step in steps])]) if steps else read(release)
+    return mean([read(release), mean([read(step) for step in steps])]) if steps else read(release)
 
 
 def _share(tally: Tally) -> float:
@@ -168,11 +169,3 @@ def _share(tally: Tally) -> float:
 
 def _events(tally: Tally) -> int:
     return tally.baseline_events + tally.candidate_events
-
-
-def _mean(logs: Sequence[float]) -> float:
-    """log(mean(exp(logs))) without overflow."""
-    if not any(logs):
-        return 0.0  # nothing seen yet, as in all steps to come
-    top = max(logs)
-    return top + log(sum(exp(each - top) for each in logs) / len(logs))

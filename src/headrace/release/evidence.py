@@ -32,7 +32,6 @@ from headrace.types.traffic import Reason
 REMEMBERED = 50_000  # calls that feedback can be joined to without a look-up
 CUT_CALLS = 200  # baseline calls from which a latency cut is fixed
 UNHAPPY = "unhappy"  # the name under which units with bad feedback are counted
-OF_CALLS = (MetricKind.ERRORS, MetricKind.SLOW)
 
 Record = Call | Feedback | MetricEvent | PlaneEvent
 Find = Callable[[str], Call | None]
@@ -101,7 +100,7 @@ class Accumulator:
         """Ends the interval and begins the next. `step`: the one that it was in."""
         fresh: Counted = {}
         self._expose(step, fresh)
-        calls = [m.name for m in self.metrics if m.kind in OF_CALLS]
+        calls = [m.name for m in self.metrics if m.kind.of_calls]
         interval = Interval(
             start=start,
             end=end,
@@ -175,7 +174,9 @@ class Accumulator:
         return step, candidate, unit
 
     def _posted(self, event: MetricEvent) -> None:
-        if event.name not in self.posted | self.scored or (event.endpoint and event.endpoint not in self.members):
+        if not (event.name in self.posted or event.name in self.scored):
+            return
+        if event.endpoint and event.endpoint not in self.members:
             return
         found = self._call_of(event.trace_id) if event.trace_id else self._last_call(event)
         if found is None:

@@ -3,7 +3,7 @@
 | kind | an event is compared | with no one to compare (a switch) |
 |---|---|---|
 | errors, slow | among the units at risk in the interval | with the rate before, times the margin |
-| feedback, rate | among all who called in the step of the call that it is about | the same |
+| feedback, rate | among all who called in the step of the call that it is about | no |
 | value | means, of the first value of each unit (in the release; in the step) | no |
 | flips | no: the rate itself, with the tolerance | |
 
@@ -21,7 +21,6 @@ from headrace.types.release import Cohort, Interval, MetricEvidence, Release, Ta
 from headrace.types.strategy import Direction, MetricKind, MetricSpec, Role, Step, StepKind
 from headrace.types.traffic import BUCKETS
 
-_OF_CALLS = (MetricKind.ERRORS, MetricKind.SLOW)
 _UNKNOWN_RATE = 0.05  # the limit of a switch when nothing was seen before it
 
 
@@ -63,7 +62,7 @@ def next_step(
 
 def _begin_step(had: MetricEvidence, spec: MetricSpec, step: Step) -> MetricEvidence:
     fresh = replace(had, not_worse_step=(0.0,) * len(had.not_worse_step), tolerable=(0.0,) * len(had.tolerable))
-    if step.kind is not StepKind.SWITCH or spec.kind not in _OF_CALLS:
+    if step.kind is not StepKind.SWITCH or not spec.kind.of_calls:
         return fresh
     return replace(fresh, limit=_limit(had, spec), beyond=evalue.NO_HARM)
 
@@ -87,7 +86,7 @@ def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval, steps: tuple
         return _add_pairs(had, spec, interval.release.get(spec.name, Tally()))
     if spec.kind is MetricKind.VALUE:
         return _add_scores(learnt, spec, interval, steps)
-    if spec.kind not in _OF_CALLS:
+    if not spec.kind.of_calls:
         for cohort in interval.late:
             if cohort.about == spec.event:
                 learnt = _count(learnt, spec, cohort, now=interval.step)

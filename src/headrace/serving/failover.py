@@ -59,7 +59,7 @@ class Mode(StrEnum):
 class Report(Protocol):
     """(event, endpoint, variant, detail): variant.ejected, variant.restored, variant.spared."""
 
-    def __call__(self, name: str, *, endpoint: str, variant: str, detail: str) -> None: ...
+    def __call__(self, name: str, *, endpoint: str, variant: str, detail: str) -> object: ...
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -71,7 +71,7 @@ class Predictor:
 
     def __init__(self, recorder: Recorder) -> None:
         self.table = Table()
-        self.recorder = self._recorder = recorder
+        self.recorder = recorder
         self._steady = recorder.clock.steady
 
     async def predict(self, request: Request, dialect: Dialect) -> Answer:
@@ -80,7 +80,7 @@ class Predictor:
         table = self.table  # one plan for the whole call
         table.keyring.check(request.header)  # admit: who
         lane = table.lane(request.model)
-        endpoint, record = lane.endpoint, self._recorder
+        endpoint, record = lane.endpoint, self.recorder
         call = record.open(
             endpoint.name,
             protocol=dialect.name,
@@ -136,10 +136,10 @@ class Predictor:
     def _settled(self, table: Table, lane: Lane, request: Request, call: Open, decision: Decision) -> Decision:
         """A gate is known by its token; else follow what was decided before, and tell what is decided here."""
         if decision.reason is Reason.FORCED:
-            decision = owned(decision, self._recorder.gate_token, request.header)
+            decision = owned(decision, self.recorder.gate_token, request.header)
         if decision.reason is Reason.GATE or not (request.colour or lane.coloured):
             return decision
-        name, policy, prove = lane.endpoint.name, lane.policy, self._recorder.proof
+        name, policy, prove = lane.endpoint.name, lane.policy, self.recorder.proof
         if not request.colour:
             call.colour = colour.alone(decision, endpoint=name, policy=policy, unit=call.unit, prove=prove)
             return decision
@@ -168,7 +168,7 @@ class Predictor:
             call.counted = False  # not the model's doing
             status, told = CallStatus.FAILED, f"interrupted: {type(error).__name__}"
         ran = self._steady() - attempt.ran if attempt.ran else 0.0
-        seconds = self._recorder.close(call, status, began=attempt.began, run_seconds=ran, error=told)
+        seconds = self.recorder.close(call, status, began=attempt.began, run_seconds=ran, error=told)
         if loaded is not None:
             loaded.statistics.fail.add(seconds)
             _blame(lane, call, error, attempt)

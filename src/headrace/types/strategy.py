@@ -40,6 +40,11 @@ class MetricKind(StrEnum):
     VALUE = "value"  # the number that the application, a judge or a monitor posted for the unit: its mean is compared
     FLIPS = "flips"  # event: the shadow's answer differs from the one that the user got
 
+    @property
+    def of_calls(self) -> bool:
+        """Told by the calls themselves, as they end."""
+        return self in (MetricKind.ERRORS, MetricKind.SLOW)
+
 
 class Direction(StrEnum):
     LOWER = "lower"  # less of it is better
