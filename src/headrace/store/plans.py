@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, delete, func, insert, select
 
 from headrace.store import endpoints as endpoint_rows
+from headrace.store import gateway as gateway_rows
 from headrace.store.tables import pack, plain, plan, unpack
 from headrace.types.endpoint import Endpoint, Plan
 
@@ -27,7 +28,8 @@ def publish(
     known = {e.name: e for e in endpoint_rows.all(conn)}
     stamped = tuple(_stamp(e, known.get(e.name), number) for e in endpoints)
     reason = plain(reason)
-    made = Plan(revision=number, created=now, endpoints=stamped, keys=keys, reason=reason)
+    configured = gateway_rows.current(conn)
+    made = Plan(revision=number, created=now, endpoints=stamped, keys=keys, reason=reason, gateway=configured)
     conn.execute(insert(plan).values(revision=number, created=now, reason=reason, body=pack(made)))
     conn.execute(delete(plan).where(plan.c.revision <= number - KEEP))
     endpoint_rows.replace_all(conn, stamped)

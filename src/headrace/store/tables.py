@@ -174,6 +174,16 @@ outbox = Table(
     Column("body", Text, nullable=False),
 )
 
+gateway = Table(
+    "gateway",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("created", Double, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
 Noun = TypeVar("Noun")
 
 

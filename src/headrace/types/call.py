@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from headrace.types.gateway import Spent
 from headrace.types.traffic import Reason
 
 
@@ -43,6 +44,7 @@ class Call:
     colour: str = ""  # as it was sent on: endpoint=variant, comma, …; empty where there was nothing to choose
     shadow_of: str = ""  # trace id of the call that a user made; this one is nobody's
     beside: Any = None  # of a shadow: {"outputs": {name: [the user's, its own]}, "attributes": {header: value}}
+    spent: Spent | None = None  # of a call to an LLM
 
     @property
     def from_user(self) -> bool:

@@ -9,6 +9,7 @@ from headrace.types.adapter import Adapter
 from headrace.types.approval import Approvals
 from headrace.types.failover import Failover
 from headrace.types.gate import Gates
+from headrace.types.gateway import Gateway
 from headrace.types.model import ModelVersion, Package, RuntimeKind, Signature
 from headrace.types.traffic import TrafficPolicy
 
@@ -127,6 +128,7 @@ class Plan:
     endpoints: tuple[Endpoint, ...] = ()
     keys: tuple[str, ...] = ()  # sha256 of accepted API keys, hex; empty means that no key is asked for
     reason: str = ""  # what changed, in words
+    gateway: Gateway = Gateway()
 
     def endpoint(self, name: str) -> Endpoint | None:
         return next((e for e in self.endpoints if e.name == name), None)

@@ -47,6 +47,7 @@ class RuntimeKind(StrEnum):
     TORCHSCRIPT = "torchscript"  # a TorchScript archive, in a model host
     REMOTE = "remote"  # another server that speaks V2: Triton, Headrace, …
     LEGACY = "legacy"  # any service that takes and gives JSON over HTTP
+    CHAT = "chat"  # upstream language models, asked by the gateway
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from headrace.types.call import Call, Feedback, MetricEvent, PlaneEvent
 
 Record = Call | Feedback | MetricEvent | PlaneEvent
 
-JSON_FIELDS = ("input", "output", "beside")  # of a call: kept as text
+JSON_FIELDS = ("input", "output", "beside", "spent")  # of a call: kept as text
 
 EVENTS = b'{"event":'  # how lines of a data plane's own events begin
 _NULL = msgspec.Raw(b"null")
@@ -46,6 +46,7 @@ class CallRow(msgspec.Struct, kw_only=True):
     colour: str = ""
     shadow_of: str = ""
     beside: msgspec.Raw = _NULL
+    spent: msgspec.Raw = _NULL
 
 
 class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):

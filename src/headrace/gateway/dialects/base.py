@@ -1,0 +1,93 @@
+"""What the gateway must know of a call, whoever defined its form. One file a form, one row in registry.py.
+
+Called by complete.py (read the request, follow the answer) and by the edge (write an error). A dialect looks at the
+few fields that a decision needs and leaves all others alone: what is not named here passes as the bytes it came in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from headrace.types.errors import HeadraceError
+from headrace.types.gateway import Failure, Usage, Wire
+
+
+@dataclass(slots=True, kw_only=True)
+class Asked:
+    """One request, as far as it was read. `fields`: its top level, every value as the JSON text it came as."""
+
+    model: str
+    fields: dict[str, msgspec.Raw]
+    stream: bool = False
+    max_tokens: int = 0  # of the answer; 0: the caller did not say
+    user: str = ""
+    wants_usage: bool = False  # of a stream, as its last event
+    document: dict[str, Any] | None = None  # all of it, once someone needed that
+
+    def whole(self) -> dict[str, Any]:
+        """Parsed; for who must change or translate it."""
+        if self.document is None:
+            self.document = {name: msgspec.json.decode(raw) for name, raw in self.fields.items()}
+        return self.document
+
+
+@dataclass(slots=True, kw_only=True)
+class Told:
+    """What an answer, or a stream so far, says of itself. `text`: for the journal, up to a bound; `parts`: the answer
+    in the form of the dialect's unary answer, as JSON, when it was whole."""
+
+    usage: Usage | None = None
+    finish: str = ""  # stop, length, tool_calls, content_filter
+    text: str = ""
+    model: str = ""
+    id: str = ""
+    failure: Failure | None = None  # an error inside an answer with status 200
+    message: str = ""  # of that error
+    ended: bool = False  # a stream said that it is whole
+    tokens_seen: int = 0  # pieces of text so far: what is billed when nobody tells the usage
+    tools: list[dict[str, Any]] = field(default_factory=list)  # calls of tools: {"name": …, "arguments": …}
+
+
+class Follower(Protocol):
+    """Reads along a stream without holding it up."""
+
+    told: Told
+
+    def feed(self, event: bytes, data: bytes) -> bool:
+        """One server-sent event: its `event:` name and its `data:`. False: the caller must not see it (a usage that
+        only we asked for)."""
+        ...
+
+
+class Dialect(Protocol):
+    wire: Wire
+
+    def ask(self, body: bytes) -> Asked:
+        """Raises BadInput naming the field."""
+        ...
+
+    def body(self, asked: Asked, model: str, *, usage: bool) -> bytes:
+        """The request for an upstream that speaks the same: another model name, and if `usage` and it is a stream, the
+        wish to be told the usage. Everything else as it came."""
+        ...
+
+    def answered(self, body: bytes) -> Told:
+        """Of a whole answer. Never raises: what cannot be read is `broken`."""
+        ...
+
+    def follow(self, asked: Asked) -> Follower: ...
+
+    def failure(self, status: int, body: bytes) -> tuple[Failure, str]:
+        """What an error answer of an upstream means, and its message."""
+        ...
+
+    def error(self, error: HeadraceError, status: int) -> bytes:
+        """Ours, in the form its clients expect."""
+        ...
+
+    def error_event(self, error: HeadraceError) -> bytes:
+        """The same inside a stream that has begun: one whole server-sent event."""
+        ...
