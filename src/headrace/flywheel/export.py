@@ -31,7 +31,7 @@ from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
 from headrace.store.rows import write_parquet
 from headrace.types.call import Call, CallStatus
-from headrace.types.data import DataFile, DatasetVersion
+from headrace.types.dataset import DataFile, DatasetVersion
 from headrace.types.errors import BadInput, NotFound
 
 MEDIA: Final = {

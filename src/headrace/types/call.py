@@ -69,9 +69,12 @@ class Feedback:
     name: str
     value: Any
     rater: str  # keyed hash of the person, or "anonymous"
-    time: float
+    time: float  # when it was said
     source: str = "human"  # human, code, llm_judge: MLflow's source types
     comment: str = ""
+    reasons: tuple[str, ...] = ()  # short words of a rating, such as incorrect, unsafe, slow
+    withdrawn: bool = False  # taken back: it says nothing any more, and what it said is kept in the history
+    channel: str = ""  # how it came: empty for an application, token, upload, review
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from headrace.store import feedbacks, plans, versions
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
 from headrace.types.call import Call, CallStatus, Feedback
-from headrace.types.data import DatasetVersion
+from headrace.types.dataset import DatasetVersion
 from headrace.types.errors import BadInput, NotFound
 from tests.control_samples import (
     START,

@@ -58,6 +58,9 @@ class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
     time: float
     source: str = "human"
     comment: str = ""
+    reasons: msgspec.Raw = _NULL
+    withdrawn: bool = False
+    channel: str = ""
 
 
 class _Line(msgspec.Struct):

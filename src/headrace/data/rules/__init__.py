@@ -1,0 +1,1 @@
+"""The rules of curation, one file each; registry.py says in which order."""
