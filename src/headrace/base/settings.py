@@ -37,6 +37,13 @@ class Settings:
         1, "data-plane processes that share the port; limits and statistics hold for all together"
     )
     grpc_port: int = setting(8002, "port of the data plane's gRPC (extra grpc); 0 takes a free one, -1: none")
+    llm_port: int = setting(
+        -1, "port of the local LLM (extra llm), as `headrace up --llm` has it; 0: a free one, -1: none"
+    )
+    llm_model: str = setting("", "GGUF file of the local LLM; empty: SmolLM2-135M, as `headrace llm install` brings it")
+    llm_threads: int = setting(1, "threads that the local LLM computes with")
+    llm_context: int = setting(8192, "tokens that all slots of the local LLM hold together")
+    llm_slots: int = setting(4, "calls that the local LLM answers at once; the others wait")
     database_url: str = setting("", "SQLAlchemy URL; empty: SQLite in the data folder")
     mlflow_uri: str = setting("", "a running MLflow server; empty: one is started and supervised")
     admin_token: Secret = setting(Secret(""), "bearer token that the control plane asks for; empty: none")
@@ -63,6 +70,10 @@ class Settings:
             ("control_port", 0, 65_535),
             ("api_workers", 1, 64),
             ("grpc_port", -1, 65_535),
+            ("llm_port", -1, 65_535),
+            ("llm_threads", 1, 256),
+            ("llm_context", 256, 1 << 20),
+            ("llm_slots", 1, 64),
             ("max_body_mb", 1, 4096),
             ("poll_ms", 5, 60_000),
             ("segment_mb", 1, 1024),
