@@ -57,12 +57,14 @@ from headrace.store.db import Database
 from headrace.store.journal.records import encode_event
 from headrace.store.journal.writer import Journal
 from headrace.store.planfile import PlanFile
-from headrace.traffic.admit import Door, key_hash
+from headrace.traffic.admit import Door
+from headrace.traffic.keys import key_hash
 from headrace.traffic.meter import Meter, Reading
 from headrace.traffic.record import Recorder
 from headrace.types.call import PlaneEvent
 from headrace.types.endpoint import Plan
 from headrace.types.errors import HeadraceError
+from headrace.types.gateway import Scope
 
 TEND_SECONDS = 1.0
 FIRST_PLAN_SECONDS = 15.0  # a model host takes some; after that callers are told what is missing
@@ -115,7 +117,9 @@ class DataPlane:
             clock=self.clock,
             retain_seconds=settings.retain_seconds,
             hashed=self.recorder.hashed,
-            door=Door(keys=_hashes(settings.api_keys), gate=self.workers.gate),
+            door=Door(
+                keys=_hashes(settings.api_keys), pepper=load_key(settings.keys / "callers.key"), gate=self.workers.gate
+            ),
         )
         self.fleet.guard = self.sentinels.guard
         self._plans = DatabasePlans(self.database)
@@ -130,7 +134,7 @@ class DataPlane:
             self.fleet, self.journal, self.meter, plane=plane, blind=lambda: self.watch.blind, siblings=siblings
         )
         control = url_of(settings.host, settings.control_port)
-        forward = Forwarder(control, self.fleet, admit=self._admit, siblings=siblings)
+        forward = Forwarder(control, self.fleet, admit=self._admit_manager, siblings=siblings)
         repository = Repository(forward)
         self.edge = Edge(routes(self._handlers(settings, forward, repository)), self.meter)
         self.grpc = build_grpc(settings, self.predictor, repository, ready=self.status.ready, siblings=siblings)
@@ -194,13 +198,16 @@ class DataPlane:
                 siblings=self.workers.siblings,
             ),
             generate=GenerateHandler(self.predictor, user_header=settings.user_header, limit=limit),
-            repository=RepositoryHandler(self.predictor, repository, admit=self._admit),
+            repository=RepositoryHandler(self.predictor, repository, admit=self._admit_manager),
             forward=forward,
             pages=Pages(description()),
         )
 
     def _admit(self, exchange: Exchange) -> None:
-        self.predictor.table.keyring.check(exchange.header)
+        self.predictor.table.callers.of(exchange.header)
+
+    def _admit_manager(self, exchange: Exchange) -> None:
+        self.predictor.table.callers.of(exchange.header).permit(Scope.MANAGE)
 
     async def _tend(self) -> None:
         """Once a second: unload what was retained long enough, and tell the journal of what it lost."""

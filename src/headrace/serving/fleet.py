@@ -31,7 +31,8 @@ from headrace.serving.shadow import Shadows
 from headrace.serving.table import Lane, Loaded, Table, adapt, build_lane, by_model
 from headrace.serving.turn import Turn
 from headrace.serving.warm import warm
-from headrace.traffic.admit import OPEN, Door, Gate, Keyring
+from headrace.traffic.admit import OPEN, Door, Gate
+from headrace.traffic.keys import Callers
 from headrace.types.endpoint import Endpoint, Plan, Variant
 from headrace.types.errors import HeadraceError, ModelRefused
 from headrace.types.model import Package, RuntimeKind
@@ -92,7 +93,7 @@ class Fleet:
         self._one_plan = asyncio.Lock()
         self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
         self._flipped = asyncio.Event()
-        predictor.table = Table(keyring=Keyring(door.keys))  # also before the first plan a key is asked for
+        predictor.table = Table(callers=Callers(door.keys))  # also before the first plan a key is asked for
 
     @property
     def table(self) -> Table:
@@ -236,7 +237,7 @@ class Fleet:
             realised=True,
             lanes=lanes,
             models=by_model(plan.endpoints),
-            keyring=Keyring((*plan.keys, *self._door.keys)),
+            callers=self._callers(plan),
         )
         self._parked = frozenset(v.package.id for e in plan.endpoints if e.parked for v in e.variants)
         for loaded in self._loaded.values():
@@ -247,6 +248,17 @@ class Fleet:
         self._flipped.set()
         told = "plan in force" if whole else "plan in force in part"
         log.info(told, extra=fields(revision=plan.revision, before=old.revision, endpoints=len(lanes)))
+
+    def _callers(self, plan: Plan) -> Callers:
+        sealed, reveal = plan.gateway.secrets, self._door.reveal
+        return Callers(
+            (*plan.keys, *self._door.keys),
+            plan.gateway.keys,
+            plan.gateway.people,
+            pepper=self._door.pepper,
+            reveal=reveal and (lambda name: reveal(name, sealed.get(name, ""))),
+            now=self._clock.now,
+        )
 
     def _lane(self, endpoint: Endpoint) -> Lane:
         usable = self._usable(endpoint)

@@ -78,8 +78,7 @@ class Predictor:
         began, ran, seconds = self._steady(), 0.0, 0.0
         loaded: Loaded | None = None
         table = self.table  # one plan for the whole call
-        table.keyring.check(request.header)  # admit: who
-        lane = table.lane(request.model)
+        lane = table.admitted(request.header, request.model)  # admit: who, and to what
         endpoint, record = lane.endpoint, self.recorder
         call = record.open(
             endpoint.name,

@@ -19,11 +19,13 @@ from headrace.serving.lifecycle import State
 from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.serving.statistics import Statistics
 from headrace.serving.warm import ELSEWHERE
-from headrace.traffic.admit import Gate, Keyring
+from headrace.traffic.admit import Gate
+from headrace.traffic.keys import Callers
 from headrace.traffic.record import Open
 from headrace.traffic.route import Header
 from headrace.types.endpoint import Capture, Endpoint, Variant
 from headrace.types.errors import NotFound, TooLarge, Unavailable
+from headrace.types.gateway import Scope
 from headrace.types.model import Package, Signature
 from headrace.types.traffic import TrafficPolicy
 
@@ -163,12 +165,20 @@ class Table:
     realised: bool = False  # false: no plan yet, so nothing can be said of any name
     lanes: dict[str, Lane] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)  # registered model → the one endpoint that serves it
-    keyring: Keyring = field(default_factory=Keyring)
+    callers: Callers = field(default_factory=Callers)
 
     def policy(self, name: str) -> TrafficPolicy | None:
         """Of an endpoint, by its own name."""
         lane = self.lanes.get(name)
         return None if lane is None else lane.policy
+
+    def admitted(self, header: Header, name: str) -> Lane:
+        """For one who may ask it. Raises Unauthenticated, Forbidden, and like `lane`."""
+        caller = self.callers.of(header)
+        lane = self.lane(name)
+        if caller.bound:
+            caller.permit(Scope.PREDICT, lane.endpoint.name)
+        return lane
 
     def lane(self, name: str) -> Lane:
         """By endpoint name, else by the registered model's name if exactly one endpoint serves it."""

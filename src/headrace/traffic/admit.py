@@ -1,50 +1,18 @@
-"""Who may come in, and how many at once.
+"""How many may be inside an endpoint at once.
 
-Called by serving/predict.py: the keyring before anything else, the gate of an endpoint once the endpoint is known.
-Decides by the plan's key hashes and the endpoint's limit. Ignores what is asked for.
+Called by serving/predict.py once the endpoint is known. Decides by the endpoint's limit. Ignores who it is (keys.py)
+and what is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 
-from headrace.traffic.route import Header
-from headrace.types.errors import Overloaded, Unauthenticated
+from headrace.base.secret import Secret
+from headrace.types.errors import Overloaded
 
 RETRY_AFTER = 1.0  # seconds; a full gate empties within a few calls
-
-
-class Keyring:
-    """The accepted API keys, as sha256 in hex; without any, everyone may come in.
-
-    A set look-up is enough: who tries keys cannot steer the hash that is looked up, so its timing tells nothing.
-    """
-
-    __slots__ = ("_accepted",)
-
-    def __init__(self, hashes: Iterable[str] = ()) -> None:
-        self._accepted = frozenset(h.lower() for h in hashes)
-
-    def check(self, header: Header) -> None:
-        """`authorization: Bearer KEY` or `x-api-key: KEY`; raises Unauthenticated."""
-        if not self._accepted:
-            return
-        key = header("x-api-key") or _bearer(header("authorization"))
-        if not key:
-            raise Unauthenticated("this endpoint asks for an API key", hint="send authorization: Bearer KEY")
-        if key_hash(key) not in self._accepted:
-            raise Unauthenticated("the API key is not known", hint="it may have been revoked")
-
-
-def key_hash(key: str) -> str:
-    return sha256(key.encode()).hexdigest()
-
-
-def _bearer(value: str | None) -> str:
-    scheme, _, key = (value or "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else ""
 
 
 class Gate:
@@ -82,9 +50,12 @@ def _alone(name: str) -> Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """What a data plane is started with: hashes of keys accepted besides the plan's, and how a gate is made."""
+    """What a data plane is started with: hashes of keys accepted besides the plan's, the key of the virtual keys'
+    HMACs, what opens the plan's secrets, and how a gate is made."""
 
     keys: tuple[str, ...] = ()
+    pepper: bytes = b""
+    reveal: Callable[[str, str], Secret] | None = None  # of a secret's name and its sealed form
     gate: Callable[[str], Gate] = _alone
 
 

@@ -7,6 +7,7 @@ HeadraceError
 │   ├── Unauthenticated   no key, or a key that is not known
 │   ├── Forbidden         a known caller without the right
 │   │   └── ApprovalNeeded    another person has to say yes first; the request for it is on record
+│   ├── OverLimit         a limit of this caller is used up; what to wait for is in `retry_after`
 │   ├── NotFound          no such endpoint, model, version, stage, trace, release
 │   └── Conflict          the state does not allow it: a second release, a release already ended
 ├── ModelError            the model is to blame
@@ -72,6 +73,10 @@ class Forbidden(CallerError):
 
 
 class ApprovalNeeded(Forbidden):
+    pass
+
+
+class OverLimit(CallerError):
     pass
 
 

@@ -244,9 +244,26 @@ class Limit:
     open: bool = True  # when the counters cannot be reached: let calls in
 
 
+class Scope(StrEnum):
+    """What a key may be used for."""
+
+    CHAT = "chat"  # chat, completions, responses, messages
+    EMBEDDINGS = "embeddings"
+    MEDIA = "media"  # images, audio, moderations, rerank
+    PREDICT = "predict"  # /predict, V2, generate
+    PASSTHROUGH = "passthrough"  # a provider's own API, whatever it is
+    MANAGE = "manage"  # load and unload models, export
+
+
+USUAL_SCOPES = (Scope.CHAT, Scope.EMBEDDINGS, Scope.MEDIA, Scope.PREDICT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualKey:
-    """`id` is the public part, `hash` the HMAC of the whole key. `models`: endpoint names or patterns; empty: all."""
+    """`id` is the public part, `hash` the HMAC of the whole key. `models`: endpoint names or patterns; empty: all.
+
+    A key that was turned is known by `before` too, until `before_until`. One that was revoked stays on record.
+    """
 
     id: str
     hash: str
@@ -255,10 +272,27 @@ class VirtualKey:
     team: str = ""
     user: str = ""
     models: tuple[str, ...] = ()
-    scopes: tuple[str, ...] = ("chat", "embeddings", "predict")  # and: passthrough
+    scopes: tuple[Scope, ...] = USUAL_SCOPES
     trusted: bool = False  # may say in headers whom it calls for, as a chat application does
+    user_secret: str = (
+        ""  # of a trusted key: name of the sealed secret that signs X-OpenWebUI-User-Jwt; empty: unsigned
+    )
     expires: float = 0.0  # 0: never
     created: float = 0.0
+    before: str = ""  # hash of the key that this one replaced
+    before_until: float = 0.0
+    revoked: float = 0.0  # since when; 0: it is good
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A user whom a trusted key may name: where they belong, and what they may ask. `models` as in VirtualKey."""
+
+    user: str
+    workspace: str = ""
+    team: str = ""
+    models: tuple[str, ...] = ()
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +301,7 @@ class Gateway:
 
     providers: tuple[Provider, ...] = ()
     keys: tuple[VirtualKey, ...] = ()
+    people: tuple[Person, ...] = ()
     limits: tuple[Limit, ...] = ()
     prices: tuple[Price, ...] = ()
     secrets: dict[str, str] = field(default_factory=dict)

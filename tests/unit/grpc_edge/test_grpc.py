@@ -26,7 +26,7 @@ from headrace.api.http.forward import Forwarder
 from headrace.api.repository import Repository
 from headrace.serving.codec import DTYPES, Codec
 from headrace.serving.runtimes.base import Form, Inputs, Outputs
-from headrace.traffic.admit import key_hash
+from headrace.traffic.keys import key_hash
 from headrace.types import errors
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Endpoint, Limits

@@ -138,7 +138,7 @@ class Http:
         )
         meter = self.recorder.meter
         self.status = StatusHandler(self.fleet, self.journal, meter, plane="data", blind=lambda: "")
-        admit = lambda exchange: self.predictor.table.keyring.check(exchange.header)  # noqa: E731
+        admit = lambda exchange: self.predictor.table.callers.of(exchange.header)  # noqa: E731
         forward = Forwarder(control, self.fleet, admit=admit)
         self.edge = Edge(
             routes(

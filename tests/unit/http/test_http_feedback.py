@@ -9,7 +9,7 @@ from http_edge import DAY, Http
 from plane_samples import endpoint, package
 
 from headrace.base.ids import TraceIds
-from headrace.traffic.admit import key_hash
+from headrace.traffic.keys import key_hash
 from headrace.types.call import Feedback
 from headrace.types.errors import Unavailable
 

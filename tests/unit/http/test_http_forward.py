@@ -11,7 +11,7 @@ import pytest
 from http_edge import Answer, Http
 from plane_samples import endpoint, package, plan
 
-from headrace.traffic.admit import key_hash
+from headrace.traffic.keys import key_hash
 
 
 class Control(BaseHTTPRequestHandler):

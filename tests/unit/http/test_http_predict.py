@@ -11,7 +11,7 @@ from plane_samples import TABLE, endpoint, package
 
 from headrace.api.errors import STATUS, kind_of, status_of
 from headrace.serving.runtimes.base import Inputs, Outputs
-from headrace.traffic.admit import key_hash
+from headrace.traffic.keys import key_hash
 from headrace.types import errors
 from headrace.types.endpoint import Limits
 from headrace.types.errors import BadInput, HeadraceError, ModelFailed, Overloaded, TimedOut

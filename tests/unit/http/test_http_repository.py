@@ -14,7 +14,7 @@ from http_edge import Answer, Http
 from plane_samples import endpoint, package, plan
 
 from headrace.serving.lifecycle import State
-from headrace.traffic.admit import key_hash
+from headrace.traffic.keys import key_hash
 
 ONE, PARKED = endpoint(package(1)), endpoint(package(1), parked=True)
 

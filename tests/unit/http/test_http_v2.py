@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plane_samples import endpoint, package, spec
 
-from headrace.traffic.admit import key_hash
+from headrace.traffic.keys import key_hash
 from headrace.types.endpoint import Limits
 from headrace.types.model import Datatype, Signature
 

@@ -26,7 +26,7 @@ from headrace.serving.fleet import Fleet
 from headrace.serving.plain import PlainDialect
 from headrace.serving.predict import Answer, Predictor, Request
 from headrace.serving.runtimes.base import Inputs, Outputs
-from headrace.traffic.admit import key_hash
+from headrace.traffic.keys import key_hash
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Cache, Capture, Endpoint, Limits
 from headrace.types.errors import (

@@ -26,6 +26,7 @@ from headrace.serving.v2 import schedule
 from headrace.traffic import colour
 from headrace.traffic.route import Header
 from headrace.types.errors import HeadraceError, Unavailable
+from headrace.types.gateway import Scope
 
 AHEAD = 64  # requests of one stream that are under way; more wait in the connection
 FINAL = "triton_final_response"
@@ -184,7 +185,7 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
 
     def _admit(self, context: Any) -> Header:
         header = header_of(context)
-        self._predictor.table.keyring.check(header)
+        self._predictor.table.callers.of(header).permit(Scope.MANAGE)
         return header
 
 
