@@ -19,7 +19,7 @@ from headrace.compute.lock import Holder, holder
 from headrace.compute.ports import url_of
 from headrace.types.errors import BadInput
 
-DATA, CONTROL, MLFLOW = "data", "control", "mlflow"
+DATA, CONTROL, MLFLOW, LLM = "data", "control", "mlflow", "llm"
 
 Home = Annotated[
     Path | None, typer.Option("--home", metavar="FOLDER", help="Data folder. HEADRACE_HOME; default .headrace")
@@ -56,7 +56,7 @@ def urls_of(settings: Settings) -> dict[str, str]:
         DATA: url_of(settings.host, settings.port),
         CONTROL: url_of(settings.host, settings.control_port),
         MLFLOW: url_of(settings.host, settings.control_port) + "/mlflow",
-    }
+    } | ({LLM: url_of(settings.host, settings.llm_port) + "/v1"} if settings.llm_port >= 0 else {})
 
 
 def running(settings: Settings) -> Holder | None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from headrace.base.settings import Settings
+from headrace.cli.local import llm_child, need_parts
 from headrace.cli.options import CONTROL, DATA, MLFLOW, lock_file, state_file, urls_of
 from headrace.compute.lock import Holder, HomeLock
 from headrace.compute.ports import listen, port_of, reserve
@@ -80,6 +81,10 @@ def run(settings: Settings, report: Report) -> None:
             keeper = held.enter_context(reserve())
             located = replace(located, mlflow_uri=f"http://127.0.0.1:{port_of(keeper)}/mlflow")
             children = (mlflow_child(located, port_of(keeper)),)
+        if located.llm_port >= 0:
+            llm = held.enter_context(reserve(located.host, located.llm_port, option="llm_port"))
+            located = replace(located, llm_port=port_of(llm))
+            children = (*children, llm_child(located))
         urls = urls_of(located)
         lock.describe(replace(me, urls=urls))
         report.located(urls, swept)
@@ -122,6 +127,8 @@ async def _announce(supervisor: Supervisor, tell: Callable[[], None]) -> None:
 
 def need_packages(settings: Settings) -> None:
     """The core is a data plane; a whole platform needs the extra."""
+    if settings.llm_port >= 0:
+        need_parts(settings)
     needed = ("fastapi", "nicegui", "duckdb", "alembic") + (() if settings.mlflow_uri else ("mlflow",))
     if missing := [name for name in needed if find_spec(name) is None]:
         raise Unavailable(

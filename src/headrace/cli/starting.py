@@ -13,12 +13,12 @@ from pathlib import Path
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from headrace.cli.options import CONTROL, DATA, MLFLOW
+from headrace.cli.options import CONTROL, DATA, LLM, MLFLOW
 from headrace.cli.platform import Report
 from headrace.cli.show import emit, err, note, say
 from headrace.compute.supervise import ChildStatus, State
 
-TITLES = {DATA: "data plane", CONTROL: "control plane", MLFLOW: "MLflow"}
+TITLES = {DATA: "data plane", CONTROL: "control plane", MLFLOW: "MLflow", LLM: "local LLM"}
 
 
 class Starting(Report):
@@ -98,6 +98,7 @@ def where(urls: dict[str, str]) -> str:
             f"  applications call   {urls[DATA]}     [dim]API: {urls[DATA]}/docs[/]",
             f"  the console is at   {urls[CONTROL]}",
             f"  MLflow is at        {urls[MLFLOW]}     [dim]export MLFLOW_TRACKING_URI={urls[MLFLOW]}[/]",
+            *([f"  the local LLM is at {urls[LLM]}"] if LLM in urls else []),
         ]
     )
 

@@ -16,6 +16,7 @@ import typer
 from rich.markup import escape
 
 from headrace.base.settings import Settings
+from headrace.cli.local import with_port
 from headrace.cli.options import Home, Json, running, settings_for, state_file
 from headrace.cli.platform import run, stop_seconds
 from headrace.cli.show import emit, progress, say
@@ -36,6 +37,7 @@ def up(
     control_port: Annotated[
         int | None, typer.Option("--control-port", help="Port of the control plane; 0 takes a free one.")
     ] = None,
+    llm: Annotated[bool, typer.Option("--llm", help="With the local LLM, as provider `local`.")] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Run in the background; return when ready.")] = False,
     json: Json = False,
 ) -> None:
@@ -49,6 +51,7 @@ def up(
         headrace up --detach --port 9000 --control-port 9001
     """
     settings = settings_for(home, host=host, port=port, control_port=control_port)
+    settings = with_port(settings) if llm else settings
     if detach:
         _announce(settings, start(settings, quiet=json), json=json)
         return

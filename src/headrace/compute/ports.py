@@ -37,15 +37,20 @@ def listen(host: str, port: int, *, option: str = "--port") -> socket.socket:
     return server
 
 
-def reserve(host: str = "127.0.0.1") -> socket.socket:
-    """A free port kept for a program that must bind it itself.
+def reserve(host: str = "127.0.0.1", port: int = 0, *, option: str = "--port") -> socket.socket:
+    """A port, by default a free one, kept for a program that must bind it itself.
 
     The socket is bound but does not listen: nobody else is given the port, and a program that sets SO_REUSEADDR (every
-    asyncio and WSGI server does) can bind it beside us and listen.
+    asyncio and WSGI server does, and llama.cpp's) can bind it beside us and listen.
     """
-    keeper = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    family, address = _resolve(host, port, option)
+    keeper = socket.socket(family, socket.SOCK_STREAM)
     keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    keeper.bind((host, 0))
+    try:
+        keeper.bind(address)
+    except OSError as error:
+        keeper.close()
+        raise _explain(error, host, port, option) from error
     return keeper
 
 
