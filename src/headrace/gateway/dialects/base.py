@@ -1,7 +1,7 @@
 """What the gateway must know of a call, whoever defined its form. One file a form, one row in registry.py.
 
 Called by complete.py (read the request, follow the answer) and by the edge (write an error). A dialect looks at the
-few fields that a decision needs and leaves all others alone: what is not named here passes as the bytes it came in.
+few fields that a decision needs and leaves all others alone: what is not named here passes as it came.
 """
 
 from __future__ import annotations
@@ -12,23 +12,40 @@ from typing import Any, Protocol
 import msgspec
 
 from headrace.types.errors import HeadraceError
-from headrace.types.gateway import Failure, Usage, Wire
+from headrace.types.gateway import Chat, Failure, Usage, Wire
+
+KEPT = 64 * 1024  # characters of an answer for the journal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """What the path and the headers of a request said already."""
+
+    model: str = ""  # Gemini and Azure have it in the path
+    stream: bool = False  # Gemini too
+    media: str = ""  # the content type
+
+
+NOWHERE = Address()
 
 
 @dataclass(slots=True, kw_only=True)
 class Asked:
-    """One request, as far as it was read. `fields`: its top level, every value as the JSON text it came as."""
+    """One request, as far as it was read. `fields`: its top level, every value as the JSON text it came as; empty for
+    a form (multipart), which is in `raw`."""
 
     model: str
     fields: dict[str, msgspec.Raw]
     stream: bool = False
-    max_tokens: int = 0  # of the answer; 0: the caller did not say
+    max_tokens: int = 0  # of all answers; 0: the caller did not say
     user: str = ""
     wants_usage: bool = False  # of a stream, as its last event
+    raw: bytes = b""
+    media: str = "application/json"
     document: dict[str, Any] | None = None  # all of it, once someone needed that
 
     def whole(self) -> dict[str, Any]:
-        """Parsed; for who must change or translate it."""
+        """Parsed; for who must translate it or look inside. Not to be changed: `fields` is what is sent."""
         if self.document is None:
             self.document = {name: msgspec.json.decode(raw) for name, raw in self.fields.items()}
         return self.document
@@ -36,19 +53,29 @@ class Asked:
 
 @dataclass(slots=True, kw_only=True)
 class Told:
-    """What an answer, or a stream so far, says of itself. `text`: for the journal, up to a bound; `parts`: the answer
-    in the form of the dialect's unary answer, as JSON, when it was whole."""
+    """What an answer, or a stream so far, says of itself."""
 
     usage: Usage | None = None
     finish: str = ""  # stop, length, tool_calls, content_filter
-    text: str = ""
+    pieces: list[str] = field(default_factory=list)
+    kept: int = 0  # characters in `pieces` and in the arguments of `tools`: at most KEPT, and one piece
     model: str = ""
     id: str = ""
     failure: Failure | None = None  # an error inside an answer with status 200
     message: str = ""  # of that error
     ended: bool = False  # a stream said that it is whole
     tokens_seen: int = 0  # pieces of text so far: what is billed when nobody tells the usage
-    tools: list[dict[str, Any]] = field(default_factory=list)  # calls of tools: {"name": …, "arguments": …}
+    tools: list[dict[str, Any]] = field(default_factory=list)  # calls of tools: {"id": …, "name": …, "arguments": …}
+
+    @property
+    def text(self) -> str:
+        """For the journal, up to a bound."""
+        return "".join(self.pieces)
+
+    def add(self, text: str) -> None:
+        if self.kept < KEPT:
+            self.pieces.append(text)
+            self.kept += len(text)
 
 
 class Follower(Protocol):
@@ -63,10 +90,16 @@ class Follower(Protocol):
 
 
 class Dialect(Protocol):
-    wire: Wire
+    @property
+    def wire(self) -> Wire: ...
 
-    def ask(self, body: bytes) -> Asked:
+    def ask(self, body: bytes, at: Address = NOWHERE) -> Asked:
         """Raises BadInput naming the field."""
+        ...
+
+    def dressed(self, asked: Asked, chat: Chat) -> Asked:
+        """With the prompt of this version before the caller's, its parameters where the caller set none, and those
+        that are forced. A forced None takes the parameter out."""
         ...
 
     def body(self, asked: Asked, model: str, *, usage: bool) -> bytes:
@@ -90,4 +123,9 @@ class Dialect(Protocol):
 
     def error_event(self, error: HeadraceError) -> bytes:
         """The same inside a stream that has begun: one whole server-sent event."""
+        ...
+
+    def refusal(self, status: int, failure: Failure, message: str) -> bytes:
+        """The error of an upstream that speaks otherwise, in this form. From one that speaks the same it passes as it
+        came."""
         ...

@@ -1,0 +1,192 @@
+"""OpenAI's chat completions, as OpenAI itself, vLLM, llama.cpp, Ollama and many others speak it.
+
+Called through registry.py. Decides what of a request and of an answer matters to routing, limits and the journal.
+Knows two habits of servers that only look like OpenAI: an error in the middle of a stream with status 200, and usage
+that comes with the last choice instead of after it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from headrace.gateway.dialects import fields, openai
+from headrace.gateway.dialects.base import KEPT, NOWHERE, Address, Asked, Told
+from headrace.gateway.dialects.failures import failure_of, found_in
+from headrace.types.errors import HeadraceError
+from headrace.types.gateway import Chat, Failure, Wire
+
+
+class _Function(msgspec.Struct, gc=False):
+    name: Any = None
+    arguments: Any = None
+
+
+class _Call(msgspec.Struct, gc=False):
+    index: int = 0
+    id: Any = None
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    """A whole message, or a piece of one. Reasoning has two names, by server."""
+
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    index: int = 0
+    delta: _Message | None = None
+    message: _Message | None = None
+    finish_reason: Any = None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    id: Any = None
+    model: Any = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+class ChatDialect:
+    wire = Wire.CHAT
+
+    def ask(self, body: bytes, at: Address = NOWHERE) -> Asked:
+        return _asked(fields.top(body), at)
+
+    def dressed(self, asked: Asked, chat: Chat) -> Asked:
+        dressed = fields.with_parameters(asked.fields, chat, openai.SAME, {})
+        if chat.prompt:
+            system = msgspec.Raw(fields.encoded({"role": "system", "content": chat.prompt}))
+            dressed["messages"] = msgspec.Raw(fields.encoded([system, *fields.listed(asked.fields, "messages")]))
+        return _asked(dressed, Address(model=asked.model))
+
+    def body(self, asked: Asked, model: str, *, usage: bool) -> bytes:
+        changes: dict[str, Any] = {"model": model}
+        if usage and asked.stream and not asked.wants_usage:
+            options = fields.value(asked.fields, "stream_options")
+            changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+        return fields.sent(asked, changes)
+
+    def answered(self, body: bytes) -> Told:
+        told = Told()
+        answer = _read(told, body)
+        if told.failure is None and (answer is None or not answer.choices):
+            told.failure, told.message = Failure.BROKEN, "the answer is not a chat completion with a choice"
+        told.ended = told.failure is None
+        return told
+
+    def follow(self, asked: Asked) -> ChatFollower:
+        return ChatFollower(hide=not asked.wants_usage)
+
+    def failure(self, status: int, body: bytes) -> tuple[Failure, str]:
+        return openai.failure(status, body)
+
+    def error(self, error: HeadraceError, status: int) -> bytes:
+        return openai.error(error, status)
+
+    def error_event(self, error: HeadraceError) -> bytes:
+        return openai.error_event(error)
+
+    def refusal(self, status: int, failure: Failure, message: str) -> bytes:
+        return openai.refusal(status, failure, message)
+
+
+class ChatFollower:
+    """`hide`: the caller did not ask for usage, so that an event with nothing else in it is ours."""
+
+    __slots__ = ("_hide", "told")
+
+    def __init__(self, *, hide: bool) -> None:
+        self.told = Told()
+        self._hide = hide
+
+    def feed(self, event: bytes, data: bytes) -> bool:
+        if not data:
+            return True
+        if data == openai.DONE:
+            self.told.ended = True
+            return True
+        answer = _read(self.told, data)
+        return not (self._hide and answer is not None and answer.usage and answer.choices == [])
+
+
+def _asked(top: dict[str, msgspec.Raw], at: Address) -> Asked:
+    options = fields.value(top, "stream_options")
+    return Asked(
+        model=fields.name_of_model(top, at.model),
+        fields=top,
+        stream=fields.flag(top, "stream"),
+        max_tokens=fields.count(top, "max_completion_tokens", "max_tokens") * (fields.count(top, "n") or 1),
+        user=fields.text(top, "safety_identifier") or fields.text(top, "user"),
+        wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
+    )
+
+
+def _read(told: Told, data: bytes) -> _Answer | None:
+    """None when it has another form, which passes, or is no JSON, which is a failure."""
+    try:
+        answer = _ANSWER.decode(data)
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        told.failure, told.message = Failure.BROKEN, "the answer is not JSON"
+        return None
+    if answer.error:
+        said = found_in({"error": answer.error})
+        told.failure, told.message = failure_of(200, said), said.message
+        return answer
+    if not told.id:
+        told.id, told.model = str(answer.id or ""), str(answer.model or "")
+    if answer.usage:
+        told.usage = openai.usage_of(answer.usage) or told.usage
+    for choice in answer.choices or ():
+        if choice.finish_reason:
+            told.finish = openai.finish_of(choice.finish_reason)
+        message = choice.delta or choice.message
+        if message is not None:
+            _add(told, message, first=choice.index == 0)
+    return answer
+
+
+def _add(told: Told, message: _Message, *, first: bool) -> None:
+    """Every choice is billed; only the first one's text goes to the journal."""
+    for piece in (message.content, message.refusal):
+        if isinstance(piece, str) and piece:
+            told.tokens_seen += 1
+            if first:
+                told.add(piece)
+    if message.reasoning_content or message.reasoning:
+        told.tokens_seen += 1
+    for call in message.tool_calls or ():
+        told.tokens_seen += 1
+        if first:
+            _call(told, call)
+
+
+def _call(told: Told, call: _Call) -> None:
+    """Pieces of a call are told apart by index; a whole answer has none, so an id begins a call too."""
+    if told.kept >= KEPT or call.index < 0 or call.index > len(told.tools):
+        return
+    if call.index == len(told.tools) or (call.id and told.tools[call.index]["id"] not in ("", call.id)):
+        told.tools.append({"id": "", "name": "", "arguments": ""})
+        at = told.tools[-1]
+    else:
+        at = told.tools[call.index]
+    if isinstance(call.id, str) and call.id:
+        at["id"] = call.id
+    if call.function is not None:
+        if isinstance(call.function.name, str) and not at["name"]:
+            at["name"] = call.function.name
+        if isinstance(call.function.arguments, str):
+            at["arguments"] += call.function.arguments
+            told.kept += len(call.function.arguments)
