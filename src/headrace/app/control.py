@@ -38,6 +38,7 @@ from headrace.control.loops import Loop, Loops
 from headrace.control.planes import Planes
 from headrace.control.services import Services, keep_until
 from headrace.flywheel.collect import Collector
+from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.export import Exporter
 from headrace.monitor.feed import LiveFeed
 from headrace.monitor.live import LiveStats
@@ -144,6 +145,7 @@ def services_of(settings: Settings) -> Services:
         releases=releases,
         live=live,
         exporter=Exporter(database=database, query=query, clock=clock),
+        datasets=Datasets(database=database, query=query, folder=settings.artifacts / "datasets", clock=clock),
         collector=collector,
         jobs=jobs,
         mirror=mirror,

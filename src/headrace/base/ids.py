@@ -51,6 +51,16 @@ def issued(trace_id: str) -> float:
     return int(trace_id[len(TRACE_PREFIX) : len(TRACE_PREFIX) + 12], 16) / 1000
 
 
+def earliest_of(time: float) -> str:
+    """No trace id of this time or later is less."""
+    return f"{TRACE_PREFIX}{max(0, int(time * 1000)):012x}"
+
+
+def latest_of(time: float) -> str:
+    """No trace id of this time or earlier is greater."""
+    return earliest_of(time) + "g"
+
+
 class TraceIds:
     def __init__(self, key: bytes) -> None:
         self._key = key

@@ -15,6 +15,7 @@ from headrace.batch.jobs import Jobs
 from headrace.control.loops import Loops
 from headrace.control.planes import PlaneHealth, Planes
 from headrace.flywheel.collect import Collector
+from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.export import Exporter
 from headrace.monitor.live import LiveStats
 from headrace.monitor.mirror import Mirror
@@ -44,6 +45,7 @@ class Services:
     releases: Releases
     live: LiveStats
     exporter: Exporter
+    datasets: Datasets
     collector: Collector
     jobs: Jobs
     mirror: Mirror

@@ -44,7 +44,9 @@ def curate(rows: Sequence[Candidate], asked: Sequence[CurationRule], scene: Scen
         distrusted |= done.distrusted
         disputed |= dict.fromkeys(done.disputed)
         reports.append(_report(rule, setting, done, seen))
-    out = tuple(sorted((row for row in left if row.split is not None), key=lambda row: (row.time, row.row)))
+    out = tuple(
+        sorted((row for row in left if row.split is not None), key=lambda row: (row.time, row.trace_id, row.index))
+    )
     report = CurationReport(
         rules=tuple(reports),
         rows_in=len(rows),
@@ -62,7 +64,7 @@ def curate(rows: Sequence[Candidate], asked: Sequence[CurationRule], scene: Scen
 def settle(asked: Sequence[CurationRule]) -> dict[str, CurationRule]:
     """Every rule, as it will run."""
     known = {rule.name: rule for rule in RULES}
-    settled = {name: CurationRule(name=name, options=dict(rule.defaults)) for name, rule in known.items()}
+    settled = {name: CurationRule(name=name, options=_options(rule, {})) for name, rule in known.items()}
     for one in asked:
         rule = known.get(one.name)
         if rule is None:
@@ -83,7 +85,7 @@ def code_hash(rules: Mapping[str, CurationRule]) -> str:
 
 
 def _options(rule: Rule, given: Mapping[str, float]) -> dict[str, float]:
-    options = dict(rule.defaults)
+    options = {name: float(value) for name, value in rule.defaults.items()}  # as they come back from JSON
     for name, value in given.items():
         if name not in options:
             there = ", ".join(options) or "none"
@@ -94,7 +96,7 @@ def _options(rule: Rule, given: Mapping[str, float]) -> dict[str, float]:
             raise BadInput(
                 f"option {name!r} is {value!r}; allowed: a number from 0 on", field=f"rules.{rule.name}.{name}"
             )
-        options[name] = value
+        options[name] = float(value)
     return options
 
 

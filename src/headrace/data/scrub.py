@@ -65,6 +65,9 @@ def iban(text: str) -> bool:
 
 
 def _address(text: str) -> bool:
+    """Not a::b, which is a word of C++ more often."""
+    if ":" in text and (len(text) < 7 or not any(c.isdigit() for c in text)):
+        return False
     try:
         address = ip_address(text)
     except ValueError:
@@ -81,14 +84,15 @@ def _always(_: str) -> bool:
     return True
 
 
-_GROUPED: Final = re.compile(r"\(?0?\d{2,5}\)?[ /.-]\d{2,4}(?:[ .-]\d{2,5}){1,4}|\(\d{2,5}\) ?\d{3,4}[ -]?\d{3,5}")
+# As people write a number at home: from a zero on, with the area in brackets, or as three, three and four digits.
+_GROUPED: Final = re.compile(
+    r"0\d{1,5}[ /.-]\d{2,8}(?:[ .-]\d{1,5}){0,4}|\(\d{2,5}\) ?\d[\d -]{4,12}|\d{3}[-. ]\d{3}[-. ]\d{4}"
+)
 _KEY: Final = re.compile(
     r"\b(?:sk|pk|rk|ghp|gho|ghs|xox[abprs]|glpat|hf|AKIA|ASIA|AIza)[-_]?[A-Za-z0-9_-]{16,}\b"
     r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 )
-# A date (2026-01-31) and a version (1.2.3) are no telephone numbers: the first group of a local one has brackets, or
-# begins with 0, or is followed by groups that a date does not have.
 _DATE: Final = re.compile(r"(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}")
 
 

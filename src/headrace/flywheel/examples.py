@@ -6,7 +6,7 @@ One row per row of the input. Which answer is right:
           = the output, when the newest rating is a thumbs up
           = none otherwise: nobody has said what is right
 
-    label = the corrected output, when a person gave one that fits the rows of the call: it wins over the output
+A correction fits the rows of a call of one row as it is, those of several rows as
 a list with one entry per row; any other correction of such a call belongs to no row, and is counted in `misfits`.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.flywheel.selection import Rating
-from headrace.types.call import Call, Feedback, FeedbackName
+from headrace.types.call import Call, CallStatus, Feedback, FeedbackName
 
 COLUMNS = (
     "trace_id",
@@ -83,8 +83,8 @@ def examples_of(call: Call, said: Said, model: str) -> Examples:
     """Rows with COLUMNS as keys. A call whose input and output were not kept gives none."""
     if call.input is None:
         return Examples(rows=[])
-    inputs, outputs = split_inputs(call.input, call.rows), _split(call.output, call.rows)
-    corrections = _split(said.correction, call.rows) if said.corrected else None
+    inputs, outputs = split_inputs(call.input, call.rows), rows_of(call.output, call.rows)
+    corrections = rows_of(said.correction, call.rows) if said.corrected else None
     if inputs is None:
         return Examples(rows=[])
     found = Examples(rows=[], misfits=int(said.corrected and corrections is None))
@@ -111,7 +111,14 @@ def split_inputs(value: Any, rows: int) -> list[Any] | None:
     return [value] if rows == 1 else None
 
 
-def _split(value: Any, rows: int) -> Sequence[Any] | None:
+def answered(call: Call, *, corrected: bool) -> bool:
+    """It is worth a row: it has an answer, or failed and a person said what it should have been."""
+    if call.status is CallStatus.OK:
+        return True
+    return corrected and call.status in (CallStatus.FAILED, CallStatus.TIMEOUT)
+
+
+def rows_of(value: Any, rows: int) -> Sequence[Any] | None:
     """One entry per row; a single value is that of a single row."""
     if isinstance(value, list) and len(value) == rows:
         return value

@@ -24,15 +24,15 @@ import msgspec
 from headrace.base.clock import Clock
 from headrace.base.files import file_sha256, write_atomic
 from headrace.flywheel.columns import Columns, flatten
-from headrace.flywheel.examples import COLUMNS, examples_of, sum_up
+from headrace.flywheel.examples import COLUMNS, answered, examples_of, sum_up
 from headrace.flywheel.selection import Format, Selection
-from headrace.store import endpoints, feedbacks, versions
+from headrace.flywheel.wanted import endpoints_of
+from headrace.store import feedbacks
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
 from headrace.store.rows import write_parquet
-from headrace.types.call import Call, CallStatus
 from headrace.types.dataset import DataFile, DatasetVersion
-from headrace.types.errors import BadInput, NotFound
+from headrace.types.errors import BadInput
 
 MEDIA: Final = {
     Format.CSV: "text/csv; charset=utf-8",
@@ -60,7 +60,8 @@ class Exporter:
 
     def export(self, selection: Selection, folder: Path) -> Export:
         """One file in `folder`, which exists. Raises NotFound for an unknown model or endpoint."""
-        names = self._endpoints(selection)
+        with self._database.read() as conn:
+            names = endpoints_of(conn, model=selection.model, endpoint=selection.endpoint)
         lines = folder / "data.jsonl"
         content = _Content()
         with lines.open("wb") as file:
@@ -87,25 +88,6 @@ class Exporter:
             inner.replace(folder)
         return dataset
 
-    def _endpoints(self, selection: Selection) -> dict[str, str]:
-        """Endpoint → model, of the endpoints whose calls are wanted."""
-        with self._database.read() as conn:
-            models = {endpoint.name: endpoint.model for endpoint in endpoints.all(conn)}
-            known = set(models.values()) | set(versions.names(conn))
-        if selection.model not in known:
-            there = ", ".join(sorted(known)) or "none yet"
-            raise NotFound(f"no model {selection.model!r} is known; there is: {there}", field="model")
-        mine = {name: model for name, model in models.items() if model == selection.model}
-        if selection.endpoint is None:
-            return mine
-        if selection.endpoint not in mine:
-            there = ", ".join(sorted(mine)) or "none"
-            raise NotFound(
-                f"no endpoint {selection.endpoint!r} serves {selection.model!r}; those that do: {there}",
-                field="endpoint",
-            )
-        return {selection.endpoint: selection.model}
-
     def _rows(self, selection: Selection, names: dict[str, str], content: _Content) -> Iterator[dict[str, Any]]:
         if not names:
             return
@@ -116,7 +98,7 @@ class Exporter:
                 given = feedbacks.for_traces(conn, [call.trace_id for call in calls])
             for call in calls:
                 said = sum_up(given.get(call.trace_id, ()))
-                if said.matches(selection.rating) and _answered(call, corrected=said.corrected):
+                if said.matches(selection.rating) and answered(call, corrected=said.corrected):
                     found = examples_of(call, said, names[call.endpoint])
                     content.misfits += found.misfits
                     yield from found.rows
@@ -157,12 +139,6 @@ class _Content:
         self.corrected += bool(row["corrected"])
         self._sum = (self._sum + int.from_bytes(sha256(_sorted.encode(row)).digest())) % _HASH_SIZE
         return msgspec.json.encode(row) + b"\n"
-
-
-def _answered(call: Call, *, corrected: bool) -> bool:
-    if call.status is CallStatus.OK:
-        return True
-    return corrected and call.status in (CallStatus.FAILED, CallStatus.TIMEOUT)
 
 
 def _convert(lines: Path, kinds: dict[str, str], wanted: Format) -> Path:

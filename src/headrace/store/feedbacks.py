@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, insert, select, update
 
-from headrace.store.tables import feedback, pack, unpack
+from headrace.base.ids import earliest_of, latest_of
+from headrace.store.tables import feedback, feedback_history, pack, unpack
 from headrace.types.call import Feedback
 
 _CHUNK = 500  # rows in one statement; SQLite allows 32,766 variables, PostgreSQL 65,535
@@ -20,13 +21,19 @@ def put(conn: Connection, items: Iterable[Feedback]) -> int:
     """How many rows are new or say something new; these become unsent.
 
     The same word again only moves its time, so that a word in between that arrives late does not win. The result does
-    not depend on the order of arrival, as long as one person's words have different times.
+    not depend on the order of arrival, as long as one person's words have different times. What another word replaced
+    goes into the history.
     """
     newest: dict[str, Feedback] = {}
+    passed: list[Feedback] = []
     for item in items:
-        if item.id not in newest or item.time >= newest[item.id].time:
-            newest[item.id] = item
+        old = newest.get(item.id)
+        newest[item.id] = item if old is None or item.time >= old.time else old
+        if old is not None and not _same_word(item, old):
+            passed.append(old if item.time >= old.time else item)
     known = {f.id: f for f in _by_ids(conn, list(newest))}
+    passed += [f if newest[f.id].time >= f.time else newest[f.id] for f in known.values()]
+    _remember(conn, [f for f in passed if not _same_word(f, _later(newest[f.id], known.get(f.id)))])
     fresh = [f for f in newest.values() if f.id not in known]
     later = [f for f in newest.values() if f.id in known and f.time >= known[f.id].time]
     changed = 0
@@ -40,6 +47,23 @@ def put(conn: Connection, items: Iterable[Feedback]) -> int:
         elif item.time > known[item.id].time:
             conn.execute(here.values(time=item.time, body=pack(item)))
     return len(fresh) + changed
+
+
+def _later(one: Feedback, other: Feedback | None) -> Feedback:
+    return one if other is None or one.time >= other.time else other
+
+
+def _remember(conn: Connection, items: Sequence[Feedback]) -> None:
+    """Each once, although the journal may be read twice."""
+    items = list({(f.id, f.time): f for f in items}.values())
+    for start in range(0, len(items), _CHUNK):
+        some = items[start : start + _CHUNK]
+        here = feedback_history.c.id.in_([f.id for f in some])
+        there = {(row.id, row.time) for row in conn.execute(select(feedback_history).where(here))}
+        new = [f for f in some if (f.id, f.time) not in there]
+        if new:
+            rows = [{"id": f.id, "time": f.time, "trace_id": f.trace_id, "body": pack(f)} for f in new]
+            conn.execute(insert(feedback_history).values(rows))
 
 
 def _same_word(new: Feedback, old: Feedback) -> bool:
@@ -58,7 +82,7 @@ def _by_ids(conn: Connection, ids: Sequence[str]) -> Iterator[Feedback]:
 
 
 def for_traces(conn: Connection, trace_ids: Sequence[str]) -> dict[str, tuple[Feedback, ...]]:
-    """By trace id, each in order of time; a trace without feedback is absent."""
+    """By trace id, each in order of time; a trace without feedback, or of which all was taken back, is absent."""
     found: dict[str, list[Feedback]] = {}
     wanted = list(dict.fromkeys(trace_ids))
     for start in range(0, len(wanted), _CHUNK):
@@ -66,13 +90,32 @@ def for_traces(conn: Connection, trace_ids: Sequence[str]) -> dict[str, tuple[Fe
         query = select(feedback.c.body).where(feedback.c.trace_id.in_(some)).order_by(feedback.c.time, feedback.c.id)
         for body in conn.scalars(query):
             item = unpack(body, Feedback)
-            found.setdefault(item.trace_id, []).append(item)
+            if not item.withdrawn:
+                found.setdefault(item.trace_id, []).append(item)
     return {trace_id: tuple(items) for trace_id, items in found.items()}
 
 
-def recent(conn: Connection, *, limit: int = 100) -> tuple[Feedback, ...]:
-    """Newest first."""
-    query = select(feedback.c.body).order_by(feedback.c.time.desc(), feedback.c.id).limit(limit)
+def history(conn: Connection, trace_id: str) -> tuple[Feedback, ...]:
+    """All that was ever said of a trace, in order of time; the last of each id is how it stands now."""
+    passed = select(feedback_history.c.body).where(feedback_history.c.trace_id == trace_id)
+    standing = select(feedback.c.body).where(feedback.c.trace_id == trace_id)
+    found = [unpack(body, Feedback) for query in (passed, standing) for body in conn.scalars(query)]
+    return tuple(sorted(found, key=lambda f: (f.time, f.id)))
+
+
+def rated(conn: Connection, since: float | None, until: float | None) -> list[str]:
+    """Ids of the traces of this time (of the call, by its id) of which something is said. `until` is not included."""
+    query = select(feedback.c.trace_id).distinct().order_by(feedback.c.trace_id)
+    if since is not None:
+        query = query.where(feedback.c.trace_id >= earliest_of(since))
+    if until is not None:
+        query = query.where(feedback.c.trace_id <= latest_of(until))
+    return list(conn.scalars(query))
+
+
+def recent(conn: Connection, *, limit: int = 100, offset: int = 0) -> tuple[Feedback, ...]:
+    """Newest first; what was taken back is among it."""
+    query = select(feedback.c.body).order_by(feedback.c.time.desc(), feedback.c.id).limit(limit).offset(offset)
     return tuple(unpack(body, Feedback) for body in conn.scalars(query))
 
 

@@ -10,12 +10,15 @@ from sqlalchemy import Index, text
 from headrace.store.tables import (
     approval,
     audit,
+    dataset,
     feedback,
+    feedback_history,
     job,
     metadata,
     package,
     release,
     release_pair,
+    review,
     webhook_delivery,
 )
 
@@ -42,6 +45,9 @@ Index(
     sqlite_where=feedback.c.sent.is_(None),
     postgresql_where=feedback.c.sent.is_(None),
 )
+Index("feedback_history_by_trace", feedback_history.c.trace_id)
+Index("dataset_by_name", dataset.c.name, dataset.c.number, unique=True)
+Index("review_by_place", review.c.state, review.c.endpoint, review.c.place)
 Index("job_by_time", job.c.created)
 Index("webhook_delivery_by_hook", webhook_delivery.c.hook, webhook_delivery.c.state, webhook_delivery.c.id)
 Index("package_by_version", package.c.model, package.c.version)

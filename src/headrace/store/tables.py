@@ -93,6 +93,43 @@ feedback = Table(
     Column("body", Text, nullable=False),
 )
 
+feedback_history = Table(
+    "feedback_history",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("time", Double, primary_key=True),
+    Column("trace_id", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+dataset = Table(
+    "dataset",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("listed", Double),
+    Column("body", Text, nullable=False),
+)
+
+dataset_golden = Table(
+    "dataset_golden",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+review = Table(
+    "review",
+    metadata,
+    Column("trace_id", Text, primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("place", Double, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
 cursor = Table(
     "cursor",
     metadata,

@@ -106,6 +106,7 @@ class Recipe:
     validation: float = 0.1
     held: float = 0.2  # of the users: golden, and fresh
     salt: str = "headrace"
+    golden: int = 50  # held-out rows from which on they are frozen as the golden set
 
     @property
     def dataset(self) -> str:

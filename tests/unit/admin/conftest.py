@@ -18,6 +18,7 @@ from headrace.api.admin.mlflow import Passage
 from headrace.base.clock import ManualClock
 from headrace.base.secret import Secret
 from headrace.base.settings import Settings
+from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.export import Exporter
 from headrace.monitor.live import LiveStats
 from headrace.release.parts import Cause
@@ -149,6 +150,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
             live=LiveStats(clock),
             releases=releases,
             exporter=Exporter(database=database, query=query, clock=clock),
+            datasets=Datasets(database=database, query=query, folder=tmp_path / "datasets", clock=clock),
             mlflow_link=lambda trace_id: f"/mlflow/#/{trace_id}",
             status=lambda: {"version": "test"},
             settle=lambda: 1,

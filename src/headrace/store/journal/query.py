@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import heapq
 import time
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -36,6 +38,7 @@ from headrace.types.call import Call, CallStatus
 from headrace.types.errors import Unavailable
 
 BATCH = 1000
+IDS = 20_000  # trace ids in one statement
 GROUP = 32  # files in one statement at most
 LOCK_SECONDS = 5.0  # the archive holds it for as long as some files take to delete
 
@@ -185,6 +188,23 @@ class JournalQuery:
                 batch = []
         if batch:
             yield batch
+
+    def among(self, trace_ids: Sequence[str]) -> Iterator[list[Call]]:
+        """Those of these that are there, by file, in no order across files. What is not archived yet comes last."""
+        ids = sorted(set(trace_ids))
+        with ExitStack() as stack:
+            manifest, views = self._hold(stack)
+            wanted = set(ids)
+            raw = [_plain(row) for view in views for row in _calls(view) if row.trace_id in wanted]
+        for file in manifest.calls:
+            mine = ids[bisect_left(ids, file.low) : bisect_right(ids, file.high)]
+            for start in range(0, len(mine), IDS):
+                some = {"ids": mine[start : start + IDS]}
+                rows = self._rows([file], "trace_id IN (SELECT unnest($ids))", some)
+                while batch := [_call(row) for row in islice(rows, BATCH)]:
+                    yield batch
+        for start in range(0, len(raw), BATCH):
+            yield [_call(row) for row in raw[start : start + BATCH]]
 
     def count(self, **wanted: Unpack[Wanted]) -> int:
         where = Filter(**wanted)
