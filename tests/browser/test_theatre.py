@@ -12,7 +12,7 @@ from tests.browser.theatre import AB, APPROVAL, EARLY, SHADOW, SWITCH
 
 SAID = {
     SHADOW: r"v4 answers copies of 100 % of calls, and .* of its answers differ; users get those of v3\.",
-    AB: r"The A/B test has reached its horizon: [\d,]+ users of v4, [\d,]+ of v3\.",
+    AB: r"The A/B test has reached its horizon: [\d,]+ users of v4, [\d,]+ users of v3\.",
     EARLY: r"v4 and v3 are compared side by side at 50 %\. Held: \d+ of 5,000 users of v3",
     SWITCH: r"v4 answers everyone, v3 stands by\. Held: \d+ users so far, 800 needed",
 }

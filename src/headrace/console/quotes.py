@@ -95,7 +95,7 @@ def when_to_quote(visit: Visit, release: Release, found: Results) -> str:
     step = next((s for s in release.plan.steps if s.kind is StepKind.HORIZON), None)
     if step is None:
         return visit.say("quote.no_horizon")
-    need = numbers.count(step.min_units)
+    need = visit.count("users", step.min_units)
     if found.at_horizon:
         return visit.say("quote.at_horizon", need=need)
     if release.phase.ended:
@@ -113,8 +113,8 @@ def split_said(visit: Visit, release: Release, found: Results) -> str:
     said = {
         "baseline": release.baseline,
         "candidate": release.candidate,
-        "on_baseline": numbers.count(baseline),
-        "on_candidate": numbers.count(candidate),
+        "on_baseline": visit.count("users", baseline),
+        "on_candidate": visit.count("users", candidate),
         "part": numbers.percent(candidate, baseline + candidate),
         "share": numbers.share(share),
         "factor": numbers.evidence(found.split.log_bayes_factor),
@@ -155,8 +155,8 @@ def _sentence(visit: Visit, release: Release, found: MetricResult, *, rates: boo
         "candidate": release.candidate,
         "of_baseline": _level(found.baseline, rates=rates),
         "of_candidate": _level(found.candidate, rates=rates),
-        "on_baseline": numbers.count(found.baseline_units),
-        "on_candidate": numbers.count(found.candidate_units),
+        "on_baseline": visit.count("users", found.baseline_units),
+        "on_candidate": visit.count("users", found.candidate_units),
         "level": f"{100 * (1 - release.plan.alpha):.3g} %",
     }
     if reading is None or not _known(reading):

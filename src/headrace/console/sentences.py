@@ -122,7 +122,7 @@ def _errors(visit: Visit, traffic: Traffic) -> str:
     return visit.say(
         "overview.errors",
         errors=numbers.count(traffic.errors),
-        calls=numbers.count(traffic.calls),
+        calls=visit.count("calls", traffic.calls),
         percent=numbers.percent(traffic.errors, traffic.calls),
     )
 
@@ -155,7 +155,7 @@ def _say_paused(visit: Visit, release: Release, values: dict[str, str]) -> str:
     why = asked(release)
     baseline, candidate = users(release)
     if why in (Asked.HORIZON, Asked.SPLIT):
-        counts = {"on_baseline": numbers.count(baseline), "on_candidate": numbers.count(candidate)}
+        counts = {"on_baseline": visit.count("users", baseline), "on_candidate": visit.count("users", candidate)}
         return visit.name("asked", why, **values, **counts)
     if why is Asked.APPROVAL:
         return visit.name("asked", why, **values | {"reason": question(visit, release).rstrip("?？. ")})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.console.messages import Language, translate
+from headrace.console.parts import numbers
 
 if TYPE_CHECKING:
     from headrace.control.services import Services
@@ -36,9 +37,9 @@ class Visit:
         return translate(self.language, f"{family}.{member}", **values)
 
     def count(self, key: str, number: int, **values: object) -> str:
-        """A message with a number in it: `key`.one or `key`.many."""
+        """A message with a number in it: `key`.one or `key`.many. count("users", 1) is a noun to build with: 1 user."""
         form = "one" if number == 1 else "many"
-        return translate(self.language, f"{key}.{form}", n=f"{number:,}", **values)
+        return translate(self.language, f"{key}.{form}", n=numbers.count(number), **values)
 
     def now(self) -> float:
         return self.services.clock.now()

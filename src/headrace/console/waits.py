@@ -28,6 +28,7 @@ ICONS: dict[StepKind, str] = {
     StepKind.SWITCH: "gateway",
     StepKind.HORIZON: "flag",
 }
+PAIRS, ARM = ("wait.pairs_words", "wait.pairs_met"), ("wait.arm_words", "wait.arm_met")
 _TELLS = 0.1  # of a logarithm of an e-value: below it, nobody can say how many users are still needed
 
 
@@ -111,21 +112,25 @@ def _counts(visit: Visit, release: Release) -> Iterator[Wait]:
     if step.kind in (StepKind.PREVIEW, StepKind.APPROVAL) or not step.min_units:
         return
     if step.kind is StepKind.SHADOW:
-        words = visit.say("wait.pairs_met" if have >= step.min_units else "wait.pairs_words", **_of(have, step))
+        words = _said(visit, PAIRS, have, step, noun="answers")
         yield _count(visit.say("wait.pairs"), words, have, step, "shadow")
     elif step.kind is StepKind.HORIZON:
         sides = zip(("baseline", "candidate"), (release.baseline, release.candidate), users(release), strict=True)
         for role, variant, seen in sides:
-            met = seen >= step.min_units
-            words = visit.say("wait.arm_met" if met else "wait.arm_words", variant=variant, **_of(seen, step))
+            words = _said(visit, ARM, seen, step, variant=variant)
             yield _count(visit.say("wait.arm", variant=variant), words, seen, step, role)
     else:
-        words = visit.say("wait.users_met" if have >= step.min_units else "wait.users_words", **_of(have, step))
+        have_words, need = visit.count("users", have), numbers.count(step.min_units)
+        words = have_words if have >= step.min_units else visit.say("wait.users_words", have=have_words, need=need)
         yield _count(visit.say("wait.users"), words, have, step, "candidate")
 
 
-def _of(have: int, step: Step) -> dict[str, str]:
-    return {"have": numbers.count(have), "need": numbers.count(step.min_units)}
+def _said(visit: Visit, keys: tuple[str, str], have: int, step: Step, *, noun: str = "users", **more: str) -> str:
+    """12 of 100 answers compared, and once there are enough: 104 answers compared."""
+    lacking, met = keys
+    if have >= step.min_units:
+        return visit.say(met, have=visit.count(noun, have), **more)
+    return visit.say(lacking, have=numbers.count(have), need=visit.count(noun, step.min_units), **more)
 
 
 def _count(label: str, words: str, have: int, step: Step, role: str) -> Wait:
@@ -153,12 +158,12 @@ def _proof(visit: Visit, release: Release, spec: MetricSpec) -> Wait:
     role = "shadow" if shadow else "candidate"
     if lacks_data(spec, found):
         have, need = found.baseline_events + found.candidate_events, max(spec.min_events, 1)
-        words = visit.say("wait.data_words", metric=name, have=numbers.count(have), need=numbers.count(need))
+        words = visit.say("wait.data_words", metric=name, have=numbers.count(have), need=visit.count("events", need))
         return Wait(label=label, words=words, part=have / need)
     have_log, need_log, seen = evalue.proof(found), evalue.proven_at(release.plan), found.candidate_units
     part = min(0.99, max(0.0, have_log / need_log))
     if have_log <= _TELLS or not seen:
         return Wait(label=label, words=visit.say("wait.proof_early", metric=name), part=part, role=role)
-    said = {"have": numbers.count(seen), "need": numbers.count(ceil(seen * need_log / have_log)), "metric": name}
+    said = {"have": visit.count("users", seen), "need": numbers.count(ceil(seen * need_log / have_log)), "metric": name}
     words = visit.say("wait.proof_pairs" if shadow else "wait.proof_users", **said)
     return Wait(label=label, words=words, part=part, role=role)

@@ -25,6 +25,19 @@ RELEASE: dict[str, Any] = {
     "pairs": {"pairs": 40},
     "history": [{"time": 1.0, "name": "started", "detail": "v1000001 → v1", "actor": "ada", "share": 0}],
 }
+UNDONE: dict[str, Any] = {
+    "id": 9,
+    "time": 3.0,
+    "actor": "ada",
+    "action": "endpoint.undo",
+    "detail": "all traffic back to v1000001",
+    "about": {
+        "reason": "too quick",
+        "before": [{"variant": "v1", "uri": "models:/churn/1", "share": 10_000}],
+        "after": [{"variant": "v1000001", "uri": "legacy:http://h/s", "share": 10_000}],
+    },
+}
+NOTED = UNDONE | {"id": 8, "action": "endpoint.set", "about": UNDONE["about"] | {"after": UNDONE["about"]["before"]}}
 FIGURES = {
     "pairs": 40,
     "flip_rate": 0.025,
@@ -51,6 +64,9 @@ class Control:
     def traces(self, *, variant: str, **_: Any) -> list[dict[str, Any]]:
         return [call(30.0), call(50.0, "failed")] if variant == "v1000001" else [call(3.0), call(1.0, shadow_of="tr-1")]
 
+    def history(self, **_: Any) -> list[dict[str, Any]]:
+        return [UNDONE, NOTED] if self._releases else []
+
     def pairs(self, release_id: str, **_: Any) -> dict[str, Any]:
         assert release_id == "rel_1"
         return {"figures": FIGURES}
@@ -70,8 +86,14 @@ def test_a_report_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     found = report_on(control, "churn")
     assert [v["variant"] for v in found["variants"]] == ["v1000001", "v1"]
     assert found["releases"] == [release_figures(RELEASE, {k: v for k, v in FIGURES.items() if k != "psi"})]
+    assert [v["p50_change"] for v in found["variants"]] == [None, pytest.approx(-0.9)]
+    assert [(m["from"], m["to"], m["why"]) for m in found["moves"]] == [
+        ({"v1": 10_000}, {"v1000001": 10_000}, "too quick")
+    ]
     show_report(found)
     told = capsys.readouterr().out
+    assert "-90 %" in told
+    assert "too quick" in told
     assert "rel_1 v1000001 → v1: promoted" in told
     assert "40 answers compared, 2.5 % were another one, 1 failed, 0 without a partner" in told
     assert "started" in told

@@ -67,7 +67,7 @@ def test_a_mean_is_quoted_in_its_own_unit() -> None:
 
 def test_nothing_is_quoted_of_too_few() -> None:
     item = said(result(always=replace(ALWAYS, low=-inf, high=inf)))
-    assert item.sentence == "bought: 1,201 users of v2 and 1,215 of v1 are too few for an interval."
+    assert item.sentence == "bought: 1,201 users of v2 and 1,215 users of v1 are too few for an interval."
     assert (item.finding, item.scale) == ("unknown", None)
 
 
@@ -106,7 +106,7 @@ def test_when_to_quote_is_said_before_anybody_does() -> None:
 
 
 def test_the_split_is_said_and_an_alarm_voids_everything() -> None:
-    assert "1,215 users of v1 and 1,201 of v2, 50 % where 50 % was asked for" in split_said(visit(), AB, found())
+    assert "1,215 users of v1 and 1,201 users of v2, 50 % where 50 % was asked for" in split_said(visit(), AB, found())
     assert split_said(visit(), AB, found(alarm=True)).endswith("Nothing below can be trusted.")
     assert split_said(visit(), release(), found()) == ""
 

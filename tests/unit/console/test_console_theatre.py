@@ -172,7 +172,7 @@ def test_an_approval_asks_the_plan_s_question_and_offers_to_approve() -> None:
 def test_at_the_horizon_a_person_reads_and_decides() -> None:
     item = paused(at(StepKind.HORIZON, exposed=((1010, 1003),)))
     said = say_release(visit(), item, NOW)
-    assert said.text.startswith("The A/B test has reached its horizon: 1,003 users of v2, 1,010 of v1.")
+    assert said.text.startswith("The A/B test has reached its horizon: 1,003 users of v2, 1,010 users of v1.")
     assert said.tone == "bad"
     assert offers(item)[-1] == "promote"
 
@@ -199,8 +199,18 @@ def test_a_shadow_and_a_switch_have_notes() -> None:
     tally = PairTally(pairs=1204, flips=4.0, lost=3, dropped=2, baseline_ms={10: 5}, candidate_ms={8: 5})
     shadow = at(StepKind.SHADOW, pairs=tally, of_plan={"metrics": (flips,)})
     differ, lost, _ = notes(visit(), shadow)
-    assert differ == "0.33 % of 1,204 answers differ, 1.0 % are tolerated"
-    assert lost.startswith("3 copies have not come back, 2 of them")
+    assert differ == "1,204 answers compared, 0.33 % differ, 1.0 % tolerated"
+    assert lost.startswith("3 copies without an answer, 2 of them")
     switch = evidence(at(StepKind.SWITCH), errors=MetricEvidence(limit=0.012))
     assert notes(visit(), switch) == ["back at once if errors is above 1.2 % in an interval"]
     assert notes(visit(), at(StepKind.SHARE)) == []
+
+
+def test_one_is_said_in_the_singular() -> None:
+    early = at(StepKind.SHARE, step_units=1)
+    assert "Held: 1 user so far, 40 needed" in say_release(visit(), early, NOW).text
+    assert "目前 1 个用户，需要 40 个" in say_release(visit(Language.CHINESE), early, NOW).text
+    pair = PairTally(pairs=1, lost=1, dropped=1, baseline_ms={10: 1}, candidate_ms={8: 1})
+    differ, lost, _ = notes(visit(), at(StepKind.SHADOW, pairs=pair, of_plan={"metrics": ()}))
+    assert differ.startswith("1 answer compared")
+    assert lost.startswith("1 copy without")

@@ -105,9 +105,9 @@ def _of_shadow(visit: Visit, release: Release) -> list[str]:
     flips = next((m for m in release.plan.metrics if m.kind is MetricKind.FLIPS), None)
     limit = numbers.percent(flips.tolerance, 1) if flips else numbers.NOTHING
     part = numbers.percent(found.flip_rate or 0.0, 1)
-    said = [visit.say("now.tolerated", part=part, n=numbers.count(found.pairs), limit=limit)]
+    said = [visit.say("now.tolerated", part=part, n=visit.count("answers", found.pairs), limit=limit)]
     if found.lost or found.dropped:
-        said.append(visit.say("now.lost", lost=numbers.count(found.lost), dropped=numbers.count(found.dropped)))
+        said.append(visit.say("now.lost", lost=visit.count("copies", found.lost), dropped=numbers.count(found.dropped)))
     if found.baseline_p50_ms is not None and found.candidate_p50_ms is not None:
         times = {
             "baseline_ms": numbers.milliseconds(found.baseline_p50_ms),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from nicegui import ui
 
 from headrace.console.pages.trying import TryIt
+from headrace.console.pages.undoing import UndoButton, find_undo
 from headrace.console.parts import numbers
 from headrace.console.parts.button import copy_button
 from headrace.console.parts.chart import Axis, Chart, Marker
@@ -25,6 +26,7 @@ from headrace.console.parts.traffic import Split
 from headrace.console.sentences import Traffic, say_endpoint
 from headrace.console.visit import Visit
 from headrace.release.adapters import told
+from headrace.release.undo import Undo
 from headrace.store import endpoints, releases, versions
 from headrace.types.endpoint import Endpoint, Variant
 from headrace.types.model import Stage
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from headrace.control.services import Services
 
 WINDOW = 240.0  # seconds on the charts
+UNDO_SECONDS = 3.0  # between looks for something to take back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,13 @@ class Found:
     traffic: Traffic
     lines: Lines
     now: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Last:
+    """The last move of its traffic; None: there is none that could be taken back."""
+
+    undo: Undo | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +95,7 @@ async def show(visit: Visit, name: str) -> None:
     page = _Page(visit, data)
     await page.try_it.start()
     keep_fresh(lambda: load(visit.services, name), page.show)
+    keep_fresh(lambda: Last(undo=find_undo(visit.services, name)), page.show_undo, seconds=UNDO_SECONDS, at_once=True)
 
 
 class _Page:
@@ -99,6 +110,7 @@ class _Page:
         self.try_it = TryIt(visit, data.endpoint)
         with self._head.acts:
             self.try_it.draw_copies()
+            self._undo = UndoButton(visit, done=lambda: None)
             self._to_release = link("/releases", "btn primary")
             with self._to_release:
                 text("span", "", say("endpoint.open_release"))
@@ -175,6 +187,9 @@ class _Page:
         self._show_charts(data)
         self._show_settings(settings_of(self._visit, data.endpoint))
 
+    def show_undo(self, last: Last) -> None:
+        self._undo.show(last.undo)
+
     def _show_adapters(self, rows: list[tuple[str, str]]) -> None:
         self._adapters.set_visibility(bool(rows))
         if rows != self._adapted:
@@ -195,7 +210,7 @@ class _Page:
         self._rate.show(numbers.rate(traffic.rate), unit=say("unit.per_second"), note=say("figure.last_seconds"))
         self._errors.show(
             numbers.percent(traffic.errors, traffic.calls),
-            note=say("figure.of_calls", calls=numbers.count(traffic.calls)),
+            note=say("figure.of_calls", calls=self._visit.count("calls", traffic.calls)),
             tone="bad" if traffic.errors else "",
         )
         for stat, value in ((self._p50, traffic.p50_ms), (self._p99, traffic.p99_ms)):
@@ -230,12 +245,12 @@ def adapters_of(visit: Visit, endpoint: Endpoint) -> list[tuple[str, str]]:
 def settings_of(visit: Visit, endpoint: Endpoint) -> list[tuple[str, str]]:
     """Batching, limits and cache, in words."""
     say, batching, limits, cache = visit.say, endpoint.batching, endpoint.limits, endpoint.cache
-    rows, delay = numbers.count(batching.max_batch_size), batching.max_queue_delay_microseconds
+    rows, delay = visit.count("rows", batching.max_batch_size), batching.max_queue_delay_microseconds
     if delay:
         together = say("endpoint.batch_up_to", rows=rows, delay=numbers.count(delay))
     else:
         together = say("endpoint.batch_waiting", rows=rows)
-    bound = say("endpoint.queue_bound", calls=numbers.count(batching.max_queue_size))
+    bound = say("endpoint.at_most", n=visit.count("calls", batching.max_queue_size))
     kept = say("endpoint.cache_on", size=numbers.count(cache.size_mb), seconds=f"{cache.ttl_seconds:g}")
     return [
         (say("endpoint.batch"), together if batching.max_batch_size else say("endpoint.batch_off")),

@@ -190,7 +190,7 @@ class _Page:
         visit, say = self._visit, self._visit.say
         self._rate.show(numbers.rate(total.rate), unit=say("unit.per_second"), note=say("figure.last_seconds"))
         share = numbers.percent(total.errors, total.calls)
-        note = say("figure.of_calls", calls=numbers.count(total.calls))
+        note = say("figure.of_calls", calls=self._visit.count("calls", total.calls))
         self._errors.show(share, note=note, tone="bad" if total.errors else "")
         for stat, value in ((self._p50, total.p50_ms), (self._p99, total.p99_ms)):
             figure, unit = numbers.milliseconds_parts(value)
@@ -229,7 +229,7 @@ def release_row(visit: Visit, release: Release) -> Row:
     """Also used by the list of releases."""
     return {
         "id": release.id,
-        "endpoint": cell(release.endpoint, href=f"/releases/{release.id}"),
+        "endpoint": cell(release.endpoint, href=f"/releases/{release.id}", sub=_others(release)),
         "baseline": variant_cell(release.baseline, "baseline"),
         "candidate": variant_cell(release.candidate, "candidate"),
         "phase": phase_cell(visit, release),
@@ -239,6 +239,11 @@ def release_row(visit: Visit, release: Release) -> Row:
         "took": cell(numbers.duration(taken(release, visit.now()))),
         "actor": cell(release.actor),
     }
+
+
+def _others(release: Release) -> str:
+    """How many more endpoints it moves."""
+    return f"+ {len(release.others)}" if release.others else ""
 
 
 def _share_cell(visit: Visit, release: Release) -> Cell:

@@ -98,7 +98,7 @@ class _Page:
                 column("change", say("column.change"), end=True, wide_only=True),
             ]
             self._segments = Table(columns, label=say("pairs.where"), on_pick=self._pick)
-            hint = say("pairs.sample_hint", n=numbers.count(data.sampled))
+            hint = say("pairs.sample_hint", n=self._visit.count("pairs", data.sampled))
             text("p", "faint small", hint).style("padding: 8px 16px")
 
     def _draw_pairs(self, data: Diff) -> None:
@@ -144,7 +144,10 @@ class _Page:
             self._head.sentence.show(self._visit.say("pairs.none_yet"))
             return
         words = self._visit.say(
-            "pairs.sentence", rate=_percent(figures.flip_rate), n=numbers.count(figures.pairs), limit=_percent(limit)
+            "pairs.sentence",
+            rate=_percent(figures.flip_rate),
+            n=self._visit.count("answers", figures.pairs),
+            limit=_percent(limit),
         )
         self._head.sentence.show(words, "bad" if figures.flip_rate > limit else "good")
 

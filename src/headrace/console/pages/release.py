@@ -13,8 +13,10 @@ from nicegui import ui
 
 from headrace.console.pages.acting import Actions
 from headrace.console.pages.current import CurrentStep
+from headrace.console.pages.members import MemberNow, MemberPanel, members_now, share_now
 from headrace.console.pages.results import ResultsPanel
 from headrace.console.pages.sides import SideBySide, Sides, sides_of
+from headrace.console.pages.undoing import UndoButton, undo_of
 from headrace.console.parts import numbers
 from headrace.console.parts.chart import Axis, Chart
 from headrace.console.parts.empty import empty
@@ -35,6 +37,7 @@ from headrace.console.sentences import Traffic, reason_of, say_release, taken, u
 from headrace.console.visit import Visit
 from headrace.console.waits import Asked, asked
 from headrace.release.results import Results, results
+from headrace.release.undo import Undo
 from headrace.store import endpoints, releases
 from headrace.types.release import Event, Release, Verdict
 from headrace.types.strategy import StepKind
@@ -54,6 +57,8 @@ class Found:
     results: Results | None
     sides: Sides | None
     traffic: Traffic
+    members: tuple[MemberNow, ...]
+    undo: Undo | None
     now: float
 
 
@@ -61,18 +66,19 @@ def load(services: Services, release_id: str) -> Found:
     with services.database.read() as conn:
         release = releases.get(conn, release_id)
         intervals = tuple(releases.intervals(conn, release_id)) if release else ()
-        endpoint = endpoints.get(conn, release.endpoint) if release else None
-    here = endpoint is not None and release is not None and endpoint.policy.candidate == release.candidate
-    share = endpoint.policy.share if here and endpoint else 0
+        there = {m.endpoint: endpoints.get(conn, m.endpoint) for m in release.members} if release else {}
+    endpoint = there.get(release.endpoint) if release else None
     found = results(release, [each.interval for each in intervals]) if release and has_results(release) else None
     return Found(
         release=release,
         intervals=intervals,
-        policy_share=share,
+        policy_share=share_now(endpoint, release.candidate) if release else 0,
         results=found,
         now=services.clock.now(),
         sides=sides_of(endpoint, release) if release else None,
         traffic=traffic_of(services, release.endpoint) if release else Traffic(),
+        members=members_now(services, release, there) if release else (),
+        undo=undo_of(services, release) if release else None,
     )
 
 
@@ -103,10 +109,13 @@ class _Page:
         self._head = page_head(title, said.text, tone=said.tone, crumb=(say("place.releases"), "/releases"))
         with self._head.title:
             self._phase = PhaseBadge(visit)
+            if release.others:
+                text("span", "faint small", visit.count("members.more", len(release.others)))
         with self._head.acts:
             if any(step.kind is StepKind.SHADOW for step in release.plan.steps):
                 with link(f"/releases/{release.id}/pairs", "btn ghost"):
                     text("span", "", say("pairs.link"))
+            self._undo = UndoButton(visit, done=lambda: None)
             self._actions = Actions(visit, release)
         self._history: tuple[Event, ...] = ()
         self._timer: ui.timer | None = None
@@ -114,6 +123,7 @@ class _Page:
             with panel(say("release.steps")):
                 self._steps = Stepper(step_views(visit, release, visit.now()), full=True)
             self._current = CurrentStep(visit, release, self._actions)
+            self._members = MemberPanel(visit, release) if release.others else None
             self._results = ResultsPanel(visit, release) if has_results(release) else None
             with tag("div", "grid-side"):
                 with panel(say("release.evidence")) as box:
@@ -157,6 +167,9 @@ class _Page:
         self._steps.show(step_views(self._visit, release, data.now))
         self._current.show(release, data.now)
         self._sides.show_if(data.sides, data.traffic)
+        self._undo.show(data.undo)
+        if self._members is not None:
+            self._members.show(data.members)
         if self._results is not None and data.results is not None:
             self._results.show(release, data.results)
         drawn = thresholds(self._visit, release)

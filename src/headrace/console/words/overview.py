@@ -9,8 +9,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "overview.serving.many": ("{n} endpoints answer {rate} calls a second.", "{n} 个端点每秒回答 {rate} 次调用。"),
     "overview.no_errors": ("Nothing failed in the last 5 minutes.", "最近 5 分钟没有失败。"),
     "overview.errors": (
-        "{errors} of {calls} calls failed in the last 5 minutes ({percent}).",
-        "最近 5 分钟 {calls} 次调用中有 {errors} 次失败（{percent}）。",
+        "{errors} of {calls} failed in the last 5 minutes ({percent}).",
+        "最近 5 分钟 {calls}中有 {errors} 次失败（{percent}）。",
     ),
     "overview.releasing.one": ("{n} release is in flight.", "{n} 个发布正在进行。"),
     "overview.releasing.many": ("{n} releases are in flight.", "{n} 个发布正在进行。"),

@@ -6,8 +6,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "pairs.title": ("{endpoint}: what {candidate} would have said", "{endpoint}：{candidate} 会如何回答"),
     "pairs.link": ("Compare answers", "比较回答"),
     "pairs.sentence": (
-        "{rate} of {n} answers would have been another one; {limit} is tolerated.",
-        "{n} 个回答中有 {rate} 会不同；容许 {limit}。",
+        "{rate} of {n} would have been another one; {limit} is tolerated.",
+        "{n}中有 {rate} 会不同；容许 {limit}。",
     ),
     "pairs.none_yet": (
         "No answer has been compared yet: a shadow step does that.",
@@ -27,8 +27,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "pairs.by": ("Column", "列"),
     "pairs.choose": ("Choose a column", "选择一列"),
     "pairs.sample_hint": (
-        "Rates of {n} pairs drawn without regard to what was found, with 95 % intervals.",
-        "基于 {n} 个无偏抽取的配对，附 95 % 区间。",
+        "Rates of {n} drawn without regard to what was found, with 95 % intervals.",
+        "基于无偏抽取的 {n}，附 95 % 区间。",
     ),
     "pairs.spread": ("How answers are spread", "回答的分布"),
     "pairs.psi": (

@@ -21,18 +21,18 @@ WORDS: dict[str, tuple[str, str]] = {
     "metric.dry_run": ("decides nothing", "不参与决策"),
     "quote.before": (
         (
-            "Until the horizon, {need} users of each version, only the always-valid interval may be quoted: the "
+            "Until the horizon, {need} of each version, only the always-valid interval may be quoted: the "
             "other one holds only if it is read once, there."
         ),
-        "在到达终点（每个版本 {need} 个用户）之前，只能引用随时有效的区间：另一个区间仅在终点处读取一次时成立。",
+        "在到达终点（每个版本 {need}）之前，只能引用随时有效的区间：另一个区间仅在终点处读取一次时成立。",
     ),
     "quote.at_horizon": (
-        "The horizon of {need} users of each version is reached: both intervals may be quoted.",
-        "已到达每个版本 {need} 个用户的终点：两个区间都可以引用。",
+        "The horizon of {need} of each version is reached: both intervals may be quoted.",
+        "已到达每个版本 {need}的终点：两个区间都可以引用。",
     ),
     "quote.never": (
-        "It ended before the horizon of {need} users of each version: only the always-valid interval may be quoted.",
-        "在每个版本达到 {need} 个用户之前已结束：只能引用随时有效的区间。",
+        "It ended before the horizon of {need} of each version: only the always-valid interval may be quoted.",
+        "在每个版本达到 {need}之前已结束：只能引用随时有效的区间。",
     ),
     "quote.no_horizon": (
         "No horizon was fixed beforehand, so only the always-valid interval may be quoted.",
@@ -44,12 +44,12 @@ WORDS: dict[str, tuple[str, str]] = {
     "quote.whole": ("{levels} ({intervals}).", "{levels}（{intervals}）。"),
     "quote.levels": (
         (
-            "{metric}: {of_candidate} with {candidate} ({on_candidate} users), {of_baseline} with {baseline} "
-            "({on_baseline} users), a difference of {difference}"
+            "{metric}: {of_candidate} with {candidate} ({on_candidate}), {of_baseline} with {baseline} "
+            "({on_baseline}), a difference of {difference}"
         ),
         (
-            "{metric}：{candidate} 为 {of_candidate}（{on_candidate} 个用户），{baseline} 为 {of_baseline}"
-            "（{on_baseline} 个用户），相差 {difference}"
+            "{metric}：{candidate} 为 {of_candidate}（{on_candidate}），{baseline} 为 {of_baseline}"
+            "（{on_baseline}），相差 {difference}"
         ),
     ),
     "quote.fixed": (
@@ -65,26 +65,26 @@ WORDS: dict[str, tuple[str, str]] = {
         "{level} 区间 {interval}，任何时刻查看都有效（大样本渐近）",
     ),
     "quote.too_few": (
-        "{metric}: {on_candidate} users of {candidate} and {on_baseline} of {baseline} are too few for an interval.",
-        "{metric}：{candidate} 的 {on_candidate} 个用户与 {baseline} 的 {on_baseline} 个用户太少，尚无法给出区间。",
+        "{metric}: {on_candidate} of {candidate} and {on_baseline} of {baseline} are too few for an interval.",
+        "{metric}：{candidate} 的 {on_candidate}与 {baseline} 的 {on_baseline}太少，尚无法给出区间。",
     ),
     "quote.split": (
         (
-            "The split is as asked for: {on_baseline} users of {baseline} and {on_candidate} of {candidate}, "
+            "The split is as asked for: {on_baseline} of {baseline} and {on_candidate} of {candidate}, "
             "{part} where {share} was asked for (Bayes factor {factor}, alarm at 1,000)."
         ),
         (
-            "份额符合要求：{baseline} {on_baseline} 个用户，{candidate} {on_candidate} 个，实际 {part}，要求 {share}"
+            "份额符合要求：{baseline} {on_baseline}，{candidate} {on_candidate}，实际 {part}，要求 {share}"
             "（贝叶斯因子 {factor}，1,000 时报警）。"
         ),
     ),
     "quote.split_alarm": (
         (
-            "The split is not what was asked for: {on_baseline} users of {baseline} and {on_candidate} of {candidate}, "
+            "The split is not what was asked for: {on_baseline} of {baseline} and {on_candidate} of {candidate}, "
             "{part} where {share} was asked for (Bayes factor {factor}, alarm at 1,000). Nothing below can be trusted."
         ),
         (
-            "份额与要求不符：{baseline} {on_baseline} 个用户，{candidate} {on_candidate} 个，实际 {part}，要求 {share}"
+            "份额与要求不符：{baseline} {on_baseline}，{candidate} {on_candidate}，实际 {part}，要求 {share}"
             "（贝叶斯因子 {factor}，1,000 时报警）。以下结果均不可信。"
         ),
     ),

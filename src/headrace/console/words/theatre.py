@@ -69,16 +69,15 @@ WORDS: dict[str, tuple[str, str]] = {
     "release.and": (" and ", "，"),
     "release.calm": ("No sign of harm; it goes on.", "没有损害迹象，继续推进。"),
     "wait.users": ("Users", "用户"),
-    "wait.users_words": ("{have} users so far, {need} needed", "目前 {have} 个用户，需要 {need} 个"),
-    "wait.users_met": ("{have} users", "{have} 个用户"),
+    "wait.users_words": ("{have} so far, {need} needed", "目前 {have}，需要 {need} 个"),
     "wait.pairs": ("Answers compared", "已比较的回答"),
-    "wait.pairs_words": ("{have} of {need} answers compared", "已比较 {have}/{need} 个回答"),
-    "wait.pairs_met": ("{have} answers compared", "已比较 {have} 个回答"),
-    "wait.arm_met": ("{have} users of {variant}", "{variant} 的用户 {have}"),
+    "wait.pairs_words": ("{have} of {need} compared", "已比较 {have}/{need}"),
+    "wait.pairs_met": ("{have} compared", "已比较 {have}"),
+    "wait.arm_met": ("{have} of {variant}", "{variant} 有 {have}"),
     "wait.arm": ("Users of {variant}", "{variant} 的用户"),
     "wait.arm_words": (
-        "{have} of {need} users of {variant}",
-        "{variant} 的用户 {have}/{need}",
+        "{have} of {need} of {variant}",
+        "{variant} 已有 {have}/{need}",
     ),
     "wait.time": ("Time", "时间"),
     "wait.proof": ("Proof: {metric}", "证明：{metric}"),
@@ -87,16 +86,16 @@ WORDS: dict[str, tuple[str, str]] = {
         "用户太少，尚无法估计 {metric} 何时得证",
     ),
     "wait.proof_users": (
-        "{have} users so far, about {need} needed to prove {metric} no worse",
-        "目前 {have} 个用户，约需 {need} 个才能证明 {metric} 不变差",
+        "{have} so far, about {need} needed to prove {metric} no worse",
+        "目前 {have}，约需 {need} 个才能证明 {metric} 不变差",
     ),
     "wait.proof_pairs": (
-        "{have} users compared so far, about {need} needed to prove that few enough answers differ",
-        "目前比较了 {have} 个用户，约需 {need} 个才能证明差异足够少",
+        "{have} compared so far, about {need} needed to prove that few enough answers differ",
+        "目前比较了 {have}，约需 {need} 个才能证明差异足够少",
     ),
     "wait.data_words": (
-        "{have} of {need} events of {metric}, which must have data",
-        "{metric} 必须有数据：事件 {have}/{need}",
+        "{have} of {need} of {metric}, which must have data",
+        "{metric} 必须有数据：{have}/{need}",
     ),
     "asked.approval": (
         "{candidate} waits for approval {place}: {reason}?",
@@ -104,13 +103,10 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "asked.horizon": (
         (
-            "The A/B test has reached its horizon: {on_candidate} users of {candidate}, {on_baseline} of {baseline}. "
+            "The A/B test has reached its horizon: {on_candidate} of {candidate}, {on_baseline} of {baseline}. "
             "Read the result, then promote or abort."
         ),
-        (
-            "A/B 测试已到终点：{candidate} 有 {on_candidate} 个用户，"
-            "{baseline} 有 {on_baseline} 个。请阅读结果，然后晋升或中止。"
-        ),
+        ("A/B 测试已到终点：{candidate} 有 {on_candidate}，{baseline} 有 {on_baseline}。请阅读结果，然后晋升或中止。"),
     ),
     "asked.split": (
         (
@@ -120,7 +116,7 @@ WORDS: dict[str, tuple[str, str]] = {
         ),
         (
             "{candidate} 在{place}暂停：用户没有按要求的份额到来"
-            "（{baseline} {on_baseline} 个，{candidate} {on_candidate} 个），"
+            "（{baseline} {on_baseline}，{candidate} {on_candidate}），"
             "任何比较都不可信。继续之前请查明原因。"
         ),
     ),
@@ -155,12 +151,12 @@ WORDS: dict[str, tuple[str, str]] = {
     "step_last.ask": ("all traffic, when a person says so", "由人决定后全部流量"),
     "now.title": ("Now: {step}", "当前：{step}"),
     "now.tolerated": (
-        "{part} of {n} answers differ, {limit} are tolerated",
-        "{n} 个回答中有 {part} 不同，容许 {limit}",
+        "{n} compared, {part} differ, {limit} tolerated",
+        "已比较 {n}，{part} 不同，容许 {limit}",
     ),
     "now.lost": (
-        "{lost} copies have not come back, {dropped} of them were dropped for lack of room",
-        "{lost} 个副本没有返回，其中 {dropped} 个因容量不足被丢弃",
+        "{lost} without an answer, {dropped} of them dropped for lack of room",
+        "{lost}没有返回，其中 {dropped} 个因容量不足被丢弃",
     ),
     "now.speed": (
         "half of the answers within {candidate_ms} from {candidate}, {baseline_ms} from {baseline}",
@@ -181,6 +177,17 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "did.approve": ("Approved {candidate}", "已批准 {candidate}"),
     "change.step": ("The step", "步骤"),
+    "members.title": ("Endpoints that move together", "一起移动的端点"),
+    "members.more.one": ("and {n} more endpoint", "以及另外 {n} 个端点"),
+    "members.more.many": ("and {n} more endpoints", "以及另外 {n} 个端点"),
+    "undo.button": ("Undo", "撤销"),
+    "undo.ask": ("Take back the last move of {endpoint}?", "撤回 {endpoint} 的上一次变更？"),
+    "undo.means": (
+        "The last move is {action} by {actor}. Taken back, {to} answers everyone again.",
+        "上一次变更是 {actor} 的 {action}。撤回后，{to} 重新回答所有用户。",
+    ),
+    "undo.yes": ("Give it back", "退回流量"),
+    "undo.did": ("{to} answers everyone of {endpoint} again", "{to} 重新回答 {endpoint} 的所有用户"),
     "sides.title": ("Versions side by side", "版本并排对比"),
     "sides.change": ("Change", "变化"),
     "sides.calls": ("Calls, 5 min, and failed", "调用（5 分钟）及失败率"),
