@@ -111,6 +111,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "runtime.remote": ("another V2 server", "另一台 V2 服务器"),
     "runtime.legacy": ("an HTTP service", "HTTP 服务"),
     "runtime.pyfunc": ("model host", "模型宿主进程"),
+    "runtime.chat": ("a language model elsewhere", "外部语言模型"),
     "feedback.up": ("Thumbs up", "赞"),
     "feedback.down": ("Thumbs down", "踩"),
     "feedback.correction": ("Corrected to {value}", "更正为 {value}"),
