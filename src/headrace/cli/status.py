@@ -56,7 +56,7 @@ def status(home: Home = None, json: Json = False) -> None:
 
 def logs(
     name: Annotated[
-        str | None, typer.Argument(help="data (or data-1 …), control, mlflow or supervisor; without it: all.")
+        str | None, typer.Argument(help="data (or data-1 …), control, mlflow, llm or supervisor; without it: all.")
     ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many lines of the past.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are written.")] = False,

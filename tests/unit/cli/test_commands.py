@@ -329,4 +329,4 @@ def test_logs(run: Run, tmp_path: Path) -> None:
     assert run("logs", "control", "--home", str(tmp_path)).status == 1
     wrong = run("logs", "dta", "--home", str(tmp_path))
     assert wrong.status == 2
-    assert "data, control, mlflow, supervisor" in wrong.err
+    assert "data, control, mlflow, llm, supervisor" in wrong.err
