@@ -48,6 +48,7 @@ from headrace.base.settings import Settings, SettingsError, load_settings
 from headrace.compute.ports import listen, url_of
 from headrace.serving.failover import Sentinels
 from headrace.serving.fleet import Fleet, Refusal
+from headrace.serving.lm import aliases_of
 from headrace.serving.predict import Predictor
 from headrace.serving.runtimes.base import Surroundings, build_runtimes
 from headrace.serving.watch import Watch
@@ -113,7 +114,11 @@ class DataPlane:
         self.fleet = Fleet(
             self.predictor,
             artifacts=Artifacts(settings.artifacts),
-            runtimes=build_runtimes(Surroundings(run=settings.run, logs=settings.logs, report=self._report_host)),
+            runtimes=build_runtimes(
+                Surroundings(
+                    run=settings.run, logs=settings.logs, report=self._report_host, aliases=aliases_of(settings)
+                )
+            ),
             clock=self.clock,
             retain_seconds=settings.retain_seconds,
             hashed=self.recorder.hashed,

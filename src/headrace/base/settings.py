@@ -60,6 +60,7 @@ class Settings:
     mlflow_sample: float = setting(0.05, "share of predictions sent to MLflow as traces (errors and feedback always)")
     tick_ms: int = setting(500, "how often a release looks at its evidence, in milliseconds")
     webhooks: str = setting("", "YAML file of webhooks, in force at every start; empty: as the API and commands say")
+    lms: str = setting("", "YAML file of language-model aliases for programs; empty: lms.yaml in the data folder")
     files: str = setting("", "folder whose files jobs of the API may read and write; empty: files in the data folder")
     log_level: str = setting("info", "debug, info, warning or error")
 

@@ -47,6 +47,7 @@ _READY = 0  # the number of the child's first words
 class HostLimits:
     memory_mb: int = 8192  # of address space, which libraries reserve more of than they use
     network: bool = False
+    several: bool = False  # it takes several calls at once, asks back, and answers in pieces; nothing in shared memory
     threads: int = 1  # that each numeric library may start
     nice: int = 5  # behind the event loop that feeds it
     open_files: int = 1024
@@ -59,11 +60,16 @@ class HostLimits:
     longest_pause: float = 10.0
 
 
-class _Line(asyncio.Protocol):
-    """Our end of the socket pair: answers by the number of their call."""
+Hear = Callable[[Message], None]
 
-    def __init__(self) -> None:
+
+class _Line(asyncio.Protocol):
+    """Our end of the socket pair: answers by the number of their call. `asked` hears what the child itself wants."""
+
+    def __init__(self, asked: Hear) -> None:
         self.waiting: dict[int, Future[Message]] = {}
+        self.hearing: dict[int, Hear] = {}  # pieces of an answer, by the number of its call
+        self._asked = asked
         self.ended = asyncio.Event()
         self.transport: asyncio.Transport | None = None
         self._splitter = Splitter()
@@ -73,10 +79,8 @@ class _Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            for header, blobs in self._splitter.feed(data):
-                answer = self.waiting.get(header.get("id", _READY))
-                if answer is not None and not answer.done():
-                    answer.set_result((header, blobs))
+            for message in self._splitter.feed(data):
+                self._heard(message)
         except BadFrame as error:
             log.warning("a model host sent what is no frame", extra=fields(error=str(error)))
             self.close()
@@ -87,6 +91,16 @@ class _Line(asyncio.Protocol):
     def close(self) -> None:
         if self.transport is not None:
             self.transport.abort()
+
+    def _heard(self, message: Message) -> None:
+        header = message[0]
+        number = header.get("id", _READY)
+        if "ask" in header:
+            self._asked(message)
+        elif header.get("more"):
+            self.hearing.get(number, _nobody)(message)
+        elif (answer := self.waiting.get(number)) is not None and not answer.done():
+            answer.set_result(message)
 
 
 @dataclass(slots=True)
@@ -118,6 +132,7 @@ class HostProcess:
         self.name = name
         self.restarts = 0
         self.on_up: Callable[[HostProcess], None] = lambda host: None
+        self.on_ask: Callable[[HostProcess, Message], None] = lambda host, message: None
         self._argv = list(argv)
         self._log_path = log_path
         self._env = dict(env or {})
@@ -146,11 +161,16 @@ class HostProcess:
         self._keeper = asyncio.create_task(self._keep(life), name=f"host {self.name}")
         return words
 
-    async def call(self, header: Header, blobs: Sequence[Blob] = (), *, seconds: float = float("inf")) -> Message:
+    async def call(
+        self, header: Header, blobs: Sequence[Blob] = (), *, seconds: float = float("inf"), hear: Hear | None = None
+    ) -> Message:
         """Raises ModelFailed when the child dies or is stuck, Unavailable when none comes up in time. A call that lasts
-        longer than `seconds` costs the child its life: what runs in it can be ended in no other way."""
+        longer than `seconds` costs the child its life: what runs in it can be ended in no other way. `hear` gets the
+        pieces of the answer that come before its end."""
         life = await self._living()
         number = next(self._numbers)
+        if hear is not None:
+            life.line.hearing[number] = hear
         if number % _ROTATE_EVERY == 0:  # a model may print at every call
             await asyncio.to_thread(rotate, self._log_path)
         answer: Future[Message] = asyncio.get_running_loop().create_future()
@@ -166,9 +186,18 @@ class HostProcess:
             raise ModelFailed(f"model host {self.name} was stuck for {seconds:.3g} s and was killed") from None
         finally:
             life.line.waiting.pop(number, None)
+            life.line.hearing.pop(number, None)
             if answer.cancelled() or not answer.done():
                 life.abandoned = True
+                if self._limits.several:
+                    self.tell({"op": "cancel", "id": number})
         return found
+
+    def tell(self, header: Header, blobs: Sequence[Blob] = ()) -> None:
+        """Without an answer; nothing when the child is away."""
+        life = self._life
+        if life is not None and life.line.transport is not None and not life.line.ended.is_set():
+            life.line.transport.writelines(frames.pack(header, blobs))
 
     async def settle(self) -> None:
         """After a call was given up: what it left running ends within the grace, or the child does."""
@@ -246,7 +275,7 @@ class HostProcess:
 
     async def _spawn(self) -> _Life:
         ours, theirs = socket.socketpair()
-        incoming, outgoing = make_area(), make_area()
+        incoming, outgoing = (None, None) if self._limits.several else (make_area(), make_area())
         areas = [area.fd for area in (incoming, outgoing) if area is not None]
         argv = [*self._argv, *(["--areas", ",".join(map(str, areas))] if areas else []), "--fd", str(theirs.fileno())]
         limits = Limits(
@@ -270,7 +299,7 @@ class HostProcess:
         finally:
             theirs.close()
         loop = asyncio.get_running_loop()
-        _, line = await loop.create_unix_connection(_Line, sock=ours)
+        _, line = await loop.create_unix_connection(lambda: _Line(lambda m: self.on_ask(self, m)), sock=ours)
         return _Life(process, line, incoming, outgoing)
 
     async def _keep(self, life: _Life) -> None:
@@ -346,6 +375,10 @@ async def _received(life: _Life, message: Message) -> Message:
     if life.incoming is not None and not life.held:
         life.incoming.trim()
     return header, blobs
+
+
+def _nobody(message: Message) -> None:
+    """Waits for it any more."""
 
 
 def _kill(process: Process) -> None:

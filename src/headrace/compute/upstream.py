@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from asyncio import Future
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -26,6 +26,9 @@ from headrace.types.errors import BadInput, TimedOut, UpstreamError
 
 IDLE_SECONDS = 4.0  # servers close idle connections after five seconds or more; we are first
 MAX_BODY = 64 << 20
+_OK = 200
+
+Hear = Callable[[bytes], None]
 
 
 @dataclass(slots=True)
@@ -49,13 +52,16 @@ class Upstream:
         self._max_body = max_body
         self._closed = False
 
-    async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, seconds: float) -> Response:
-        """Raises UpstreamError, TimedOut. `seconds` for all of it."""
+    async def post(
+        self, path: str, headers: Mapping[str, str], body: bytes, *, seconds: float, hear: Hear | None = None
+    ) -> Response:
+        """Raises UpstreamError, TimedOut. `seconds` for all of it. `hear` gets the body of a 200 piece by piece as it
+        comes; the response then has none."""
         line: _Line | None = None
         try:
             async with asyncio.timeout(seconds), self._places:
                 line = self._reused() or await self._connect()
-                response = await line.ask(self._head(path, headers, len(body)), body)
+                response = await line.ask(self._head(path, headers, len(body)), body, hear)
         except TimeoutError:
             raise TimedOut(f"{self.name} did not answer within {seconds:.3g} s") from None
         except OSError as error:
@@ -116,6 +122,7 @@ class _Line(asyncio.Protocol):
         self._all = all_lines
         self._transport: asyncio.Transport | None = None
         self._answer: Future[Response] | None = None
+        self._hear: Hear | None = None
 
     @property
     def open(self) -> bool:
@@ -125,10 +132,11 @@ class _Line(asyncio.Protocol):
         peer = self._transport.get_extra_info("peername") if self._transport else None
         return str(peer[0]) if peer else ""
 
-    async def ask(self, head: bytes, body: bytes) -> Response:
+    async def ask(self, head: bytes, body: bytes, hear: Hear | None = None) -> Response:
         assert self._transport is not None
         self.idle = False
         self._begin()
+        self._hear = hear
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.writelines([head, body])
         response = await self._answer
@@ -201,7 +209,10 @@ class _Line(asyncio.Protocol):
         if self._size > self._max_body:
             self.end(f"its answer is larger than {self._max_body} bytes")
             return
-        self._pieces.append(piece)
+        if self._hear is not None and self._response.status == _OK:
+            self._hear(piece)
+        else:
+            self._pieces.append(piece)
 
     def on_message_complete(self) -> None:
         if self._done:

@@ -22,7 +22,8 @@ from headrace.types.model import Layout, Package, RuntimeKind
 
 ROWS = 256  # of the package's rows at most
 GRAPHS = (RuntimeKind.ONNX, RuntimeKind.OPENVINO)  # which say what they do to their first dimension
-ELSEWHERE = (RuntimeKind.REMOTE, RuntimeKind.LEGACY)  # warm already, perhaps paid by the call, and may be away now
+# Warm already, perhaps paid by the call, and may be away now.
+ELSEWHERE = (RuntimeKind.REMOTE, RuntimeKind.LEGACY, RuntimeKind.PROGRAM)
 
 log = logging.getLogger("headrace.serving")
 

@@ -26,7 +26,7 @@ class _Wishes(msgspec.Struct, forbid_unknown_fields=True):
     network: bool = False
     memory_mb: Annotated[int, msgspec.Meta(ge=256, le=1 << 20)] = Hosting().memory_mb
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = Hosting().threads
-    runtime: Literal["", "onnx", "openvino", "pyfunc"] = ""
+    runtime: Literal["", "onnx", "openvino", "pyfunc", "program"] = ""
 
 
 _PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*==\s*([^\s;#]+)")

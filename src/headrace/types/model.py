@@ -48,6 +48,7 @@ class RuntimeKind(StrEnum):
     REMOTE = "remote"  # another server that speaks V2: Triton, Headrace, …
     LEGACY = "legacy"  # any service that takes and gives JSON over HTTP
     CHAT = "chat"  # upstream language models, asked by the gateway
+    PROGRAM = "program"  # a program that asks a language model, in a model host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

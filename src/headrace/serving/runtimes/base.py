@@ -19,8 +19,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.serving.lm import Aliases
 from headrace.types.errors import ModelRefused
 from headrace.types.model import Package, RuntimeKind
+from headrace.types.program import Usage
 
 Array = NDArray[Any]
 Outputs = list[Array]  # in the order of the signature's outputs
@@ -39,6 +41,7 @@ class Inputs:
     matrix: Array | None = None
     deadline: float = math.inf  # on the event loop's clock: when no caller waits any more
     travels: dict[str, str] | None = None  # headers for a service elsewhere
+    spent: Usage | None = None  # set by a model that asked language models for its answer
 
     def part(self, start: int, end: int) -> Inputs:
         """Some of the rows; they share memory with these."""
@@ -107,6 +110,7 @@ class Surroundings:
     run: Path  # folder for what means nothing after the process
     logs: Path
     report: Callable[[str, str], None]  # (event name, detail): host.restarted
+    aliases: Aliases | None = None  # of language models
 
 
 Factory = Callable[[Surroundings], Runtime]

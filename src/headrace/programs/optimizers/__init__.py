@@ -1,0 +1,1 @@
+"""The ways to compile a program, one file each."""

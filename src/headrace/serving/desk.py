@@ -1,0 +1,181 @@
+"""Where a program's process gets its answers from language models: it asks here, over its only socket.
+
+Called by runtimes/program.py and by programs/compile.py, each for the children it started. Decides which models a child
+may ask, that it never sees an address or a key, how long an answer may take, and when a budget is used up. Counts
+tokens and money by call. Ignores what is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from headrace.compute.frames import Header, Message
+from headrace.compute.host import HostProcess
+from headrace.compute.upstream import Upstream
+from headrace.serving.lm import Aliases, Route
+from headrace.serving.sse import Assembler
+from headrace.types.errors import HeadraceError, TimedOut
+from headrace.types.program import Budget, Usage
+
+CONNECTIONS = 256  # to one language model
+STOPPED = 402  # what a child is told when the budget is used up: Payment Required
+OK, UNKNOWN, BROKEN, AWAY, LATE = 200, 400, 502, 503, 504
+PATH = "/chat/completions"
+_HEADERS = {"content-type": "application/json", "accept": "application/json"}
+_QUOTED = 500  # characters of what a service said
+
+
+class _Tokens(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Told(msgspec.Struct):
+    usage: _Tokens | None = None
+
+
+_told = msgspec.json.Decoder(_Told)
+
+
+@dataclass(slots=True)
+class Account:
+    """What one call of a child has asked so far."""
+
+    number: int
+    deadline: float = math.inf  # on the loop's clock
+    travels: Mapping[str, str] = field(default_factory=dict)
+    usage: Usage = Usage()
+
+
+class Desk:
+    """`allowed`: aliases that the children may ask for; the first is meant when they name none. `budget`: of all calls
+    together. `budget.seconds` is not ours to watch: who calls does."""
+
+    def __init__(self, aliases: Aliases, allowed: Sequence[str], budget: Budget | None = None) -> None:
+        self.usage = Usage()
+        self.stopped = ""
+        self._aliases = aliases
+        self._allowed = tuple(allowed)
+        self._budget = budget
+        self._numbers = itertools.count(1)
+        self._accounts: dict[int, Account] = {}
+        self._services: dict[str, Upstream] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._begun = 0
+
+    def attend(self, host: HostProcess) -> None:
+        host.on_ask = self._asked
+
+    def open(self, *, deadline: float = math.inf, travels: Mapping[str, str] | None = None) -> Account:
+        account = Account(next(self._numbers), deadline, travels or {})
+        self._accounts[account.number] = account
+        return account
+
+    def end(self, account: Account) -> Usage:
+        """No more is asked for it."""
+        self._accounts.pop(account.number, None)
+        return account.usage
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for service in self._services.values():
+            await service.close()
+
+    def _asked(self, host: HostProcess, message: Message) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer(host, message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, host: HostProcess, message: Message) -> None:
+        header, blobs = message
+        told: Header = {"op": "told", "ask": header["ask"]}
+        account = self._accounts.get(header.get("for", 0))
+        alias = header.get("lm") or self._allowed[0]
+        if account is None or alias not in self._allowed:
+            why = "the call has ended" if account is None else f"this program does not declare {alias!r}"
+            host.tell({**told, "status": UNKNOWN, "why": why})
+            return
+        if self._used_up():
+            host.tell({**told, "status": STOPPED, "why": self.stopped})
+            return
+        self._begun += 1
+        try:
+            route = self._aliases.route(alias)
+            status, body = await self._post(host, route, account, header, bytes(blobs[0]))
+        except HeadraceError as error:
+            status, body = (LATE if isinstance(error, TimedOut) else AWAY), error.sentence().encode()
+        finally:
+            self._begun -= 1
+        why = "" if status < 400 else f"the language model {alias!r} answered with status {status}: {_quoted(body)}"
+        spent = self.usage if self._budget else account.usage
+        host.tell({**told, "status": status, "why": why, "calls": spent.calls, "money": spent.money}, [body])
+
+    async def _post(
+        self, host: HostProcess, route: Route, account: Account, header: Header, body: bytes
+    ) -> tuple[int, bytes]:
+        left = account.deadline - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise TimedOut("the call is over its time")
+        asked = msgspec.json.decode(body, type=dict[str, Any])
+        asked["model"] = route.model
+        pieces: Assembler | None = None
+        if header.get("stream"):
+            asked |= {"stream": True, "stream_options": {"include_usage": True}}
+            ask = header["ask"]
+            pieces = Assembler(lambda text: host.tell({"op": "told", "ask": ask, "more": True, "text": text}))
+        service = self._services.get(route.url) or self._services.setdefault(
+            route.url, Upstream(f"the language model at {route.url}", route.url, connections=CONNECTIONS)
+        )
+        headers = {**_HEADERS, **account.travels}
+        if route.key:
+            headers["authorization"] = f"Bearer {route.key.reveal()}"
+        response = await service.post(
+            PATH,
+            headers,
+            msgspec.json.encode(asked),
+            seconds=min(route.seconds, left),
+            hear=pieces.feed if pieces else None,
+        )
+        status, found = response.status, response.body
+        if pieces is not None and status == OK:
+            status, found = (BROKEN if pieces.failed else OK), pieces.body()
+        self._count(route, account, status, found)
+        return status, found
+
+    def _count(self, route: Route, account: Account, status: int, body: bytes) -> None:
+        """Also an error costs a call; what does not say how many tokens it took counts none."""
+        tokens: _Tokens | None = None
+        if status == OK:
+            try:
+                tokens = _told.decode(body).usage
+            except msgspec.MsgspecError:
+                tokens = None
+        tokens = tokens or _Tokens()
+        usage = route.priced(tokens.prompt_tokens or 0, tokens.completion_tokens or 0)
+        account.usage += usage
+        self.usage += usage
+
+    def _used_up(self) -> bool:
+        """Calls under way count as made. Money is known after a call, so the last ones may go over by what they cost."""
+        budget = self._budget
+        if budget is None:
+            return False
+        calls = self.usage.calls + self._begun
+        if budget.calls and calls >= budget.calls:
+            self.stopped = f"the budget of {budget.calls} calls is used up"
+        elif budget.money and self.usage.money >= budget.money:
+            self.stopped = f"the budget of {budget.money:g} is used up: {self.usage.money:.4g} was spent"
+        return bool(self.stopped)
+
+
+def _quoted(body: bytes) -> str:
+    return " ".join(body[:_QUOTED].decode("utf-8", "replace").split()) or "no words"
