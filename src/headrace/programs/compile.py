@@ -9,12 +9,11 @@ here, where the budget is kept: no code of the program can go over it.
 from __future__ import annotations
 
 import asyncio
-
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -103,7 +102,7 @@ async def compile_program(
     began, seconds = time.monotonic(), how.budget.seconds or LONGEST
     allowed = [program.lm, *([how.reflection_lm] if how.reflection_lm else [])]
     desk = Desk(aliases, allowed, how.budget)
-    work.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(work.mkdir, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="compile-", dir=work) as scratch:
         folder = Path(scratch) / "program"
         write_package(request.packed, folder)

@@ -165,7 +165,7 @@ class Desk:
         self.usage += usage
 
     def _used_up(self) -> bool:
-        """Calls under way count as made. Money is known after a call, so the last ones may go over by what they cost."""
+        """Calls under way count as made. Money is known after a call: the last ones may go over by what they cost."""
         budget = self._budget
         if budget is None:
             return False

@@ -28,7 +28,7 @@ def open_program(folder: Path) -> tuple[Packed, dspy.Module]:
     packed = read_package(folder)
     module = build(packed.program, folder)
     if packed.state:
-        module.load_state(packed.state)
+        load(module, packed.state)
     return packed, module
 
 
@@ -47,6 +47,23 @@ def build(program: Program, folder: Path) -> dspy.Module:
     for predictor in module.predictors():
         predictor.demos = list(demos)
     return module
+
+
+def state_of(module: dspy.Module) -> dict[str, Any]:
+    """By name of each predictor, also for a module that is one itself (DSPy's own dump has no name then)."""
+    return {name: predictor.dump_state() for name, predictor in module.named_predictors()}
+
+
+def load(module: dspy.Module, state: Mapping[str, Any]) -> None:
+    """Raises ModelRefused for a state of another program."""
+    predictors = dict(module.named_predictors())
+    if set(predictors) != set(state):
+        raise ModelRefused(
+            f"the state is of {', '.join(sorted(state))}; the program has {', '.join(sorted(predictors))}",
+            field="package",
+        )
+    for name, predictor in predictors.items():
+        predictor.load_state(state[name])
 
 
 def import_code(code: Code, folder: Path) -> Any:

@@ -24,7 +24,7 @@ import numpy as np
 from dspy.utils.callback import BaseCallback
 
 from headrace.compute.frames import Message
-from headrace.programs.child.build import ask, build, import_code, open_program
+from headrace.programs.child.build import ask, build, import_code, open_program, state_of
 from headrace.programs.child.engine import AsyncEngine, Purse, language_model, settings_of
 from headrace.programs.child.line import Line, open_line, told
 from headrace.programs.child.writing import adapter_of
@@ -99,7 +99,7 @@ class Compiler:
         loop = asyncio.get_running_loop()
         try:
             outcome = await _compile(order, self.line, header["for"], say)
-        except Exception as error:  # noqa: BLE001 -- the program's own code ran; whatever it raised is the answer
+        except Exception as error:
             logging.exception("the compilation failed")
             outcome = Outcome(refused=told(error))
         self.line.send({"id": header["id"]}, [msgspec.json.encode(outcome)])
@@ -107,7 +107,7 @@ class Compiler:
 
 async def _compile(order: Order, line: Line, call: int, say: Callable[[str], None]) -> Outcome:
     random.seed(order.how.seed)
-    np.random.seed(order.how.seed)  # noqa: NPY002 -- of libraries that draw from the global one
+    np.random.seed(order.how.seed)
     folder = Path(order.folder)
     packed, live = open_program(folder)
     bench = Bench(order, packed, _metric(packed.program, order.how.metric, folder), line, call, say)
@@ -121,7 +121,7 @@ async def _compile(order: Order, line: Line, call: int, say: Callable[[str], Non
             return Outcome(before=tuple(before), stopped=stopped, errors=len(errors), error=(errors or [""])[0])
         after, more = await _measure(bench, found, "after")
     return Outcome(
-        state=found.dump_state(),
+        state=state_of(found),
         before=tuple(before),
         after=tuple(after),
         errors=len(more),

@@ -135,13 +135,9 @@ def language_model(program: Program, engine: AsyncEngine, loop: asyncio.Abstract
 
 
 def _error(status: int, why: str) -> Exception:
-    if status == 402:
-        return BillingError(why)
-    if status == 504:
-        return LateError(why)
-    if status == 429:
-        return RateLimitError(why, retry_after=1.0)
-    return ServerError(why) if status >= 500 else InvalidRequestError(why)
+    kinds: dict[int, type[Exception]] = {402: BillingError, 429: RateLimitError, 504: LateError}
+    kind: type[Exception] = kinds.get(status, ServerError if status >= 500 else InvalidRequestError)
+    return kind(why)
 
 
 def settings_of(lm: dspy.LM, adapter: dspy.Adapter) -> dict[str, Any]:

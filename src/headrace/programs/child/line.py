@@ -47,9 +47,12 @@ class Line(asyncio.Protocol):
                 if (task := self._calls.get(header["id"])) is not None:
                     task.cancel()
             else:
-                task = asyncio.get_running_loop().create_task(self._take(message))
-                self._calls[header["id"]] = task
-                task.add_done_callback(lambda _, number=header["id"]: self._calls.pop(number, None))
+                self._begin(header["id"], message)
+
+    def _begin(self, number: int, message: Message) -> None:
+        task = asyncio.get_running_loop().create_task(self._take(message))
+        self._calls[number] = task
+        task.add_done_callback(lambda _: self._calls.pop(number, None))
 
     def send(self, header: Header, blobs: Sequence[Blob] = ()) -> None:
         if self._transport is not None and not self._transport.is_closing():

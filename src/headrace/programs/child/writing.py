@@ -28,7 +28,7 @@ class JSONAdapter(DspyJson):  # type: ignore[misc]
         if known is None:
             super()._prepare_response_format(lm, lm_kwargs, signature)
             made = lm_kwargs.get("response_format")
-            if not hasattr(made, "model_json_schema"):
+            if made is None or not hasattr(made, "model_json_schema"):
                 return
             schema = {"name": "answer", "schema": made.model_json_schema(), "strict": True}
             known = _schemas[signature] = {"type": "json_schema", "json_schema": schema}

@@ -1,7 +1,8 @@
 """What a way to compile is: what it needs, what it costs, and how DSPy is told to do it.
 
 Called by registry.py, and by child/compile.py (make). A new one is a file in this folder with an OPTIMIZER, its name
-in types/program.py, and a row in docs/programs.md. DSPy is imported in `make` alone, which runs in the compiling process.
+in types/program.py, and a row in docs/programs.md. DSPy is imported in `make` alone, which runs in the compiling
+process.
 """
 
 from __future__ import annotations
