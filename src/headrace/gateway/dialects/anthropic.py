@@ -38,6 +38,24 @@ _TYPES = {
 }
 
 
+class Anthropic:
+    """The errors of all of Anthropic's forms, in and out."""
+
+    def failure(self, status: int, body: bytes) -> tuple[Failure, str]:
+        told = complaint(body)
+        return failure_of(status, told), told.message
+
+    def error(self, error: HeadraceError, status: int) -> bytes:
+        return fields.encoded(_object(error, status))
+
+    def error_event(self, error: HeadraceError) -> bytes:
+        return framed(fields.encoded(_object(error, 500)), b"error")
+
+    def refusal(self, status: int, failure: Failure, message: str) -> bytes:
+        told = {"type": _type(status), "message": message}
+        return fields.encoded({"type": "error", "error": told, "request_id": None})
+
+
 def usage_of(told: Any) -> Usage | None:
     """Input, cache read and cache write do not overlap here; the thinking is counted in the output."""
     if not isinstance(told, dict):
@@ -65,23 +83,6 @@ def dressed(top: dict[str, msgspec.Raw], chat: Chat) -> dict[str, msgspec.Raw]:
             text = f"{chat.prompt}\n\n{system}" if system else chat.prompt
             changed["system"] = msgspec.Raw(fields.encoded(text))
     return changed
-
-
-def failure(status: int, body: bytes) -> tuple[Failure, str]:
-    told = complaint(body)
-    return failure_of(status, told), told.message
-
-
-def error(error: HeadraceError, status: int) -> bytes:
-    return fields.encoded(_object(error, status))
-
-
-def error_event(error: HeadraceError) -> bytes:
-    return framed(fields.encoded(_object(error, 500)), b"error")
-
-
-def refusal(status: int, message: str) -> bytes:
-    return fields.encoded({"type": "error", "error": {"type": _type(status), "message": message}, "request_id": None})
 
 
 def _object(error: HeadraceError, status: int) -> dict[str, Any]:

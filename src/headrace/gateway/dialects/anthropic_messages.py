@@ -13,7 +13,6 @@ import msgspec
 from headrace.gateway.dialects import anthropic, fields
 from headrace.gateway.dialects.base import KEPT, NOWHERE, Address, Asked, Told
 from headrace.gateway.dialects.failures import failure_of, found_in
-from headrace.types.errors import HeadraceError
 from headrace.types.gateway import Chat, Failure, Wire
 
 
@@ -59,7 +58,7 @@ _EVENT = msgspec.json.Decoder(_Event)
 _TOOLS = frozenset({"tool_use", "server_tool_use"})
 
 
-class MessagesDialect:
+class MessagesDialect(anthropic.Anthropic):
     wire = Wire.MESSAGES
 
     def ask(self, body: bytes, at: Address = NOWHERE) -> Asked:
@@ -92,18 +91,6 @@ class MessagesDialect:
 
     def follow(self, asked: Asked) -> MessagesFollower:
         return MessagesFollower()
-
-    def failure(self, status: int, body: bytes) -> tuple[Failure, str]:
-        return anthropic.failure(status, body)
-
-    def error(self, error: HeadraceError, status: int) -> bytes:
-        return anthropic.error(error, status)
-
-    def error_event(self, error: HeadraceError) -> bytes:
-        return anthropic.error_event(error)
-
-    def refusal(self, status: int, failure: Failure, message: str) -> bytes:
-        return anthropic.refusal(status, message)
 
 
 class MessagesFollower:

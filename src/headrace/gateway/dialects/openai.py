@@ -30,6 +30,25 @@ _FAILED = {
 }
 
 
+class OpenAI:
+    """The errors of all of OpenAI's forms, in and out."""
+
+    def failure(self, status: int, body: bytes) -> tuple[Failure, str]:
+        told = complaint(body)
+        return failure_of(status, told), told.message
+
+    def error(self, error: HeadraceError, status: int) -> bytes:
+        return encoded({"error": _object(error, status)})
+
+    def error_event(self, error: HeadraceError) -> bytes:
+        """Clients raise on an `error` in the data, whatever the event is called."""
+        return framed(encoded({"error": _object(error, 500)}))
+
+    def refusal(self, status: int, failure: Failure, message: str) -> bytes:
+        kind, code = _FAILED.get(failure, (_type(status), _CODES.get(status)))
+        return encoded({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
 def usage_of(told: Any) -> Usage | None:
     """From `usage`, in which the cached and the spoken are counted in the whole, and (nearly always) the reasoning in
     the completion. Also of a Responses answer, where the whole is called input and output."""
@@ -53,25 +72,6 @@ def usage_of(told: Any) -> Usage | None:
         reasoning=reasoned,
         audio=heard + spoken,
     )
-
-
-def failure(status: int, body: bytes) -> tuple[Failure, str]:
-    told = complaint(body)
-    return failure_of(status, told), told.message
-
-
-def error(error: HeadraceError, status: int) -> bytes:
-    return encoded({"error": _object(error, status)})
-
-
-def error_event(error: HeadraceError) -> bytes:
-    """Clients of OpenAI raise on an `error` in the data, whatever the event is called."""
-    return framed(encoded({"error": _object(error, 500)}))
-
-
-def refusal(status: int, failure: Failure, message: str) -> bytes:
-    kind, code = _FAILED.get(failure, (_type(status), _CODES.get(status)))
-    return encoded({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
 def finish_of(reason: Any) -> str:

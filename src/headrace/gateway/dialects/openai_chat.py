@@ -14,7 +14,6 @@ import msgspec
 from headrace.gateway.dialects import fields, openai
 from headrace.gateway.dialects.base import KEPT, NOWHERE, Address, Asked, Told
 from headrace.gateway.dialects.failures import failure_of, found_in
-from headrace.types.errors import HeadraceError
 from headrace.types.gateway import Chat, Failure, Wire
 
 
@@ -40,9 +39,12 @@ class _Message(msgspec.Struct, gc=False):
 
 
 class _Choice(msgspec.Struct, gc=False):
+    """`text`: of the older completions, which are a chat's in all else."""
+
     index: int = 0
     delta: _Message | None = None
     message: _Message | None = None
+    text: Any = None
     finish_reason: Any = None
 
 
@@ -57,18 +59,18 @@ class _Answer(msgspec.Struct, gc=False):
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
-class ChatDialect:
-    wire = Wire.CHAT
+class ChatDialect(openai.OpenAI):
+    wire: Wire = Wire.CHAT
 
     def ask(self, body: bytes, at: Address = NOWHERE) -> Asked:
-        return _asked(fields.top(body), at)
+        return asked_of(fields.top(body), at)
 
     def dressed(self, asked: Asked, chat: Chat) -> Asked:
         dressed = fields.with_parameters(asked.fields, chat, openai.SAME, {})
         if chat.prompt:
             system = msgspec.Raw(fields.encoded({"role": "system", "content": chat.prompt}))
             dressed["messages"] = msgspec.Raw(fields.encoded([system, *fields.listed(asked.fields, "messages")]))
-        return _asked(dressed, Address(model=asked.model))
+        return asked_of(dressed, Address(model=asked.model))
 
     def body(self, asked: Asked, model: str, *, usage: bool) -> bytes:
         changes: dict[str, Any] = {"model": model}
@@ -87,18 +89,6 @@ class ChatDialect:
 
     def follow(self, asked: Asked) -> ChatFollower:
         return ChatFollower(hide=not asked.wants_usage)
-
-    def failure(self, status: int, body: bytes) -> tuple[Failure, str]:
-        return openai.failure(status, body)
-
-    def error(self, error: HeadraceError, status: int) -> bytes:
-        return openai.error(error, status)
-
-    def error_event(self, error: HeadraceError) -> bytes:
-        return openai.error_event(error)
-
-    def refusal(self, status: int, failure: Failure, message: str) -> bytes:
-        return openai.refusal(status, failure, message)
 
 
 class ChatFollower:
@@ -120,7 +110,7 @@ class ChatFollower:
         return not (self._hide and answer is not None and answer.usage and answer.choices == [])
 
 
-def _asked(top: dict[str, msgspec.Raw], at: Address) -> Asked:
+def asked_of(top: dict[str, msgspec.Raw], at: Address) -> Asked:
     options = fields.value(top, "stream_options")
     return Asked(
         model=fields.name_of_model(top, at.model),
@@ -150,12 +140,19 @@ def _read(told: Told, data: bytes) -> _Answer | None:
     if answer.usage:
         told.usage = openai.usage_of(answer.usage) or told.usage
     for choice in answer.choices or ():
-        if choice.finish_reason:
-            told.finish = openai.finish_of(choice.finish_reason)
-        message = choice.delta or choice.message
-        if message is not None:
-            _add(told, message, first=choice.index == 0)
+        _choose(told, choice)
     return answer
+
+
+def _choose(told: Told, choice: _Choice) -> None:
+    if choice.finish_reason:
+        told.finish = openai.finish_of(choice.finish_reason)
+    if (message := choice.delta or choice.message) is not None:
+        _add(told, message, first=choice.index == 0)
+    elif isinstance(choice.text, str) and choice.text:
+        told.tokens_seen += 1
+        if choice.index == 0:
+            told.add(choice.text)
 
 
 def _add(told: Told, message: _Message, *, first: bool) -> None:
