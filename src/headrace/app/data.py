@@ -39,6 +39,7 @@ from headrace.api.http.server import HttpServer
 from headrace.api.http.status import StatusHandler
 from headrace.api.http.worker import WorkerHandler
 from headrace.api.repository import Repository
+from headrace.app.limits import build_counters
 from headrace.app.remote import Remote, build_grpc
 from headrace.app.workers import Workers
 from headrace.base.clock import SystemClock
@@ -60,6 +61,7 @@ from headrace.store.journal.writer import Journal
 from headrace.store.planfile import PlanFile
 from headrace.traffic.admit import Door
 from headrace.traffic.keys import key_hash
+from headrace.traffic.limit import Limiter
 from headrace.traffic.meter import Meter, Reading
 from headrace.traffic.record import Recorder
 from headrace.types.call import PlaneEvent
@@ -127,6 +129,13 @@ class DataPlane:
             ),
         )
         self.fleet.guard = self.sentinels.guard
+        self.limiter = Limiter(
+            build_counters(settings, plane, self.clock),
+            hashed=self.recorder.hashed,
+            meter=self.meter,
+            clock=self.clock,
+        )
+        self.fleet.followers.append(lambda plan: self.limiter.apply(plan.gateway.limits))
         self._plans = DatabasePlans(self.database)
         self.watch = Watch(
             self.fleet,
@@ -176,6 +185,7 @@ class DataPlane:
         await self.watch.stop()
         await self.workers.stop()
         await self.fleet.close()
+        await self.limiter.counters.close()
         await asyncio.to_thread(self.journal.close)
         self.database.close()
 

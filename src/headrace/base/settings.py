@@ -59,6 +59,7 @@ class Settings:
     retention_days: float = setting(30.0, "how long calls and feedback stay in the journal, in days")
     mlflow_sample: float = setting(0.05, "share of predictions sent to MLflow as traces (errors and feedback always)")
     tick_ms: int = setting(500, "how often a release looks at its evidence, in milliseconds")
+    limits_url: str = setting("", "Redis for the counters of limits (extra limits); empty: in memory, for one machine")
     webhooks: str = setting("", "YAML file of webhooks, in force at every start; empty: as the API and commands say")
     lms: str = setting("", "YAML file of language-model aliases for programs; empty: lms.yaml in the data folder")
     files: str = setting("", "folder whose files jobs of the API may read and write; empty: files in the data folder")
@@ -125,6 +126,11 @@ class Settings:
     def socket(self, plane: str) -> Path:
         """Where one of several data planes tells about itself."""
         return self.run / f"{plane}.sock"
+
+    @property
+    def counters(self) -> Path:
+        """What several data planes count in together, for limits."""
+        return self.run / "counters"
 
     @property
     def board(self) -> Path:

@@ -76,6 +76,7 @@ class Fleet:
         """`hashed` turns a user id into a unit."""
         self.predictor = predictor
         self.guard: Callable[[Lane], Lane] = _as_it_is  # failover.py's, in a data plane
+        self.followers: list[Callable[[Plan], None]] = []  # told of a plan as it comes into force
         self.refusal: Refusal | None = None
         self.turn = Turn()
         self.shadows = Shadows(predictor.recorder, self.turn, lambda: self.table.lanes.values())
@@ -232,6 +233,8 @@ class Fleet:
         old = self.table
         lanes = {e.name: self.guard(self._lane(e)) for e in plan.endpoints}
         self.shadows.keep(lanes)
+        for follow in self.followers:
+            follow(plan)
         self.predictor.table = Table(
             revision=plan.revision if whole else 0,
             realised=True,

@@ -57,6 +57,24 @@ METRICS = (
     Metric(name="headrace_metric_events_total", kind="counter", labels=(), meaning="metrics that applications posted"),
     Metric(name="headrace_feedback_total", kind="counter", labels=("name",), meaning="feedback accepted, by name"),
     Metric(
+        name="headrace_limit_refused_total",
+        kind="counter",
+        labels=("limit",),
+        meaning="calls refused by a limit, by what it counts and at which level: tokens:team",
+    ),
+    Metric(
+        name="headrace_limit_would_refuse_total",
+        kind="counter",
+        labels=("limit",),
+        meaning="calls that a limit in a dry run would have refused, likewise",
+    ),
+    Metric(
+        name="headrace_limit_blind_total",
+        kind="counter",
+        labels=(),
+        meaning="calls that met limits whose counters could not be reached",
+    ),
+    Metric(
         name="headrace_capture_dropped_total",
         kind="counter",
         labels=(),

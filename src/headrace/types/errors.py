@@ -77,7 +77,9 @@ class ApprovalNeeded(Forbidden):
 
 
 class OverLimit(CallerError):
-    pass
+    """`headers`: what is left of which limit, for the answer."""
+
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class NotFound(CallerError):

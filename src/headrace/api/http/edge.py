@@ -18,7 +18,7 @@ import msgspec
 from headrace.api.errors import WrongMethod, kind_of, status_of
 from headrace.api.http.exchange import Exchange, Reply, json_reply
 from headrace.traffic.meter import Meter
-from headrace.types.errors import HeadraceError, NotFound
+from headrace.types.errors import HeadraceError, NotFound, OverLimit
 
 Parameters = dict[str, str]
 Handler = Callable[[Exchange, Parameters], Awaitable[Reply | None]]  # None: it has answered itself, in a stream
@@ -130,6 +130,8 @@ def error_reply(error: HeadraceError, *, v2: bool) -> Reply:
         headers.append((b"x-headrace-variant", error.variant.encode("latin-1", "replace")))
     if error.retry_after is not None or error.retryable:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after or 1))))
+    if isinstance(error, OverLimit):
+        headers.extend(error.headers)
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, WrongMethod):

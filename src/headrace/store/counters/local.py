@@ -1,0 +1,100 @@
+"""Counters of one process. What it counted is gone with it; the ledger gives days and months back (see `seed`).
+
+Called by traffic/limit.py on the event loop: nothing here waits, so a step is atomic by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from headrace.base.clock import Clock
+from headrace.store.counters.base import LEASE_SECONDS, Gauge, Seed, Span, Taken, span
+from headrace.types.gateway import Window
+
+SWEEP_SECONDS = 60.0
+# A window is forgotten when nobody has touched it for so long by the steady clock, however the other one jumps.
+KEEP_SECONDS = {None: 3_600.0, Window.MINUTE: 600.0, Window.DAY: 2 * 86_400.0, Window.MONTH: 62 * 86_400.0}
+
+
+@dataclass(slots=True, eq=False)
+class Cell:
+    used: int = 0
+    touched: float = 0.0  # steady clock
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    cells: list[Cell]
+    amounts: Sequence[int]
+    expires: float
+
+
+@dataclass(slots=True)
+class LocalCounters:
+    clock: Clock
+    lease_seconds: float = LEASE_SECONDS
+    _cells: dict[tuple[str, Window | None, int], Cell] = field(default_factory=dict)
+    _leases: dict[int, Lease] = field(default_factory=dict)  # oldest first
+    _spans: dict[Window | None, Span] = field(default_factory=dict)
+    _swept: float = 0.0
+
+    async def take(self, gauges: Sequence[Gauge], amounts: Sequence[int]) -> Taken:
+        steady = self.clock.steady()
+        self._reap(steady)
+        spans = self._current(self.clock.now())
+        cells = []
+        for gauge in gauges:
+            key = (gauge.name, gauge.window, spans[gauge.window].number)
+            cell = self._cells.get(key)
+            if cell is None:
+                cell = self._cells[key] = Cell()
+            cell.touched = steady
+            cells.append(cell)
+        ends = tuple(spans[gauge.window].end for gauge in gauges)
+        for at, (cell, gauge, amount) in enumerate(zip(cells, gauges, amounts, strict=True)):
+            if cell.used + amount > gauge.hard:
+                return Taken(at, tuple(c.used for c in cells), ends, None)
+        for cell, amount in zip(cells, amounts, strict=True):
+            cell.used += amount
+        lease = Lease(cells, amounts, steady + self.lease_seconds)
+        self._leases[id(lease)] = lease
+        return Taken(-1, tuple(c.used for c in cells), ends, lease)
+
+    def give(self, lease: object, used: Sequence[int]) -> None:
+        assert isinstance(lease, Lease)
+        known = self._leases.pop(id(lease), None) is lease  # else it ran out, and all of it has gone back already
+        for cell, amount, true in zip(lease.cells, lease.amounts, used, strict=True):
+            cell.used += true - amount if known else true
+
+    async def seed(self, seeds: Sequence[Seed]) -> None:
+        for each in seeds:
+            cell = self._cells.setdefault((each.name, each.window, each.number), Cell())
+            cell.used, cell.touched = max(cell.used, each.used), self.clock.steady()
+
+    async def close(self) -> None:
+        self._leases.clear()
+
+    def _current(self, now: float) -> dict[Window | None, Span]:
+        """Of this very minute; made once in it, and anew when the clock jumps."""
+        spans = self._spans
+        minute = spans.get(Window.MINUTE)
+        if minute is None or not minute.end - 60 <= now < minute.end:
+            spans = self._spans = {window: span(window, now) for window in (None, *Window)}
+        return spans
+
+    def _reap(self, steady: float) -> None:
+        """What was taken and never settled, because who took it is gone."""
+        while self._leases:
+            first = next(iter(self._leases.values()))
+            if first.expires > steady:
+                break
+            del self._leases[id(first)]
+            for cell, amount in zip(first.cells, first.amounts, strict=True):
+                cell.used -= amount
+        if steady - self._swept >= SWEEP_SECONDS:
+            self._swept = steady
+            held = {id(cell) for lease in self._leases.values() for cell in lease.cells}
+            stale = [k for k, c in self._cells.items() if steady - c.touched > KEEP_SECONDS[k[1]] and id(c) not in held]
+            for key in stale:
+                del self._cells[key]
