@@ -41,6 +41,7 @@ from headrace.flywheel.collect import Collector
 from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.export import Exporter
 from headrace.monitor.feed import LiveFeed
+from headrace.monitor.ledger import Ledger
 from headrace.monitor.live import LiveStats
 from headrace.monitor.mirror import Mirror
 from headrace.notify.deliver import Deliveries
@@ -110,6 +111,7 @@ def services_of(settings: Settings) -> Services:
         sample=settings.mlflow_sample,
     )
     archive = Archive(settings.journal, retention_seconds=settings.retention_days * 86_400, clock=clock)
+    ledger = Ledger(database=database, folder=settings.journal, clock=clock)
     feed = LiveFeed(live, settings.journal, query, clock)
 
     jobs = jobs_of(settings, database)
@@ -130,6 +132,7 @@ def services_of(settings: Settings) -> Services:
             Loop("registry", releases.sync, seconds=2.0, clock=clock, patience=5.0, rest=4.0),
             Loop("live", feed.turn, seconds=0.25, clock=clock, patience=5.0),
             Loop("feedback", collector.turn, seconds=0.25, clock=clock, patience=5.0),
+            Loop("ledger", ledger.turn, seconds=0.5, clock=clock, patience=5.0),
             Loop("mirror", mirror.turn, seconds=1.0, clock=clock, patience=5.0),
             Loop("webhooks", deliveries.turn, seconds=0.5, clock=clock, patience=5.0),
             Loop("jobs", jobs.turn, seconds=0.5, clock=clock, patience=5.0),

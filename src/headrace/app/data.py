@@ -39,7 +39,7 @@ from headrace.api.http.server import HttpServer
 from headrace.api.http.status import StatusHandler
 from headrace.api.http.worker import WorkerHandler
 from headrace.api.repository import Repository
-from headrace.app.limits import build_counters
+from headrace.app.limits import Seeding, build_counters
 from headrace.app.remote import Remote, build_grpc
 from headrace.app.workers import Workers
 from headrace.base.clock import SystemClock
@@ -59,8 +59,9 @@ from headrace.store.db import Database
 from headrace.store.journal.records import encode_event
 from headrace.store.journal.writer import Journal
 from headrace.store.planfile import PlanFile
+from headrace.store.secrets import Vault
 from headrace.traffic.admit import Door
-from headrace.traffic.keys import key_hash
+from headrace.traffic.keys import CALLERS_KEY, key_hash
 from headrace.traffic.limit import Limiter
 from headrace.traffic.meter import Meter, Reading
 from headrace.traffic.record import Recorder
@@ -111,6 +112,7 @@ class DataPlane:
         ids = TraceIds(load_key(settings.keys / "trace.key"))
         unit_key = load_key(settings.keys / "unit.key")
         self.recorder = Recorder(self.journal, ids, unit_key, self.meter, self.clock)
+        self.vault = Vault(settings.keys, settings.master_key)
         self.predictor = Predictor(self.recorder)
         self.sentinels = Sentinels(self.predictor, self.meter, self.clock, self._event)
         self.fleet = Fleet(
@@ -125,7 +127,10 @@ class DataPlane:
             retain_seconds=settings.retain_seconds,
             hashed=self.recorder.hashed,
             door=Door(
-                keys=_hashes(settings.api_keys), pepper=load_key(settings.keys / "callers.key"), gate=self.workers.gate
+                keys=_hashes(settings.api_keys),
+                pepper=load_key(settings.keys / CALLERS_KEY),
+                reveal=self.vault.reveal,
+                gate=self.workers.gate,
             ),
         )
         self.fleet.guard = self.sentinels.guard
@@ -135,6 +140,7 @@ class DataPlane:
             meter=self.meter,
             clock=self.clock,
         )
+        self.seeding = Seeding(self.limiter, self.database, self.clock)
         self.fleet.followers.append(lambda plan: self.limiter.apply(plan.gateway.limits))
         self._plans = DatabasePlans(self.database)
         self.watch = Watch(
@@ -161,12 +167,14 @@ class DataPlane:
         self._tasks = [
             asyncio.create_task(self._tend(), name="tend"),
             asyncio.create_task(self.sentinels.run(), name="sentinels"),
+            asyncio.create_task(self.seeding.run(), name="seeding"),
         ]
 
     async def begun(self) -> None:
         """Until it may take calls. Among several workers it is counted in first, and then looks once more whether there
         is a newer plan: who waited for the others before that did not wait for this one."""
         await self.watch.begun(FIRST_PLAN_SECONDS)
+        await self.seeding.turn()
         if not self.workers:
             return
         await self.workers.start(WorkerHandler(self.status, self.meter, self.predictor), self.meter, self.fleet.turn)

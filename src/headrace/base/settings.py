@@ -59,6 +59,10 @@ class Settings:
     retention_days: float = setting(30.0, "how long calls and feedback stay in the journal, in days")
     mlflow_sample: float = setting(0.05, "share of predictions sent to MLflow as traces (errors and feedback always)")
     tick_ms: int = setting(500, "how often a release looks at its evidence, in milliseconds")
+    master_key: Secret = setting(
+        Secret(""),
+        "32 random bytes as base64 or hex that seal secrets, former ones behind a comma; empty: keys/master.key",
+    )
     limits_url: str = setting("", "Redis for the counters of limits (extra limits); empty: in memory, for one machine")
     webhooks: str = setting("", "YAML file of webhooks, in force at every start; empty: as the API and commands say")
     lms: str = setting("", "YAML file of language-model aliases for programs; empty: lms.yaml in the data folder")

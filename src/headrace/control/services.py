@@ -31,7 +31,7 @@ from headrace.types.errors import HeadraceError
 from headrace.types.journal import Position
 
 # Who must have read a journal segment before it goes. A release's own cursor joins them while it runs.
-CONSUMERS = ("mirror", "collect")
+CONSUMERS = ("mirror", "collect", "ledger")
 SETTLE_SECONDS = 5.0
 
 

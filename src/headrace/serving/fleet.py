@@ -259,7 +259,7 @@ class Fleet:
             plan.gateway.keys,
             plan.gateway.people,
             pepper=self._door.pepper,
-            reveal=reveal and (lambda name: reveal(name, sealed.get(name, ""))),
+            reveal=reveal and (lambda name: reveal(name, sealed)),
             now=self._clock.now,
         )
 

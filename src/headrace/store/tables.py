@@ -221,6 +221,23 @@ gateway = Table(
     Column("body", Text, nullable=False),
 )
 
+spend = Table(
+    "spend",
+    metadata,
+    Column("hour", Number, primary_key=True, autoincrement=False),
+    *(
+        Column(name, Text, primary_key=True)
+        for name in ("workspace", "team", "user", "key", "endpoint", "variant", "provider", "model")
+    ),
+    *(
+        Column(name, Number, nullable=False)
+        for name in ("calls", "failed", "cached", "input", "cache_read", "cache_write", "output", "reasoning", "audio")
+    ),
+    Column("cost", Double, nullable=False),
+)
+
+spend_call = Table("spend_call", metadata, Column("trace_id", Text, primary_key=True))
+
 Noun = TypeVar("Noun")
 
 

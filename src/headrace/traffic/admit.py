@@ -6,7 +6,7 @@ and what is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from headrace.base.secret import Secret
@@ -55,7 +55,7 @@ class Door:
 
     keys: tuple[str, ...] = ()
     pepper: bytes = b""
-    reveal: Callable[[str, str], Secret] | None = None  # of a secret's name and its sealed form
+    reveal: Callable[[str, Mapping[str, str]], Secret] | None = None  # by name, of those that are sealed in a plan
     gate: Callable[[str], Gate] = _alone
 
 

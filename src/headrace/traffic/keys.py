@@ -27,6 +27,7 @@ from headrace.types.errors import Forbidden, Unauthenticated
 from headrace.types.gateway import Person, Scope, VirtualKey
 
 PREFIX = "hr"
+CALLERS_KEY = "callers.key"  # in the keys folder: the key of the HMACs
 _KEY = re.compile(r"hr-([0-9a-z]{16})-[0-9a-z]{48}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 

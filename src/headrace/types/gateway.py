@@ -328,3 +328,15 @@ class Spent:
     conversation: str = ""
     message: str = ""  # id that a chat application gave the answer
     task: str = ""  # of a chat application's own: title_generation, …: not evidence of quality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendSum:
+    """What the ledger adds up: `group` has the labels, and `hour` or `day` as seconds since the epoch."""
+
+    group: dict[str, str | int]
+    calls: int
+    failed: int
+    cached: int
+    usage: Usage
+    cost: float  # USD

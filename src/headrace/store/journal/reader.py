@@ -25,13 +25,15 @@ from headrace.types.journal import Position
 
 
 class Reader:
-    def __init__(self, folder: Path, position: Position | None = None, *, begins: bytes = b"") -> None:
-        """Without a position: from the oldest segment that is still there. `begins`: only lines that begin so are
-        parsed and given; the others are only passed over."""
+    def __init__(
+        self, folder: Path, position: Position | None = None, *, begins: bytes = b"", holds: bytes = b""
+    ) -> None:
+        """Without a position: from the oldest segment that is still there. `begins`, `holds`: only lines
+        that begin so, and have this in them, are parsed and given; the others are only passed over."""
         self.torn = 0
         self.skipped = 0  # segments
         self._folder = folder
-        self._begins = begins
+        self._begins, self._holds = begins, holds
         self._offsets = dict(position.offsets) if position else {}
         self._first = 0  # which plane comes first: turns, so that a busy plane does not starve the others
 
@@ -78,7 +80,7 @@ class Reader:
 
     def _decode(self, lines: list[bytes], records: list[Record]) -> None:
         for line in lines:
-            if not line.startswith(self._begins):
+            if not line.startswith(self._begins) or self._holds not in line:
                 continue
             try:
                 records.append(decode(line))
