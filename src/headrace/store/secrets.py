@@ -1,7 +1,7 @@
 """Secrets by name: sealed wherever they are written down, open in memory alone.
 
-Called by the control plane (seal, renew) and by data planes (open). A reference to a secret is its name, or env:NAME for
-a variable of the process that needs it. Decides nothing about who may have one.
+Called by the control plane (seal, renew) and by data planes (open). A reference to a secret is its name, or env:NAME
+for a variable of the process that needs it. Decides nothing about who may have one.
 """
 
 from __future__ import annotations
