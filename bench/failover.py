@@ -27,6 +27,7 @@ RATE = 40  # requests/s
 BEFORE, AFTER = 5.0, 14.0  # seconds of load, before the break and after it
 ENDPOINT = "custom"
 GOOD = [row.tolist() for row in load_digits().data[-50:]]
+Deed = Callable[[], None]
 STRANGE = [[99.0, *row[1:]] for row in GOOD]  # version 2 raises on these, version 1 does not
 
 
@@ -51,8 +52,8 @@ class Recovery:
 def failover(platform: Platform, _: Path, __: Options) -> list[str]:
     prepare(platform)
     found = (
-        recover(platform, "its model host hangs (SIGSTOP)", deed=lambda: signal_hosts(platform, signal.SIGSTOP)),
-        recover(platform, "its model host dies and cannot start again", deed=lambda: lose_hosts(platform)),
+        recover(platform, "its model host hangs (SIGSTOP)", ready=hanging),
+        recover(platform, "its model host dies and cannot start again", ready=losing),
         # The last: a version that cannot take what callers sent lately is refused from then on.
         recover(platform, "every call raises", rows=STRANGE),
     )
@@ -73,11 +74,11 @@ def prepare(platform: Platform, *, lasting: float = 5.0) -> None:
 
 
 def recover(
-    platform: Platform, name: str, *, rows: list[Any] | None = None, deed: Callable[[], None] = lambda: None
+    platform: Platform, name: str, *, rows: list[Any] | None = None, ready: Callable[[Platform], Deed] = lambda _: idle
 ) -> Recovery:
-    """Version 2 goes live, and breaks: by `rows` that it cannot take, or by what `deed` does to it."""
+    """Version 2 goes live, and breaks: by `rows` that it cannot take, or by the deed that `ready` looks up all for."""
     platform.run("deploy", f"models:/{ENDPOINT}/2", "--endpoint", ENDPOINT)
-    seen, broke = asyncio.run(_load(platform, rows or GOOD, deed))
+    seen, broke = asyncio.run(_load(platform, rows or GOOD, ready(platform)))
     lasting = wait_for(lambda: lasts(platform), seconds=60, what="the version before is live for good")
     after = [call for call in seen if call.at >= broke]
     failed = [call for call in after if call.status != 200]
@@ -91,7 +92,7 @@ def recover(
     )
 
 
-async def _load(platform: Platform, rows: list[Any], deed: Callable[[], None]) -> tuple[list[Sent], float]:
+async def _load(platform: Platform, rows: list[Any], deed: Deed) -> tuple[list[Sent], float]:
     """All calls, and when it broke."""
     seen: list[Sent] = []
     limits = httpx.Limits(max_connections=None)
@@ -149,16 +150,31 @@ def package(platform: Platform) -> str:
     return str(next(v["package"]["id"] for v in found["variants"] if v["name"] == "v2"))
 
 
-def signal_hosts(platform: Platform, number: signal.Signals) -> None:
-    for host in hosts(platform):
-        os.kill(host.pid, number)
+def idle() -> None:
+    """Nothing is done to it."""
 
 
-def lose_hosts(platform: Platform) -> None:
-    """Killed, with their files gone. They are back where they were when the load has ended."""
-    folder = platform.home / "artifacts" / "packages" / package(platform)
+def hanging(platform: Platform) -> Deed:
+    """Its hosts stand still."""
+    found = hosts(platform)
+    return lambda: _signal(found, signal.SIGSTOP)
+
+
+def losing(platform: Platform) -> Deed:
+    """Its hosts are killed, with their files gone. They are back where they were when the load has ended."""
+    found, folder = hosts(platform), platform.home / "artifacts" / "packages" / package(platform)
     away = folder.parent.with_name("away")
-    folder.rename(away)
-    signal_hosts(platform, signal.SIGKILL)
-    time.sleep(AFTER)
-    away.rename(folder)
+
+    def lose() -> None:
+        folder.rename(away)
+        _signal(found, signal.SIGKILL)
+        time.sleep(AFTER)
+        away.rename(folder)
+
+    return lose
+
+
+def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
+    assert processes, "version 2 has a model host"
+    for each in processes:
+        os.kill(each.pid, number)

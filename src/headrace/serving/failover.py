@@ -30,7 +30,7 @@ from headrace.serving.runtimes.base import Inputs
 from headrace.serving.table import Lane
 from headrace.traffic.admit import Gate
 from headrace.traffic.eject import WINDOW_SECONDS, Pulse, Slow, broken, stalled
-from headrace.traffic.meter import Meter, Reading
+from headrace.traffic.meter import Histogram, Meter, Reading
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Endpoint
 from headrace.types.errors import HeadraceError
@@ -190,7 +190,8 @@ class Sentinels:
         lane = self._predictor.table.lanes.get(one.endpoint)
         loaded = lane.loaded.get(one.variant) if lane is not None else None
         figures = self._meter.lanes.get((one.endpoint, one.variant))
-        slow = Slow(usual=figures.call.quantile(0.995), ever=figures.call.quantile(1.0)) if figures else Slow()
+        answered = figures.answered() if figures else Histogram()
+        slow = Slow(usual=answered.quantile(0.995), ever=answered.quantile(1.0))
         return stalled(one.pulse, one.wanted, now, ok=ok, inside=loaded.refs if loaded else 0, slow=slow)
 
     async def _compare(self, one: Sentinel, cause: str) -> None:
@@ -226,7 +227,7 @@ class Sentinels:
 
     async def _probe(self, one: Sentinel) -> None:
         reads = list(one.kept) if self._repeatable(one, one.variant) else []
-        whys = [await self._answers(one, one.variant, read) for read in reads]
+        whys = [await self._answers(one, one.variant, read) for read in reads] or [self._stuck(one)]
         why = next(filter(None, whys), "")
         if one.mode is not Mode.PROBED or self._all.get(one.endpoint) is not one:
             return
@@ -243,6 +244,12 @@ class Sentinels:
         detail = f"after {now - one.since:.1f} s it answers again" + (" what it had failed on" if reads else "")
         log.warning("live version is back", extra=fields(endpoint=one.endpoint, variant=one.variant))
         self._report("variant.restored", endpoint=one.endpoint, variant=one.variant, detail=detail)
+
+    def _stuck(self, one: Sentinel) -> str:
+        """With nothing at hand to try it on: nobody was sent there since, so who is inside has waited all this time."""
+        lane = self._predictor.table.lanes.get(one.endpoint)
+        loaded = lane.loaded.get(one.variant) if lane is not None else None
+        return f"{loaded.refs} calls are still inside" if loaded is not None and loaded.refs else ""
 
     async def _answers(self, one: Sentinel, name: str, read: Read) -> str:
         """Empty when this version answers; else why it does not. Nobody waits for it, and nothing records it."""

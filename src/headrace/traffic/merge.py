@@ -32,6 +32,7 @@ def _add(to: Lane, lane: Lane) -> None:
     to.rows += lane.rows
     _fill(to.call, lane.call)
     _fill(to.run, lane.run)
+    _fill(to.unanswered, lane.unanswered)
 
 
 def _fill(to: Histogram, histogram: Histogram) -> None:

@@ -180,6 +180,12 @@ class Lane:
     rows: int = 0
     call: Histogram = field(default_factory=Histogram)
     run: Histogram = field(default_factory=Histogram)
+    unanswered: Histogram = field(default_factory=Histogram)  # of `call`: those that did not end well
+
+    def answered(self) -> Histogram:
+        """How long its answers took. What hung once must not make the next who hangs look usual."""
+        counts = [every - bad for every, bad in zip(self.call.counts, self.unanswered.counts, strict=True)]
+        return Histogram(counts, self.call.total - self.unanswered.total)
 
 
 Reading = tuple[str, dict[str, str], float]  # metric, labels, value
@@ -209,6 +215,8 @@ class Meter:
             lane = self.lanes[endpoint, variant] = Lane()
         lane.statuses[status] = lane.statuses.get(status, 0) + 1
         lane.call.add(seconds)
+        if status is not CallStatus.OK:
+            lane.unanswered.add(seconds)
         if run_seconds:
             lane.run.add(run_seconds)
             lane.rows += rows

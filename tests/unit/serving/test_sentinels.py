@@ -271,6 +271,26 @@ async def test_calls_that_hang_are_seen_by_the_clock() -> None:
     await asyncio.gather(*hanging, return_exceptions=True)
 
 
+async def test_what_hung_once_is_not_what_its_answers_usually_take() -> None:
+    """The calls that were lost took all their time; one that hangs again must not get as much."""
+    plane = await Plane().serve(two())
+    await plane.asks(30)
+    for _ in range(10):
+        plane.recorder.meter.call("toy", "v2", CallStatus.TIMEOUT, seconds=30.0, run_seconds=30.0, rows=1)
+    plane.runtime.models[2].behave = lambda inputs: asyncio.get_running_loop().create_future()
+    hanging = [asyncio.create_task(plane.ask()) for _ in range(3)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    for _ in range(14):
+        await plane.tick(0.25)
+    assert plane.mode is Mode.EJECTED
+    await plane.tick(5.1)
+    assert plane.mode is Mode.EJECTED, "nothing to try it on, and those inside still wait"
+    for task in hanging:
+        task.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
+
+
 async def test_a_service_elsewhere_is_tried_with_real_calls_only() -> None:
     remote = package(2, runtime=RuntimeKind.REMOTE)
     plane = await Plane().serve(endpoint(remote, package(1), policy=LIVE))
