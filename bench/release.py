@@ -20,6 +20,7 @@ import numpy as np
 from bench.scores import Scored, ScoreScene, ratings, scored, thumbs
 from bench.strategies import Crowd, runs, with_alpha
 from bench.streams import Look, Scene, releases
+from bench.switches import After, harm_of, stretches
 from headrace.release import betting, evalue
 from headrace.release.arms import guesses, terms
 from headrace.release.plans import default_plan, plan_from
@@ -141,7 +142,7 @@ def strategy_table(count: int) -> str:
         plan = plan_from(
             {"strategy": strategy.value, "alpha": 0.01, "min_units": 1200 if strategy is Strategy.AB else 5}
         )
-        crowd = Crowd(look=20, looks=60, outage=0.0 if strategy is Strategy.BLUE_GREEN else 0.05)
+        crowd = Crowd(look=20, looks=60)
         harmless = list(runs(plan, crowd, count))
         cells = [
             f"{100 * sum(run.rolls_back(with_alpha(plan, alpha)) for run in harmless) / count:.1f} %"
@@ -153,6 +154,29 @@ def strategy_table(count: int) -> str:
             share = f"{100 * len(ends) / len(found):.0f} %"
             cells.append(f"{share}, {median(ends):.0f} s" if ends else share)
         lines.append(f"| {strategy.value} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+AFTER = {
+    "alike": After(heavy=1.0),
+    "some call far more, 5 % always complain": After(heavy=3.0, chronic=0.05),
+    "the rate rises by a fifth in the watch": After(drift=0.2),
+}
+
+
+def switch_table(count: int) -> str:
+    """Feedback after a switch, as one metric."""
+    lines = [
+        "| 3,000 users, preview 60 s, watch 300 s | goes back at α = 5 % | α = 1 % | unhappy x2 | x4 |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name, crowd in AFTER.items():
+        peaks = [harm_of(groups) for groups in stretches(crowd, count)]
+        cells = [sum(each >= log(1 / alpha) for each in peaks) / count for alpha in (0.05, 0.01)]
+        for worse in (2.0, 4.0):
+            found = [harm_of(groups) for groups in stretches(replace(crowd, worse=worse), count // 5)]
+            cells.append(sum(each >= log(20) for each in found) / len(found))
+        lines.append(f"| {name} | {' | '.join(f'{100 * cell:.1f} %' for cell in cells)} |")
     return "\n".join(lines)
 
 
@@ -205,7 +229,7 @@ def peeked_t(stream: Scored) -> bool:
 
 
 def main(count: int) -> None:
-    for made in (table, strategy_table, mean_table):
+    for made in (table, strategy_table, mean_table, switch_table):
         sys.stdout.write(made(count) + "\n\n")
         sys.stdout.flush()
 

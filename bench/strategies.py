@@ -206,7 +206,7 @@ def _new(plan: ReleasePlan, number: int) -> Release:
         phase=Phase.PROGRESSING,
         created=0.0,
         actor="ann",
-        evidence={m.name: learn.begin(m, len(plan.steps)) for m in plan.metrics},
+        evidence={m.name: learn.begin(m, plan.steps) for m in plan.metrics},
         history=(Event(time=0.0, name="started", detail="", actor="ann", share=first.share),),
     )
 

@@ -58,3 +58,10 @@ def guesses(values: Floats, *, total: float, units: float) -> Floats:
 def terms(candidate: Bools, values: Floats, guess: Floats, share: float | Floats) -> Floats:
     term: Floats = (candidate - share) * (values - guess)
     return term
+
+
+def left(candidate: Bools) -> Floats:
+    """For each unit, in this order, the share of the candidate's among it and those after it."""
+    after = np.arange(len(candidate), 0, -1)
+    share: Floats = np.cumsum(candidate[::-1])[::-1] / after
+    return share

@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import erfc, inf, log, sqrt
 
-from headrace.release.arms import Bools, Floats, guesses, seen, split, terms
+import numpy as np
+
+from headrace.release.arms import Bools, Floats, guesses, left, seen, split, terms
 from headrace.types.errors import BadInput
 from headrace.types.score import Normal, Reading, Score
 
@@ -42,6 +44,19 @@ def learn(state: Normal, candidate: Bools, values: Floats, share: float) -> Norm
     """The same from arrays."""
     if not len(values) or not 0 < share < 1:
         return state
+    return _learn(state, candidate, values, np.full(len(values), share))
+
+
+def add_matched(state: Normal, scores: Sequence[Score]) -> Normal:
+    """Of units before and after a switch: as betting.add_matched."""
+    candidate, values = split(scores)
+    if not len(values):
+        return state
+    learnt = _learn(state, candidate, values, left(candidate))
+    return replace(learnt, free=learnt.margin)
+
+
+def _learn(state: Normal, candidate: Bools, values: Floats, share: Floats) -> Normal:
     arms = (state.baseline, state.candidate)
     units, total = sum(arm.units for arm in arms), sum(arm.units * arm.mean for arm in arms)
     learnt = replace(
@@ -53,7 +68,7 @@ def learn(state: Normal, candidate: Bools, values: Floats, share: float) -> Norm
     if first >= len(values):
         return learnt
     total += float(values[:first].sum())
-    rest, on = values[first:], candidate[first:]
+    rest, on, share = values[first:], candidate[first:], share[first:]
     term = terms(on, rest, guesses(rest, total=total, units=units + first), share)
     if state.higher_is_better:
         term = -term
@@ -61,16 +76,16 @@ def learn(state: Normal, candidate: Bools, values: Floats, share: float) -> Norm
     return replace(
         learnt,
         score=state.score + float(term.sum()),
-        information=state.information + each * len(rest),
+        information=state.information + float(each.sum()),
         squares=state.squares + float((term**2).sum()),
-        cross=state.cross + each * float(term.sum()),
-        information_squares=state.information_squares + each * each * len(rest),
+        cross=state.cross + float((each * term).sum()),
+        information_squares=state.information_squares + float((each * each).sum()),
     )
 
 
 def harm(state: Normal) -> float:
     """Logarithm of the asymptotic e-value against "the candidate is not worse"."""
-    return _drifts_up(state, state.score)
+    return _drifts_up(state, state.score - state.free * state.information)
 
 
 def not_worse(state: Normal) -> float:

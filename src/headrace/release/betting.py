@@ -23,7 +23,7 @@ from math import log, log1p
 
 import numpy as np
 
-from headrace.release.arms import Bools, Floats, guesses, seen, split, terms
+from headrace.release.arms import Bools, Floats, guesses, left, seen, split, terms
 from headrace.release.logs import mean
 from headrace.types.errors import BadInput
 from headrace.types.score import Bets, Bound, Reading, Score
@@ -75,11 +75,35 @@ def learn(state: Bets, candidate: Bools, values: Floats, share: float) -> Bets:
     )
 
 
-def factors(term: Floats, guess: Floats, share: float | Floats, margin: float) -> tuple[Floats, Floats]:
-    """Logarithms of the factors of harm and of not worse: stakes x scores."""
+def add_matched(state: Bets, scores: Sequence[Score]) -> Bets:
+    """Of units before and after a switch, in an order that knows nothing of either: who comes next is of the arm with
+    the share of it among those left. Harm is worse by more than the margin here: before and after are no equals."""
+    candidate, values = split(scores)
+    if not len(values):
+        return state
+    share, values = left(candidate), np.clip(values, state.low, state.high)
+    units, total = state.baseline.units + state.candidate.units, _total(state)
+    bad = _bad(state, values)
+    guess = guesses(bad, total=total + 0.5, units=units + 1)
+    term = terms(candidate, bad, guess, share)
+    harm, _ = factors(term, guess, share, 0.0, free=state.margin / (state.high - state.low))
+    return replace(
+        state,
+        harm=tuple((np.array(state.harm) + harm.sum(axis=1)).tolist()),
+        baseline=seen(state.baseline, values[~candidate]),
+        candidate=seen(state.candidate, values[candidate]),
+        score=state.score + float(term.sum()),
+        information=state.information + float((share * (1 - share)).sum()),
+    )
+
+
+def factors(
+    term: Floats, guess: Floats, share: float | Floats, margin: float, *, free: float = 0.0
+) -> tuple[Floats, Floats]:
+    """Logarithms of the factors of harm and of not worse: stakes x scores. `free`: by so much worse is no harm."""
     down, up = _reach(guess, share)
-    allowed = share * (1 - share) * margin
-    harm: Floats = np.log1p(_STAKES * (term / down))
+    allowed, spared = share * (1 - share) * margin, share * (1 - share) * free
+    harm: Floats = np.log1p(_STAKES * ((term - spared) / (down + spared)))
     not_worse: Floats = np.log1p(_STAKES * ((allowed - term) / (up - allowed)))
     return harm, not_worse
 

@@ -16,8 +16,13 @@ Grünwald 2021).
 
 *Not worse.* The same against the hypothesis "odds ratio at least `margin`", with alternatives below it.
 
+*Changed.* Harm as above, but of units before a switch and after it, against "odds ratio at most `margin`". Without the
+draw of a hash this rests on both being from one crowd. The generating function of K has real roots only, and the
+logarithm of a factor is concave in their q, so the expectation is at most 1 here too.
+
 *Beyond.* Where nobody is left to compare with, against "a candidate's unit has the event with probability at most a
-limit": the likelihood ratio of higher rates.
+limit": the likelihood ratio of higher rates. `add_block` bounds it, so that some stretches of time may be as bad as
+they like (Huber's censored likelihood ratio; as an e-value Saha & Ramdas 2024).
 
 *Tolerable.* Against "a candidate's unit has the event with probability at least τ": a bet of λ on each unit at risk,
 (1 + λτ) without and (1 - λ(1-τ)) with the event (Waudby-Smith & Ramdas 2024).
@@ -31,12 +36,14 @@ from typing import TypeVar
 
 from headrace.release import asymptotic, betting
 from headrace.release.logs import mean
-from headrace.types.release import MetricEvidence, Tally
+from headrace.types.release import MetricEvidence, Scopes, Tally
 from headrace.types.score import Bets, Normal
 from headrace.types.strategy import MetricSpec, ReleasePlan
 
 HARM = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)  # odds ratios
 SAFE = (0.1, 0.25, 0.5, 0.75, 1.0)  # odds ratios below any margin
+OUTAGES = 0.05  # of the stretches after a switch in which anything may happen
+CAP = 6.0  # of the factor of one of them
 BETS = (0.1, 0.25, 0.5, 0.75, 0.95)  # of the largest stake that cannot lose everything
 
 Logs = tuple[float, ...]
@@ -44,16 +51,25 @@ State = TypeVar("State", Bets, Normal)
 NO_HARM = (0.0,) * len(HARM)
 
 
-def begin(steps: int) -> MetricEvidence:
-    """Of events, before anything was seen: all e-values are 1."""
+def begin(steps: int, scopes: Scopes | None = None) -> MetricEvidence:
+    """Of events, before anything was seen: all e-values are 1. Without `scopes` each step compares."""
     safe = (0.0,) * len(SAFE)
     return MetricEvidence(
+        scopes=scopes or scopes_of(steps, alone=False),
         harm=NO_HARM,
         harm_steps=(NO_HARM,) * steps,
         not_worse=safe,
         not_worse_step=safe,
         tolerable=(0.0,) * len(BETS),
     )
+
+
+def scopes_of(comparing: int, *, alone: bool) -> Scopes:
+    """`comparing`: steps with both versions; of a single one the step and the release are the same. `alone`: there is
+    a test without anybody to compare with."""
+    release, steps = float(comparing > 0), float(comparing > 1)
+    whole = (release + steps + alone) or 1.0
+    return Scopes(release=release / whole, step=steps / max(1, comparing) / whole, alone=alone / whole)
 
 
 def add_harm(logs: Logs, tally: Tally) -> Logs:
@@ -94,6 +110,27 @@ def add_beyond(logs: Logs, tally: Tally, limit: float) -> Logs:
     )
 
 
+def add_block(logs: Logs, tally: Tally, limit: float) -> Logs:
+    """Of a stretch of time, for all that its units had in common: an outage hits many at once, and in one of OUTAGES.
+    With that chance the factor may be CAP whatever the candidate does, and so it is divided by what that could bring.
+    """
+    if not tally.candidate_units:
+        return logs
+    price = log(1 - OUTAGES + OUTAGES * CAP)
+    alone = add_beyond((0.0,) * len(logs), tally, limit)
+    return tuple(have + min(each, log(CAP)) - price for have, each in zip(logs, alone, strict=True))
+
+
+def add_changed(logs: Logs, tally: Tally, margin: float) -> Logs:
+    """Of units before ("baseline") and after ("candidate") a switch; `margin` is at least 1."""
+    share, events = _share(tally), _events(tally)
+    limit = log(1 - share + share * margin)
+    return tuple(
+        have + tally.candidate_events * log(r) - events * (log(1 - share + share * r * margin) - limit)
+        for have, r in zip(logs, HARM, strict=True)
+    )
+
+
 def upper(events: int, units: int, z: float = 1.645) -> float:
     """The upper end of Wilson's score interval of a rate (Wilson 1927); `units` is positive."""
     rate, spread = events / units, z * z / units
@@ -102,39 +139,50 @@ def upper(events: int, units: int, z: float = 1.645) -> float:
 
 
 def harm(evidence: MetricEvidence) -> float:
-    """Logarithm of the e-value of harm: half of it the whole release, half the steps, each anew.
+    """Logarithm of the evidence of harm; it reaches log(1/α) with a probability of at most α.
 
     A unit counts once in the release, so that one whose calls always fail is one piece of evidence and not many. But
-    then those counted early say nothing later, so each step begins anew as well; one not begun contributes its 1. That
-    is an average over scopes, which simulation has to bear out: docs/design/release-statistics.md. Where a rate itself
-    is held to a limit (a switch, a shadow's flips), that is a third part of it.
+    then those counted early say nothing later, so each step begins anew as well. Each scope is an e-process, though not
+    of one filtration with the others, so they are not averaged: each has its part of α, and the largest e-value times
+    its part is what counts. By the union bound that is valid at all times: docs/design/release-statistics.md.
     """
+    scopes = evidence.scopes
     if evidence.bets:
-        return _halves(betting.harm, evidence.bets, evidence.bets_steps)
-    if evidence.normal:
-        return _halves(asymptotic.harm, evidence.normal, evidence.normal_steps)
-    parts = [mean(evidence.harm), mean([mean(logs) for logs in evidence.harm_steps])]
-    return mean([*parts, mean(evidence.beyond)] if evidence.beyond else parts)
+        found = _of_means(betting.harm, evidence.bets, evidence.bets_steps, evidence.bets_after)
+    elif evidence.normal:
+        found = _of_means(asymptotic.harm, evidence.normal, evidence.normal_steps, evidence.normal_after)
+    else:
+        found = mean(evidence.harm), [mean(logs) for logs in evidence.harm_steps], mean(evidence.beyond)
+    release, steps, alone = found
+    return _largest((scopes.release, release), *((scopes.step, each) for each in steps), (scopes.alone, alone))
 
 
 def proof(evidence: MetricEvidence) -> float:
-    """Logarithm of the e-value against "it is harmful", by whichever way shows it: each alone would be enough."""
+    """Logarithm of the evidence against "it is harmful", by whichever way shows it: each alone would be enough."""
+    scopes = evidence.scopes
     if evidence.bets:
-        return _halves(betting.not_worse, evidence.bets, evidence.bets_steps)
-    if evidence.normal:
-        return _halves(asymptotic.not_worse, evidence.normal, evidence.normal_steps)
-    return max(not_worse(evidence), tolerable(evidence))
+        release, steps, _ = _of_means(betting.not_worse, evidence.bets, evidence.bets_steps, None)
+    elif evidence.normal:
+        release, steps, _ = _of_means(asymptotic.not_worse, evidence.normal, evidence.normal_steps, None)
+    else:
+        return max(not_worse(evidence), tolerable(evidence))
+    if not scopes.step:
+        return release
+    return _largest((0.5, release), *((scopes.step / scopes.release / 2, each) for each in steps))
 
 
 def means(evidence: MetricEvidence) -> Bets | Normal | None:
     """The state of a mean that knows most: of the release, or of a step when it was the same users who came again."""
-    states = [evidence.bets, *evidence.bets_steps, evidence.normal, *evidence.normal_steps]
+    bets = (evidence.bets, *evidence.bets_steps, evidence.bets_after)
+    normal = (evidence.normal, *evidence.normal_steps, evidence.normal_after)
+    states = [*bets, *normal]
     return max((state for state in states if state), key=lambda state: state.information, default=None)
 
 
 def not_worse(evidence: MetricEvidence) -> float:
     """Logarithm of the e-value against "worse by the margin"."""
-    return mean([mean(evidence.not_worse), mean(evidence.not_worse_step)])
+    whole, step = mean(evidence.not_worse), mean(evidence.not_worse_step)
+    return _largest((0.5, whole), (0.5, step)) if evidence.scopes.step else whole
 
 
 def tolerable(evidence: MetricEvidence) -> float:
@@ -158,8 +206,15 @@ def proven_at(plan: ReleasePlan) -> float:
     return log(1 / plan.alpha)
 
 
-def _halves(read: Callable[[State], float], release: State, steps: Sequence[State]) -> float:
-    return mean([read(release), mean([read(step) for step in steps])]) if steps else read(release)
+def _of_means(
+    read: Callable[[State], float], release: State, steps: Sequence[State], after: State | None
+) -> tuple[float, list[float], float]:
+    return read(release), [read(step) for step in steps], read(after) if after else 0.0
+
+
+def _largest(*parts: tuple[float, float]) -> float:
+    """Of weights and logarithms; never below 0, which is where all begin and what says nothing."""
+    return max([0.0, *(log(weight) + each for weight, each in parts if weight)])
 
 
 def _share(tally: Tally) -> float:

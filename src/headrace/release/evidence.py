@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.base.ids import issued
+from headrace.release.follow import follow
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName, MetricEvent, PlaneEvent
 from headrace.types.pair import Pair
-from headrace.types.release import Cohort, Interval, Release, Scores, Tally
+from headrace.types.release import Cohort, Interval, Matched, Release, Scores, Tally
 from headrace.types.score import Score
 from headrace.types.strategy import MetricKind, MetricSpec
 from headrace.types.traffic import Reason
@@ -80,6 +81,7 @@ class Accumulator:
         self._arms: dict[str, bool] = {}  # units that called in this interval: is theirs the candidate?
         self._late: dict[tuple[str, int], _Seen] = {}  # by what was posted ("": unhappy) and the step of the call
         self._scores: dict[tuple[str, int], dict[str, Score]] = {}  # the same of values, by unit
+        self._follow = follow(release, counted)
         steps = range(len(self._starts))
         self._called = {
             arm: set[str]().union(*(self._log(step, candidate=arm) for step in steps)) for arm in (False, True)
@@ -117,6 +119,7 @@ class Accumulator:
             called=(len(self._called[False]), len(self._called[True])),
             exposed=(len(self._log(step, candidate=False)), len(self._log(step, candidate=True))),
             refused=self._refused,
+            matched=self._matched(end, fresh),
         )
         self._seen = {m.name: _Seen() for m in self.metrics}
         self._arms, self._late, self._scores = {}, {}, {}
@@ -141,6 +144,9 @@ class Accumulator:
             self._learn_cuts(call.latency_ms)
         self._remember(call, candidate)
         self._arms.setdefault(call.unit, candidate)
+        if self._follow is not None:
+            step = bisect_right(self._starts, call.time) - 1
+            self._follow.came(step, call.unit, candidate=candidate, seconds=self._since(step, call.time))
         for metric in self.metrics:
             if metric.kind is MetricKind.ERRORS:
                 self._seen[metric.name].add(call.unit, candidate=candidate, event=failed)
@@ -164,6 +170,8 @@ class Accumulator:
         if found is not None and is_bad(feedback, self._calls[feedback.trace_id][2]):
             step, candidate, unit = found
             self._late.setdefault(("", step), _Seen()).add(unit, candidate=candidate, event=True)
+            if self._follow is not None:
+                self._follow.said(step, unit, "", seconds=self._since(step, feedback.time))
 
     def _call_of(self, trace_id: str) -> tuple[int, bool, str] | None:
         """Step, arm and unit of a call; None when it is no evidence, such as one from before the release."""
@@ -187,6 +195,19 @@ class Accumulator:
         if event.name in self.scored:
             score = Score(candidate=candidate, value=event.value)
             self._scores.setdefault((event.name, step), {}).setdefault(unit, score)
+        if self._follow is not None:
+            self._follow_up(event, step, unit)
+
+    def _follow_up(self, event: MetricEvent, step: int, unit: str) -> None:
+        seconds = self._since(step, event.time)
+        if event.value and self._follow is not None:
+            self._follow.said(step, unit, event.name, seconds=seconds)
+        if event.name in self.scored and self._follow is not None:
+            self._follow.said(step, unit, event.name, seconds=seconds, value=event.value)
+
+    def _since(self, step: int, time: float) -> float:
+        """Seconds since the step began."""
+        return time - self._starts[step] if step >= 0 else 0.0
 
     def _last_call(self, event: MetricEvent) -> tuple[int, bool, str] | None:
         """The last step in which the unit called before that, and with which arm."""
@@ -228,6 +249,13 @@ class Accumulator:
             new = {unit for unit, candidate in self._arms.items() if candidate is arm and unit not in logs[not arm]}
             self._count(_exposure(step, candidate=arm), new - log, fresh)
             self._called[arm] |= new
+
+    def _matched(self, end: float, fresh: Counted) -> tuple[Matched, ...]:
+        if self._follow is None:
+            return ()
+        after = self._follow.span.after
+        seconds = end - self._starts[after] if after < len(self._starts) else 0.0
+        return self._follow.close(seconds, fresh)
 
     def _log(self, step: int, *, candidate: bool) -> set[str]:
         return self.counted.setdefault(_exposure(step, candidate=candidate), set())
@@ -287,7 +315,7 @@ def is_empty(interval: Interval) -> bool:
     """Nobody was at risk: the tests have not moved."""
     tallies = (*interval.release.values(), *interval.step_wise.values())
     at_risk = any(tally.baseline_units + tally.candidate_units for tally in tallies)
-    return not (interval.late or interval.scores or at_risk)
+    return not (interval.late or interval.scores or interval.matched or at_risk)
 
 
 def is_bad(feedback: Feedback, output: Any) -> bool | None:

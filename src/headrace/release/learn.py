@@ -3,8 +3,8 @@
 | kind | an event is compared | with no one to compare (a switch) |
 |---|---|---|
 | errors, slow | among the units at risk in the interval | with the rate before, times the margin |
-| feedback, rate | among all who called in the step of the call that it is about | no |
-| value | means, of the first value of each unit (in the release; in the step) | no |
+| feedback, rate | among all who called in the step of the call that it is about | among those who called before |
+| value | means, of the first value of each unit (in the release; in the step) | with the mean before |
 | flips | no: the rate itself, with the tolerance | |
 
 More of an event may be better (`Direction.HIGHER`): then baseline and candidate change places.
@@ -12,35 +12,46 @@ More of an event may be better (`Direction.HIGHER`): then baseline and candidate
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from headrace.release import asymptotic, betting, evalue
 from headrace.release.sums import summed
 from headrace.types.pair import PairTally
-from headrace.types.release import Cohort, Interval, MetricEvidence, Release, Tally
+from headrace.types.release import Cohort, Interval, Matched, MetricEvidence, Release, Scopes, Tally
 from headrace.types.strategy import Direction, MetricKind, MetricSpec, Role, Step, StepKind
 from headrace.types.traffic import BUCKETS
 
+BLOCK_SECONDS = 10.0  # after a switch, judged as one: an outage is not much longer
+BLOCKS = 8  # of a short watch at least
 _UNKNOWN_RATE = 0.05  # the limit of a switch when nothing was seen before it
 
 
-def begin(spec: MetricSpec, steps: int) -> MetricEvidence:
+def begin(spec: MetricSpec, steps: Sequence[Step]) -> MetricEvidence:
     """Before anything was seen. A success has to be better, not just no worse by a margin."""
+    scopes = _scopes(spec, steps)
     if spec.kind is not MetricKind.VALUE:
-        return evalue.begin(steps)
+        return evalue.begin(len(steps), scopes)
     higher, margin = spec.direction is Direction.HIGHER, 0.0 if spec.role is Role.SUCCESS else spec.margin
-    anew = steps if steps > 1 else 0
+    anew = len(steps) if len(steps) > 1 else 0
     if spec.low is None or spec.high is None:
         normal = asymptotic.begin(margin=margin, higher_is_better=higher)
-        return MetricEvidence(normal=normal, normal_steps=(normal,) * anew)
+        return MetricEvidence(scopes=scopes, normal=normal, normal_steps=(normal,) * anew, normal_after=normal)
     bets = betting.begin(low=spec.low, high=spec.high, margin=margin, higher_is_better=higher)
-    return MetricEvidence(bets=bets, bets_steps=(bets,) * anew)
+    return MetricEvidence(scopes=scopes, bets=bets, bets_steps=(bets,) * anew, bets_after=bets)
+
+
+def _scopes(spec: MetricSpec, steps: Sequence[Step]) -> Scopes:
+    if spec.kind is MetricKind.FLIPS:
+        return evalue.scopes_of(0, alone=True)
+    comparing = sum(step.kind is not StepKind.SHADOW and 0 < step.share < BUCKETS for step in steps)
+    return evalue.scopes_of(comparing, alone=any(step.kind is StepKind.SWITCH for step in steps))
 
 
 def learn(release: Release, interval: Interval) -> Release:
     had, steps = release.evidence or {}, release.plan.steps
     evidence = {
-        spec.name: _add(had.get(spec.name) or begin(spec, len(steps)), spec, interval, steps)
+        spec.name: _add(had.get(spec.name) or begin(spec, steps), spec, interval, steps)
         for spec in release.plan.metrics
     }
     return replace(
@@ -85,12 +96,12 @@ def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval, steps: tuple
     if spec.kind is MetricKind.FLIPS:
         return _add_pairs(had, spec, interval.release.get(spec.name, Tally()))
     if spec.kind is MetricKind.VALUE:
-        return _add_scores(learnt, spec, interval, steps)
+        return _add_changes(_add_scores(learnt, spec, interval, steps), spec, interval.matched)
     if not spec.kind.of_calls:
         for cohort in interval.late:
             if cohort.about == spec.event:
                 learnt = _count(learnt, spec, cohort, now=interval.step)
-        return learnt
+        return _add_changes(learnt, spec, interval.matched)
     whole, this = (tallies.get(spec.name, Tally()) for tallies in (interval.release, interval.step_wise))
     learnt = _count(learnt, spec, Cohort(step=interval.step, release=whole, step_wise=this), now=interval.step)
     learnt = replace(
@@ -100,8 +111,39 @@ def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval, steps: tuple
         baseline_risk_events=had.baseline_risk_events + whole.baseline_events,
     )
     if steps[interval.step].kind is StepKind.SWITCH:
-        learnt = replace(learnt, beyond=evalue.add_beyond(had.beyond, whole, had.limit))
+        seconds = min(BLOCK_SECONDS, steps[interval.step].min_seconds / BLOCKS)
+        learnt = _add_block(learnt, whole, interval, seconds)
     return learnt
+
+
+def _add_block(had: MetricEvidence, seen: Tally, interval: Interval, seconds: float) -> MetricEvidence:
+    """Some seconds are judged as one, so that an outage in them is one piece of evidence, however often one looks."""
+    ends = had.block_ends or interval.start + seconds
+    block = Tally(
+        candidate_units=had.block.candidate_units + seen.candidate_units,
+        candidate_events=had.block.candidate_events + seen.candidate_events,
+    )
+    if interval.end < ends:
+        return replace(had, block=block, block_ends=ends)
+    beyond = evalue.add_block(had.beyond, block, had.limit)
+    return replace(had, beyond=beyond, block=Tally(), block_ends=interval.end + seconds)
+
+
+def _add_changes(had: MetricEvidence, spec: MetricSpec, found: Sequence[Matched]) -> MetricEvidence:
+    """After a switch against before it: docs/design/release-statistics.md."""
+    for each in found:
+        if each.about != spec.event:
+            continue
+        if spec.kind is MetricKind.VALUE:
+            had = replace(
+                had,
+                bets_after=had.bets_after and betting.add_matched(had.bets_after, each.scores),
+                normal_after=had.normal_after and asymptotic.add_matched(had.normal_after, each.scores),
+            )
+        else:
+            logs = evalue.add_changed(had.beyond or evalue.NO_HARM, _oriented(spec, each.tally), max(1.0, spec.margin))
+            had = replace(had, beyond=logs)
+    return had
 
 
 def _add_pairs(had: MetricEvidence, spec: MetricSpec, pairs: Tally) -> MetricEvidence:

@@ -204,7 +204,7 @@ def _evidence(parts: Parts, release: Release) -> dict[str, MetricEvidence]:
         endpoint=release.endpoint, variant=release.baseline, status=CallStatus.OK, limit=CUT_HISTORY
     )
     cuts = cuts_of(release.plan.metrics, [call.latency_ms for call in calls if call.from_user])
-    steps = len(release.plan.steps)
+    steps = release.plan.steps
     return {m.name: replace(learn.begin(m, steps), cut_ms=cuts.get(m.name, 0.0)) for m in release.plan.metrics}
 
 

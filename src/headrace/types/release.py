@@ -72,6 +72,16 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Matched:
+    """Units that came in a stretch of time after a switch, and those of the stretch before it that is held against it.
+    All were followed for equally long. Events are in the tally, values in the scores, in an order drawn by a hash."""
+
+    about: str = ""  # the name that was posted; empty: unhappy users
+    tally: Tally = Tally()
+    scores: tuple[Score, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """One look. These are the stored inputs from which every decision can be replayed."""
 
@@ -89,6 +99,16 @@ class Interval:
     exposed: tuple[int, int] = (0, 0)  # the same, in this step so far
     refused: str = ""  # why a data plane could not run the candidate, if so
     pairs: PairTally | None = None  # in a shadow step
+    matched: tuple[Matched, ...] = ()  # after a switch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scopes:
+    """How much of a metric's α each test has, fixed by the plan before anything is seen; together at most 1."""
+
+    release: float = 1.0
+    step: float = 0.0  # each one that compares
+    alone: float = 0.0  # with nobody to compare with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +118,15 @@ class MetricEvidence:
     The counts are of the whole release: distinct units that were seen, and those of them that had the event.
     """
 
+    scopes: Scopes = Scopes()
     harm: tuple[float, ...] = ()  # in the whole release
     harm_steps: tuple[tuple[float, ...], ...] = ()  # in each step anew
     not_worse: tuple[float, ...] = ()  # against "odds ratio ≥ margin", in the whole release
     not_worse_step: tuple[float, ...] = ()  # the same in this step
     tolerable: tuple[float, ...] = ()  # against "rate ≥ tolerance", in this step
-    beyond: tuple[float, ...] = ()  # against "rate ≤ limit", while the candidate has all traffic
+    beyond: tuple[float, ...] = ()  # with nobody to compare with, against "rate ≤ limit" or "no worse than before"
+    block: Tally = Tally()  # of calls since the last ten seconds of a switch that were judged
+    block_ends: float = 0.0
     limit: float = 0.0  # FLIPS: the tolerance; else fixed from the baseline when it had all traffic
     baseline_risk: int = 0  # units at risk, summed over intervals: what `limit` is made from
     baseline_risk_events: int = 0
@@ -111,6 +134,8 @@ class MetricEvidence:
     normal: Normal | None = None  # VALUE without
     bets_steps: tuple[Bets, ...] = ()  # the same in each step anew, when there are several
     normal_steps: tuple[Normal, ...] = ()
+    bets_after: Bets | None = None  # the same after a switch against before it
+    normal_after: Normal | None = None
     baseline_units: int = 0
     candidate_units: int = 0
     baseline_events: int = 0  # VALUE: units with a value

@@ -71,6 +71,7 @@ class Normal:
     squares: float = 0.0  # of the scores
     cross: float = 0.0  # of score x information
     information_squares: float = 0.0
+    free: float = 0.0  # by so much worse is no harm: after a switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

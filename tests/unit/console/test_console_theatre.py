@@ -44,7 +44,7 @@ def paused(item: Release) -> Release:
 
 
 def evidence(item: Release, **of: MetricEvidence) -> Release:
-    fresh = {m.name: learn.begin(m, len(item.plan.steps)) for m in item.plan.metrics}
+    fresh = {m.name: learn.begin(m, item.plan.steps) for m in item.plan.metrics}
     return replace(item, evidence=fresh | of)
 
 
@@ -97,7 +97,9 @@ def test_the_last_share_says_how_many_users_the_proof_needs() -> None:
     """4 of e^3 = 20 e-foldings in 212 users: about 480 at this pace."""
     item = at(StepKind.SHARE, step_units=212, step_started=NOW - 90)
     safe = (1.3229,) * 5
-    seen = replace(learn.begin(item.plan.metrics[0], 1), not_worse=safe, not_worse_step=safe, candidate_units=212)
+    seen = replace(
+        learn.begin(item.plan.metrics[0], item.plan.steps[:1]), not_worse=safe, not_worse_step=safe, candidate_units=212
+    )
     (*_, proof) = waits(visit(), evidence(item, errors=seen), NOW)
     assert proof.words == "212 users so far, about 481 needed to prove errors no worse"
     assert 0.4 < proof.part < 0.5

@@ -69,7 +69,7 @@ def release(plan: ReleasePlan = PLAN, **changes: Any) -> Release:
         created=START,
         actor="ann",
         step_started=START,
-        evidence={m.name: learn.begin(m, len(plan.steps)) for m in plan.metrics},
+        evidence={m.name: learn.begin(m, plan.steps) for m in plan.metrics},
         history=(started,),
     )
     return replace(made, **changes)

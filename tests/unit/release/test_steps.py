@@ -56,10 +56,20 @@ def test_a_blue_green_release_switches_and_is_watched() -> None:
 
 def test_a_switch_goes_back_when_the_rate_is_beyond_what_it_was() -> None:
     ready = walk(release(strategy("blue-green")), interval(11, tallies={"errors": Tally(baseline_units=500)}))
-    broken = walk(ready, interval(12, tallies={"errors": Tally(candidate_units=90, candidate_events=9)}))
+    bad = {"errors": Tally(candidate_units=90, candidate_events=9)}
+    broken = walk(ready, *(interval(at, tallies=bad, called=(500, 90)) for at in (13, 15, 17, 19)))
     assert broken.phase is Phase.ROLLED_BACK
     assert broken.judgement is not None
-    assert broken.judgement.reason.startswith("9 of 90 users had a failed call with v2, at most 1 % in each interval")
+    assert broken.judgement.reason.startswith("36 of 90 users had a failed call with v2, at most 1 % in each interval")
+
+
+def test_an_outage_after_a_switch_is_one_piece_of_evidence() -> None:
+    """Within one block: looked at often, or all at once, however many it hits."""
+    ready = walk(release(strategy("blue-green")), interval(11, tallies={"errors": Tally(baseline_units=500)}))
+    outage = {"errors": Tally(candidate_units=300, candidate_events=290)}
+    once = walk(ready, interval(13, tallies=outage), interval(15, tallies={"errors": Tally(candidate_units=500)}))
+    often = walk(ready, *(interval(11 + n / 100, tallies=outage) for n in range(100)), interval(14))
+    assert once.phase is often.phase is Phase.PROGRESSING
 
 
 def test_a_switch_without_a_past_knows_a_default() -> None:

@@ -41,7 +41,7 @@ def first(reached: NDArray[Any]) -> list[float]:
 
 
 def test_what_is_simulated_is_what_the_engine_does() -> None:
-    found = begin(FLIPS, len(PLAN.steps))
+    found = begin(FLIPS, PLAN.steps)
     logs, proof = found.beyond or evalue.NO_HARM, found.tolerable
     tallies = [Tally(candidate_units=40, candidate_events=n % 3) for n in range(9)]
     for tally in tallies:
