@@ -207,8 +207,8 @@ JSON = st.recursive(
     | st.dictionaries(
         st.sampled_from(
             [
-                "role", "content", "type", "text", "tool_calls", "function", "name", "arguments", "id", "parts", "input",
-                "image_url", "url", "source", "index", "delta", "message", "finish_reason", "stop_reason",
+                "role", "content", "type", "text", "tool_calls", "function", "name", "arguments", "id", "parts",
+                "input", "image_url", "url", "source", "index", "delta", "message", "finish_reason", "stop_reason",
             ]
         ),
         inner,
