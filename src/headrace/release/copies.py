@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import reduce
 
 from headrace.release.evidence import Closed, Counted, Find, Record
+from headrace.release.judge import judge_of
 from headrace.release.pairs import ClosedPairs, Known, Pairs
 from headrace.release.sums import summed
 from headrace.types.model import TensorSpec
@@ -28,6 +29,7 @@ class Copies:
     def __init__(self, release: Release, *, specs: Specs, counted: Mapping[str, set[str]], find: Find) -> None:
         self._steps, self._step, self._salt = release.plan.steps, release.step, release.id
         self._metrics = [m.name for m in release.plan.metrics if m.kind is MetricKind.FLIPS]
+        judge = judge_of(release.plan.pairs.judge)
         self._compared = release.step_units if release.current.kind is StepKind.SHADOW else 0
         self._pairs = {
             member.endpoint: Pairs(
@@ -40,6 +42,7 @@ class Copies:
                     profile=release.pairs.profile if release.pairs and not number else Profile(),
                 ),
                 find=find,
+                judge=judge,
             )
             for number, member in enumerate(release.members)
         }

@@ -9,12 +9,13 @@ bounded memory, and reads nothing by itself, but for a call that came before it 
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import islice
 from math import log
-from typing import Any
+from typing import Any, Protocol
 
 from headrace.release.compare import Judge, compare, severity
 from headrace.release.profile import FIRST, bins_of, counted
@@ -29,6 +30,8 @@ WAITING = 10_000  # calls whose partner has not come yet
 WAITING_ROWS = 20_000  # of these calls together
 PATIENCE_SECONDS = 60.0  # that a call waits for its shadow, by the journal's own times
 LOOK_UPS = 50  # of calls that were answered before this began, in one interval
+UNJUDGED = 1_000  # pairs that wait for a judge
+AHEAD = 16  # of them it may hear at a time
 WORST, SAMPLE = 500, 1_000  # pairs of a release that are kept
 COLUMNS = 64  # of a row that pairs can be looked at by
 _FAILED = 8.0  # severity of a candidate that gave no answer
@@ -38,6 +41,12 @@ DROPPED = "shadow.dropped"  # the event with which a data plane tells of calls t
 
 _DRAWS = 1 << 63
 _Value = float | str
+
+
+class Pending(Judge, Protocol):
+    """judge.TextJudge: what it does not know yet it will."""
+
+    missing: bool  # set when it was asked for such
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +97,13 @@ class Pairs:
         specs: Sequence[TensorSpec],
         known: Known,
         find: Callable[[str], Call | None],
-        judge: Judge | None = None,
+        judge: Pending | None = None,
     ) -> None:
         self.endpoint, self.baseline, self.candidate = member.endpoint, member.baseline, member.candidate
         self.failures_in_row = 0
         self._shadow, self._rules, self._specs, self._judge = shadow, rules, tuple(specs), judge
         self._find, self._look_ups = find, 0
+        self._unjudged: deque[tuple[Call, Call]] = deque()  # pairs in their order, the first waits for the judge
         self._tested = set(known.tested)
         self._fresh: set[str] = set()
         self._calls: OrderedDict[str, Call] = OrderedDict()  # of users; by trace id
@@ -118,6 +128,7 @@ class Pairs:
     def close(self) -> ClosedPairs:
         """Ends the interval and begins the next."""
         self._expire()
+        self._hear()
         profile = self._profile()
         s = self._sums
         tally = PairTally(
@@ -196,7 +207,25 @@ class Pairs:
             self._failed(call, shadow)
             return
         self.failures_in_row = 0
-        found = self._compare(call, shadow)
+        if self._judge is None:
+            self._counted(call, shadow, self._compare(call, shadow, None))
+        else:
+            self._unjudged.append((call, shadow))
+
+    def _hear(self) -> None:
+        """Count the pairs that the judge has heard, in their order: those that it need not hear are the same ones, and
+        counted first they would prove what is not so. When too many wait, the edits decide."""
+        judge = self._judge
+        while judge is not None and self._unjudged:
+            judge.missing = False
+            found = self._compare(*self._unjudged[0], judge)
+            if judge.missing and len(self._unjudged) <= UNJUDGED:
+                for both in islice(self._unjudged, 1, AHEAD):  # so that it hears several at a time
+                    compare(self._rules, self._specs, *_sides(self._specs, *both), judge=judge)
+                return
+            self._counted(*self._unjudged.popleft(), found)
+
+    def _counted(self, call: Call, shadow: Call, found: Difference) -> None:
         s, rules = self._sums, self._rules
         s.pairs += 1
         s.flips += found.flips
@@ -205,6 +234,8 @@ class Pairs:
         s.overlap += found.overlap
         _count(s.baseline_ms, call.run_ms)
         _count(s.candidate_ms, shadow.run_ms)
+        for values, side in zip(self._values, _sides(self._specs, call, shadow), strict=True):
+            values.extend(_values(side.get(self._specs[0].name)) if side else ())
         self._test(call, found.flips)
         self._keep(call, shadow, found, severity(found))
 
@@ -224,13 +255,11 @@ class Pairs:
         self._sums.tested += 1
         self._sums.differing += draw_of(call.trace_id) < share * _DRAWS
 
-    def _compare(self, call: Call, shadow: Call) -> Difference:
+    def _compare(self, call: Call, shadow: Call, judge: Judge | None) -> Difference:
         before, after = _sides(self._specs, call, shadow)
         if not before:  # nothing was captured: errors and times are all there is to compare
             return Difference()
-        for values, side in zip(self._values, (before, after), strict=True):
-            values.extend(_values(side.get(self._specs[0].name)))
-        return compare(self._rules, self._specs, before, after, judge=self._judge)
+        return compare(self._rules, self._specs, before, after, judge=judge)
 
     # --- what is kept
 

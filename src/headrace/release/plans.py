@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.release.judge import check_judge
 from headrace.release.strategies.metrics import FLIPS
 from headrace.release.strategies.registry import STRATEGIES
 from headrace.types.errors import BadInput
@@ -177,6 +178,9 @@ def _check(plan: ReleasePlan) -> None:
         )
     if any(s.kind is StepKind.SHADOW for s in plan.steps) and not any(m.kind is MetricKind.FLIPS for m in plan.metrics):
         raise BadInput("a shadow step compares answers: metrics needs one of kind flips", field="metrics")
+    if plan.pairs.judge and not plan.pairs.texts:
+        raise BadInput("pairs.judge judges texts: name the outputs that are text in pairs.texts", field="pairs.judge")
+    check_judge(plan.pairs.judge)
 
 
 def _check_step(step: Step, at: str) -> None:

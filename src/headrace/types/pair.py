@@ -19,6 +19,7 @@ class PairRules:
     top_k: int = 5
     text_distance: float = 0.1  # edits, of the longer text's characters
     texts: tuple[str, ...] = ()  # outputs of datatype BYTES that are free text; the others are labels
+    judge: str = ""  # of texts that differ: a URL, or the name of an entry point in the group headrace.judges
     tolerances: dict[str, tuple[float, float]] = field(default_factory=dict)  # over those of release/compare.py
 
     def __post_init__(self) -> None:

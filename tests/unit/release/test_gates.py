@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from headrace.base.clock import ManualClock
 from headrace.base.settings import Settings
+from headrace.release import hook
 from headrace.release.configure import configured
 from headrace.release.gates import policy as policies
 from headrace.release.gates.alike import same
@@ -465,14 +466,14 @@ def test_a_policy_of_a_package(world: World, monkeypatch: pytest.MonkeyPatch) ->
     def points(**wanted: str) -> list[EntryPoint]:
         return [point] if wanted.get("name", "mondays") == "mondays" else []
 
-    monkeypatch.setattr(policies, "entry_points", points)
+    monkeypatch.setattr(hook, "entry_points", points)
     world.wants(policy="mondays")
     assert world.run()["policy"].detail == "mondays says yes: it is Monday"
     world.endpoint = replace(world.endpoint, name="other")
     world.planes.models = {}
     failing = policies.policy  # asked with facts that it cannot read
     assert failing
-    monkeypatch.setattr(policies, "entry_points", lambda **_: [])
+    monkeypatch.setattr(hook, "entry_points", lambda **_: [])
     world.endpoint = replace(world.endpoint, name="digits")
     found = world.run()["policy"]
     assert "no package registers 'mondays'" in found.detail
