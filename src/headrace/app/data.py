@@ -29,6 +29,7 @@ from headrace.api.http.feedback import FeedbackHandler
 from headrace.api.http.forward import Forwarder
 from headrace.api.http.generate import GenerateHandler
 from headrace.api.http.infer import V2Handler
+from headrace.api.http.llm import LlmHandler
 from headrace.api.http.openapi import description
 from headrace.api.http.pages import Pages
 from headrace.api.http.posted import PostedHandler
@@ -47,6 +48,8 @@ from headrace.base.ids import TraceIds, load_key
 from headrace.base.log import fields, setup_log
 from headrace.base.settings import Settings, SettingsError, load_settings
 from headrace.compute.ports import listen, url_of
+from headrace.gateway.board import Boards
+from headrace.gateway.complete import Completer
 from headrace.serving.failover import Sentinels
 from headrace.serving.fleet import Fleet, Refusal
 from headrace.serving.lm import aliases_of
@@ -115,9 +118,16 @@ class DataPlane:
         self.vault = Vault(settings.keys, settings.master_key)
         self.predictor = Predictor(self.recorder)
         self.sentinels = Sentinels(self.predictor, self.meter, self.clock, self._event)
+        artifacts = Artifacts(settings.artifacts)
+        door = Door(
+            keys=_hashes(settings.api_keys),
+            pepper=load_key(settings.keys / CALLERS_KEY),
+            reveal=self.vault.reveal,
+            gate=self.workers.gate,
+        )
         self.fleet = Fleet(
             self.predictor,
-            artifacts=Artifacts(settings.artifacts),
+            artifacts=artifacts,
             runtimes=build_runtimes(
                 Surroundings(
                     run=settings.run, logs=settings.logs, report=self._report_host, aliases=aliases_of(settings)
@@ -126,12 +136,7 @@ class DataPlane:
             clock=self.clock,
             retain_seconds=settings.retain_seconds,
             hashed=self.recorder.hashed,
-            door=Door(
-                keys=_hashes(settings.api_keys),
-                pepper=load_key(settings.keys / CALLERS_KEY),
-                reveal=self.vault.reveal,
-                gate=self.workers.gate,
-            ),
+            door=door,
         )
         self.fleet.guard = self.sentinels.guard
         self.limiter = Limiter(
@@ -142,6 +147,9 @@ class DataPlane:
         )
         self.seeding = Seeding(self.limiter, self.database, self.clock)
         self.fleet.followers.append(lambda plan: self.limiter.apply(plan.gateway.limits))
+        self.boards = self.fleet.neighbour = Boards(artifacts=artifacts, hashed=self.recorder.hashed, door=door)
+        self.fleet.followers.append(self.boards.flip)
+        self.completer = Completer(self.boards, self.limiter, self.recorder)
         self._plans = DatabasePlans(self.database)
         self.watch = Watch(
             self.fleet,
@@ -193,6 +201,7 @@ class DataPlane:
         await self.watch.stop()
         await self.workers.stop()
         await self.fleet.close()
+        await self.boards.close()
         await self.limiter.counters.close()
         await asyncio.to_thread(self.journal.close)
         self.database.close()
@@ -221,6 +230,7 @@ class DataPlane:
                 siblings=self.workers.siblings,
             ),
             generate=GenerateHandler(self.predictor, user_header=settings.user_header, limit=limit),
+            llm=LlmHandler(self.completer, self.meter, user_header=settings.user_header, limit=limit),
             repository=RepositoryHandler(self.predictor, repository, admit=self._admit_manager),
             forward=forward,
             pages=Pages(description()),

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
+from headrace.cli.deploy import DESCRIPTIONS
 from headrace.cli.diff import show_diff
+from headrace.cli.documents import read_mapping
 from headrace.cli.options import ControlUrl, Home, Json, Reason, admin
 from headrace.cli.releaseplan import (
     Adapters,
@@ -40,6 +43,7 @@ from headrace.types.release import Phase
 from headrace.types.strategy import Strategy
 
 _LOOK_SECONDS = 0.4
+CANDIDATE = "models:/NAME/VERSION, @ALIAS or stage; or a YAML file that describes a service or a chat model."
 
 Which = Annotated[str, typer.Argument(metavar="RELEASE", help="Id of a release, or an endpoint: its newest one.")]
 
@@ -64,7 +68,7 @@ app = typer.Typer(
 @app.command()
 def start(  # noqa: PLR0913 - each option of a command is an argument
     endpoint: Annotated[str, typer.Argument(help="Whose traffic moves.")],
-    candidate: Annotated[str, typer.Option("--candidate", help="models:/NAME/VERSION, @ALIAS or stage.")],
+    candidate: Annotated[str, typer.Option("--candidate", help=CANDIDATE)],
     canary: Annotated[bool, typer.Option("--canary", help="What it is anyway: a growing share of users.")] = False,
     strategy: StrategyOption = None,
     file: PlanFile = None,
@@ -88,14 +92,16 @@ def start(  # noqa: PLR0913 - each option of a command is an argument
         headrace release digits --candidate models:/digits/2 --strategy blue-green
         headrace release digits --candidate models:/digits/2 --plan plan.yaml --also rank=models:/rank/7
         headrace release churn --candidate models:/churn/4 --canary --adapter adapter.yaml
+        headrace release assistant --candidate cheaper.yaml --canary
     """
     if canary and strategy not in (None, Strategy.CANARY):
         raise BadInput(f"--canary and --strategy {strategy} exclude each other", field="--strategy")
     given = plan_of(file, strategy=strategy, shares=shares, min_seconds=step_seconds, min_units=min_units, alpha=alpha)
+    described = read_mapping(Path(candidate), field="--candidate") if candidate.endswith(DESCRIPTIONS) else None
     with admin(home, url) as control, progress(f"preparing {candidate}", quiet=json) as tell:
         release = control.release(
             endpoint,
-            candidate,
+            control.describe(endpoint, described)["uri"] if described else candidate,
             plan=given,
             also=pairs_of(also),
             adapters=adapters_of(endpoint, adapter),

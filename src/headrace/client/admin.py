@@ -77,6 +77,12 @@ class Admin:
         body |= {"reason": reason} if reason else {}
         return _object(self._wire.stream(path, body, on_progress))
 
+    def describe(self, endpoint: str, upstream: Json, *, on_progress: Callable[[str], None] = _ignore) -> Json:
+        """A service elsewhere, or a chat model, as a version without traffic; its `uri` is a candidate."""
+        return _object(
+            self._wire.stream(f"{_API}/endpoints/{_part(endpoint)}/versions", {"upstream": upstream}, on_progress)
+        )
+
     def release(
         self,
         endpoint: str,

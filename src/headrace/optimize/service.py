@@ -2,7 +2,7 @@
 
 Called by release.ready, in a thread of the control plane. Decides what a service must say of itself before it gets
 traffic: another V2 server tells its signature and whether it takes tensors as bytes; of a JSON service the signature is
-declared, and its mapping must fit. Nothing is predicted here: a call may cost money.
+declared, and its mapping must fit. A chat model is its description. Nothing is predicted here: a call may cost money.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import httpx
 import msgspec
 
 from headrace.base.clock import Clock
+from headrace.gateway.board import FILE as CHAT_FILE
 from headrace.serving.codec import dtype_of
 from headrace.serving.runtimes.legacy import FILE as LEGACY_FILE
 from headrace.serving.runtimes.legacy import LegacyModel
@@ -25,11 +26,25 @@ from headrace.serving.runtimes.remote import FILE as REMOTE_FILE
 from headrace.serving.runtimes.upstream import secret_of
 from headrace.store.artifacts import Artifacts
 from headrace.types.errors import BadInput, ModelRefused, UpstreamError
-from headrace.types.model import Layout, ModelVersion, Package, RuntimeKind, Signature, TensorSpec
+from headrace.types.gateway import Chat
+from headrace.types.model import Datatype, Layout, ModelVersion, Package, RuntimeKind, Signature, TensorSpec
 from headrace.types.upstream import Legacy, Remote
 
 ASK_SECONDS = 10.0
 BINARY = "binary_tensor_data"  # the extension's name
+
+
+# A conversation in, an answer out; its form is its dialect's business.
+SPOKEN = Signature(
+    inputs=(TensorSpec(name="messages", datatype=Datatype.BYTES, shape=(-1,)),),
+    outputs=(TensorSpec(name="text", datatype=Datatype.BYTES, shape=(-1,)),),
+    layout=Layout.COLUMNS,
+)
+_FORMS: dict[type, tuple[RuntimeKind, str]] = {
+    Remote: (RuntimeKind.REMOTE, REMOTE_FILE),
+    Legacy: (RuntimeKind.LEGACY, LEGACY_FILE),
+    Chat: (RuntimeKind.CHAT, CHAT_FILE),
+}
 
 
 class _Described(msgspec.Struct):
@@ -42,7 +57,7 @@ class _Server(msgspec.Struct):
 
 
 def prepare_service(
-    what: Remote | Legacy,
+    what: Remote | Legacy | Chat,
     version: ModelVersion,
     *,
     artifacts: Artifacts,
@@ -55,8 +70,8 @@ def prepare_service(
         progress(f"ask {version.uri} for its signature")
         what, signature = _ask(what)
     else:
-        signature = _declared(what)
-    kind, file = (RuntimeKind.REMOTE, REMOTE_FILE) if isinstance(what, Remote) else (RuntimeKind.LEGACY, LEGACY_FILE)
+        signature = SPOKEN if isinstance(what, Chat) else _declared(what)
+    kind, file = _FORMS[type(what)]
     for spec in (*signature.inputs, *signature.outputs):
         dtype_of(spec)
     with tempfile.TemporaryDirectory(prefix="service-", dir=work if work.is_dir() else None) as scratch:

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from headrace.serving.adapt import check_adapter
-from headrace.types.endpoint import Endpoint, Variant
+from headrace.types.endpoint import Endpoint, Task, Variant
 from headrace.types.errors import BadInput, ModelRefused
-from headrace.types.model import ModelVersion, Signature, Stage, TensorSpec
+from headrace.types.model import ModelVersion, RuntimeKind, Signature, Stage, TensorSpec
 from headrace.types.strategy import Step, StepKind
 from headrace.types.traffic import BUCKETS, Rule, Shadow, TrafficPolicy
 
@@ -31,6 +31,7 @@ def first(name: str, variant: Variant) -> Endpoint:
         variants=(variant,),
         policy=TrafficPolicy(baseline=variant.name),
         selectors={},
+        task=Task.CHAT if variant.package.runtime is RuntimeKind.CHAT else Task.PREDICT,
     )
 
 

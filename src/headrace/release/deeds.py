@@ -14,16 +14,13 @@ import msgspec
 from headrace.release.adapters import Written
 from headrace.release.parts import Progress
 from headrace.release.record import RegistryCall
-from headrace.release.services import Service
+from headrace.release.services import KINDS, Service, kind_of
 from headrace.types.approval import Action, Approval, Deed, Registry
 from headrace.types.endpoint import Endpoint
 from headrace.types.errors import Conflict
 from headrace.types.model import ModelVersion, Stage
 from headrace.types.release import Release
 from headrace.types.strategy import ReleasePlan
-from headrace.types.upstream import Legacy, Remote
-
-KINDS: dict[str, type[Remote] | type[Legacy]] = {"remote": Remote, "legacy": Legacy}
 
 
 class Doer(Protocol):
@@ -109,8 +106,7 @@ def perform(doer: Doer, request: Approval, progress: Progress) -> None:
 def deploying(endpoint: str, model: str, source: str | Service, adapter: Written | None) -> Deed:
     exact: Any = source
     if isinstance(source, Service):
-        kind = "remote" if isinstance(source.what, Remote) else "legacy"
-        exact = {"kind": kind, "name": source.name, "what": msgspec.to_builtins(source.what)}
+        exact = {"kind": kind_of(source.what), "name": source.name, "what": msgspec.to_builtins(source.what)}
     return Deed(
         kind=Action.DEPLOY,
         endpoint=endpoint,

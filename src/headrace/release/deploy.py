@@ -16,7 +16,7 @@ from headrace.release.change import check_fits, first, switched, with_registry
 from headrace.release.parts import PLAN_SECONDS, Cause, Parts, Progress
 from headrace.release.ready import make_ready, resolve
 from headrace.release.record import holdings
-from headrace.release.services import Service
+from headrace.release.services import Service, shown
 from headrace.store import audit, endpoints, plans, releases, versions
 from headrace.store.db import Connection
 from headrace.types.endpoint import Endpoint, Plan, Variant
@@ -41,7 +41,7 @@ def deploy(
     """`source`: a model version's URI, the URL of a model on another server, or a service as it was described. Raises
     Conflict while a release moves the endpoint, ModelRefused when the version cannot take over."""
     check_name(endpoint)
-    progress(f"resolve {source if isinstance(source, str) else source.what.url}")
+    progress(f"resolve {shown(source)}")
     version = resolve(parts, source, endpoint=endpoint)
     with parts.database.read() as conn:
         check_free(conn, endpoint)

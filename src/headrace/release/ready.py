@@ -14,10 +14,12 @@ from headrace.optimize.prepare import prepare
 from headrace.optimize.service import prepare_service
 from headrace.release.change import variant_name
 from headrace.release.parts import Parts, Progress
-from headrace.release.services import Service, is_url, read_url, version_of
-from headrace.store import packages, versions
+from headrace.release.services import REGISTERED, Service, is_url, read_url, registered, version_of
+from headrace.store import gateway, packages, versions
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Variant
+from headrace.types.errors import BadInput
+from headrace.types.gateway import Chat
 from headrace.types.model import ModelVersion
 
 CAPTURED = 200  # recent calls whose inputs help to prove parity
@@ -25,6 +27,8 @@ CAPTURED = 200  # recent calls whose inputs help to prove parity
 
 def resolve(parts: Parts, source: str | Service, *, endpoint: str) -> ModelVersion:
     """Of the registry, or of a service elsewhere. Raises NotFound, BadInput, UpstreamError."""
+    if isinstance(source, str) and source.startswith(REGISTERED):
+        return registered(parts, source)[0]
     service = read_url(source) if isinstance(source, str) and is_url(source) else source
     return parts.registry.resolve(service) if isinstance(service, str) else version_of(parts, service, endpoint)
 
@@ -36,7 +40,9 @@ def make_ready(
     signature, it does not run)."""
     service = source if isinstance(source, Service) else read_url(version.uri) if is_url(version.uri) else None
     if service is not None:
-        return _elsewhere(parts, service, version, progress)
+        return describe(parts, service, version, progress)
+    if version.uri.startswith(REGISTERED):
+        return Variant(name=variant_name(version), model=version, package=registered(parts, version.uri)[1])
     parts.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=parts.work) as folder:
         progress(f"fetch {version.uri}")
@@ -57,7 +63,11 @@ def make_ready(
     return Variant(name=variant_name(recorded), model=recorded, package=package)
 
 
-def _elsewhere(parts: Parts, service: Service, version: ModelVersion, progress: Progress) -> Variant:
+def describe(parts: Parts, service: Service, version: ModelVersion, progress: Progress) -> Variant:
+    """A service as a version, on record; without traffic until it is deployed or released. Raises BadInput for a
+    provider that the gateway does not know."""
+    if isinstance(service.what, Chat):
+        _check_providers(parts, service.what)
     package = prepare_service(
         service.what,
         version,
@@ -69,6 +79,18 @@ def _elsewhere(parts: Parts, service: Service, version: ModelVersion, progress: 
     with parts.database.write() as conn:
         packages.put(conn, package)
     return Variant(name=variant_name(version), model=version, package=package, effects=service.effects)
+
+
+def _check_providers(parts: Parts, chat: Chat) -> None:
+    with parts.database.read() as conn:
+        known = {provider.name for provider in gateway.current(conn).providers}
+    for way in chat.ways:
+        if way.provider not in known:
+            raise BadInput(
+                f"there is no provider {way.provider!r}; there are: {', '.join(sorted(known)) or 'none'}",
+                field="ways",
+                hint="headrace gateway provider add",
+            )
 
 
 def _captured(parts: Parts, endpoint: str) -> Iterator[Any]:

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from headrace.base.ids import new_id
@@ -25,9 +26,9 @@ from headrace.release.moves import said_by
 from headrace.release.park import load, unload
 from headrace.release.parts import Cause, Parts, Progress
 from headrace.release.plans import default_plan
-from headrace.release.ready import resolve
+from headrace.release.ready import describe, resolve
 from headrace.release.record import RegistryCall
-from headrace.release.services import Service, is_url
+from headrace.release.services import Service, is_url, registered_uri
 from headrace.release.stage import move_stage
 from headrace.release.start import prepare, register, wishes_of
 from headrace.release.sync import sync
@@ -77,6 +78,12 @@ class Releases:
             return deploy(
                 self._parts, endpoint=endpoint, source=source, adapter=adapter, cause=cause, progress=progress
             )
+
+    def describe(self, endpoint: str, service: Service, *, progress: Progress = log.debug) -> ModelVersion:
+        """A service elsewhere, or a chat model, as a version without traffic: what a release can start from."""
+        version = resolve(self._parts, service, endpoint=endpoint)
+        described = describe(self._parts, service, version, progress)
+        return replace(described.model, uri=registered_uri(version))
 
     def load(
         self, name: str, *, config: dict[str, Any] | None = None, actor: str, progress: Progress = log.debug

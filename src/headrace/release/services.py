@@ -16,11 +16,16 @@ import msgspec
 
 from headrace.compute.upstream import parse_url
 from headrace.release.parts import Parts
+from headrace.release.written import read_written
 from headrace.store import endpoints, packages
-from headrace.types.errors import BadInput
-from headrace.types.model import Datatype, ModelVersion, TensorSpec
+from headrace.types.errors import BadInput, NotFound
+from headrace.types.gateway import Chat
+from headrace.types.model import Datatype, ModelVersion, Package, TensorSpec
 from headrace.types.upstream import FIRST_VERSION, Legacy, Remote, SecretHeader
 
+What = Remote | Legacy | Chat
+REGISTERED = "service:/"  # of a URI: NAME/VERSION of a service that was described before
+KINDS: dict[str, type[What]] = {"remote": Remote, "legacy": Legacy, "chat": Chat}
 _V2 = re.compile(r"(?P<base>.+?)/v2/models/(?P<model>[^/?]+)(?:/versions/(?P<version>[^/?]+))?(?:/infer)?/?")
 
 
@@ -29,7 +34,7 @@ class Service:
     """`name`: the model that it counts as, when its endpoint is new. `effects`: whether asking it changes anything."""
 
     name: str
-    what: Remote | Legacy
+    what: What
     effects: bool | None = None  # nobody said
 
 
@@ -72,6 +77,14 @@ class _LegacyText(msgspec.Struct, forbid_unknown_fields=True):
     secret: _Secret | None = None
 
 
+def shown(source: str | Service) -> str:
+    """For a message."""
+    if isinstance(source, str):
+        return source
+    what = source.what
+    return what.url if not isinstance(what, Chat) else f"{what.ways[0].provider}/{what.ways[0].model}"
+
+
 def is_url(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
@@ -92,10 +105,12 @@ def read_url(url: str) -> Service:
 
 def read_service(text: dict[str, Any]) -> Service:
     """A description as a person writes it in a file. Raises BadInput naming the part."""
-    kind = text.get("kind", "legacy" if "request" in text else "remote")
+    kind = text.get("kind", "legacy" if "request" in text else "chat" if "ways" in text else "remote")
+    if kind == "chat":
+        return _chat(text)
     forms: dict[Any, type[_RemoteText] | type[_LegacyText]] = {"remote": _RemoteText, "legacy": _LegacyText}
     if kind not in forms:
-        raise BadInput(f"kind is {kind!r}; allowed: {', '.join(forms)}", field="kind")
+        raise BadInput(f"kind is {kind!r}; allowed: {', '.join(KINDS)}", field="kind")
     try:
         found = msgspec.convert(text, forms[kind])
     except msgspec.ValidationError as error:
@@ -119,11 +134,65 @@ def version_of(parts: Parts, service: Service, endpoint: str) -> ModelVersion:
     return ModelVersion(
         name=name,
         version=number,
-        uri=_uri(service.what),
-        flavor="remote" if isinstance(service.what, Remote) else "legacy",
+        uri=_uri(service.what, name, number),
+        flavor=kind_of(service.what),
         sha256=digest,
         created=parts.clock.now(),
     )
+
+
+def kind_of(what: What) -> str:
+    return next(name for name, kind in KINDS.items() if isinstance(what, kind))
+
+
+def registered_uri(version: ModelVersion) -> str:
+    return f"{REGISTERED}{version.name}/{version.version}"
+
+
+def registered(parts: Parts, uri: str) -> tuple[ModelVersion, Package]:
+    """`service:/NAME/VERSION`. Raises NotFound."""
+    name, _, number = uri.removeprefix(REGISTERED).rpartition("/")
+    with parts.database.read() as conn:
+        package = packages.for_version(conn, name, int(number)) if number.isdigit() else None
+        there = [str(p.version) for p in packages.of_model(conn, name) if p.version >= FIRST_VERSION]
+    if package is None or package.version < FIRST_VERSION:
+        raise NotFound(
+            f"there is no version {uri!r}; of {name!r} there are: {', '.join(there) or 'none'}", field="candidate"
+        )
+    version = ModelVersion(
+        name=name,
+        version=package.version,
+        uri=uri,
+        flavor=package.runtime.value,
+        sha256=package.source_sha256,
+        created=package.created,
+    )
+    return version, package
+
+
+def _chat(text: dict[str, Any]) -> Service:
+    """`ways` may be written short, as `model: PROVIDER/MODEL`."""
+    given = {name: value for name, value in text.items() if name not in ("kind", "name", "effects", "model")}
+    short = text.get("model")
+    if short is not None:
+        provider, _, model = str(short).partition("/")
+        if not provider or not model or "ways" in given:
+            raise BadInput(f"model is {short!r}; allowed: PROVIDER/MODEL, and then no ways", field="model")
+        given["ways"] = [{"provider": provider, "model": model}]
+    chat = read_written(given, Chat, field="upstream")
+    if not chat.ways:
+        raise BadInput("ways is empty: nobody would answer", field="ways")
+    for way in chat.ways:
+        if not way.weight > 0 or way.tier < 0:
+            raise BadInput(
+                f"{way.provider}/{way.model}: weight is {way.weight!r} and tier {way.tier!r}; allowed: more "
+                "than 0, and from 0",
+                field="ways",
+            )
+    name = text.get("name")
+    if not isinstance(name, str) or not name:
+        raise BadInput("a chat model has a name", field="name")
+    return Service(name=name, what=chat, effects=text.get("effects"))
 
 
 def _remote(text: _RemoteText) -> Service:
@@ -187,7 +256,9 @@ def _secret(given: _Secret | None) -> SecretHeader | None:
     return SecretHeader(env=given.env, header=given.header, scheme=given.scheme)
 
 
-def _uri(what: Remote | Legacy) -> str:
+def _uri(what: What, name: str, number: int) -> str:
+    if isinstance(what, Chat):
+        return f"{REGISTERED}{name}/{number}"
     url = what.url.partition("?")[0]
     if isinstance(what, Legacy):
         return f"legacy:{url}"

@@ -32,8 +32,8 @@ from headrace.serving.table import Lane, Loaded, Table, adapt, build_lane, by_mo
 from headrace.serving.turn import Turn
 from headrace.serving.warm import warm
 from headrace.traffic.admit import OPEN, Door, Gate
-from headrace.traffic.keys import Callers
-from headrace.types.endpoint import Endpoint, Plan, Variant
+from headrace.traffic.keys import Callers, callers_of
+from headrace.types.endpoint import Endpoint, Plan, Task, Variant
 from headrace.types.errors import HeadraceError, ModelRefused
 from headrace.types.model import Package, RuntimeKind
 
@@ -46,6 +46,15 @@ class Verifier(Protocol):
     """store.artifacts.Artifacts."""
 
     def verify(self, package: Package) -> Path: ...
+
+
+class Neighbour(Protocol):
+    """Another path with endpoints of its own in the same plan: gateway.board.Boards."""
+
+    async def prepare(self, plan: Plan) -> Mapping[tuple[str, str], str]:
+        """What of the plan it cannot realise, by endpoint and variant, and why; nothing has changed yet. What it can is
+        in force once it is told as a follower."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +86,7 @@ class Fleet:
         self.predictor = predictor
         self.guard: Callable[[Lane], Lane] = _as_it_is  # failover.py's, in a data plane
         self.followers: list[Callable[[Plan], None]] = []  # told of a plan as it comes into force
+        self.neighbour: Neighbour | None = None
         self.refusal: Refusal | None = None
         self.turn = Turn()
         self.shadows = Shadows(predictor.recorder, self.turn, lambda: self.table.lanes.values())
@@ -107,10 +117,15 @@ class Fleet:
         """Bring everything up, then flip. On a refusal nothing changes, unless `partly`: a plane that just started has
         no old plan to keep, and then serves what it can."""
         async with self._one_plan:
-            variants = [(e.name, v) for e in plan.endpoints if not e.parked for v in e.variants]
+            told = {} if self.neighbour is None else await self.neighbour.prepare(plan)
+            theirs = [
+                Refusal(revision=plan.revision, endpoint=endpoint, variant=variant, reason=reason)
+                for (endpoint, variant), reason in told.items()
+            ]
+            variants = [(e.name, v) for e in _own(plan) if not e.parked for v in e.variants]
             distinct = {v.package.id: v for _, v in variants}
             await asyncio.gather(*(self._bring(v) for v in distinct.values()))
-            refusals = [
+            refusals = theirs + [
                 Refusal(revision=plan.revision, endpoint=name, variant=v.name, reason=reason)
                 for name, v in variants
                 if (reason := self._why_not(v))
@@ -231,7 +246,8 @@ class Fleet:
     def _flip(self, plan: Plan, *, whole: bool) -> None:
         """The one moment of change: a single assignment. A plan that is realised in part does not count as in force."""
         old = self.table
-        lanes = {e.name: self.guard(self._lane(e)) for e in plan.endpoints}
+        endpoints = _own(plan)
+        lanes = {e.name: self.guard(self._lane(e)) for e in endpoints}
         self.shadows.keep(lanes)
         for follow in self.followers:
             follow(plan)
@@ -239,10 +255,10 @@ class Fleet:
             revision=plan.revision if whole else 0,
             realised=True,
             lanes=lanes,
-            models=by_model(plan.endpoints),
-            callers=self._callers(plan),
+            models=by_model(endpoints),
+            callers=callers_of(plan, self._door, self._clock.now),
         )
-        self._parked = frozenset(v.package.id for e in plan.endpoints if e.parked for v in e.variants)
+        self._parked = frozenset(v.package.id for e in endpoints if e.parked for v in e.variants)
         for loaded in self._loaded.values():
             if self._in_force(loaded):
                 self._move(loaded, State.LIVE)
@@ -251,17 +267,6 @@ class Fleet:
         self._flipped.set()
         told = "plan in force" if whole else "plan in force in part"
         log.info(told, extra=fields(revision=plan.revision, before=old.revision, endpoints=len(lanes)))
-
-    def _callers(self, plan: Plan) -> Callers:
-        sealed, reveal = plan.gateway.secrets, self._door.reveal
-        return Callers(
-            (*plan.keys, *self._door.keys),
-            plan.gateway.keys,
-            plan.gateway.people,
-            pepper=self._door.pepper,
-            reveal=reveal and (lambda name: reveal(name, sealed)),
-            now=self._clock.now,
-        )
 
     def _lane(self, endpoint: Endpoint) -> Lane:
         usable = self._usable(endpoint)
@@ -316,6 +321,11 @@ class Fleet:
             "package " + state.value,
             extra=fields(model=loaded.package.model, version=loaded.package.version, reason=loaded.reason),
         )
+
+
+def _own(plan: Plan) -> list[Endpoint]:
+    """Those that are answered on the predict path."""
+    return [endpoint for endpoint in plan.endpoints if endpoint.task is not Task.CHAT]
 
 
 def _as_it_is(lane: Lane) -> Lane:

@@ -19,15 +19,13 @@ from headrace.serving.run import Place, Wait, run
 from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.serving.table import Lane, Loaded, Table
 from headrace.traffic import colour
-from headrace.traffic.record import Open, Recorder
+from headrace.traffic.record import HUNG_UP, Open, Recorder, ending
 from headrace.traffic.route import Header, decide, owned
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Endpoint
-from headrace.types.errors import CallerError, HeadraceError, Overloaded, TimedOut
+from headrace.types.errors import HeadraceError, TimedOut
 from headrace.types.model import Signature
 from headrace.types.traffic import Decision, Reason
-
-HUNG_UP = "the caller hung up"  # what a call is cancelled with when nobody waits for its answer any more
 
 
 class Dialect(Protocol):
@@ -198,11 +196,3 @@ def _blame(lane: Lane, call: Open, error: BaseException, attempt: _Attempt) -> N
     hasty = isinstance(error, TimedOut) and 0 < attempt.request.timeout_ms < lane.endpoint.limits.timeout_ms
     if not hasty and isinstance(error, HeadraceError) and ending(error) in (CallStatus.FAILED, CallStatus.TIMEOUT):
         sentinel.failed(call.rows, attempt.dialect.read)
-
-
-def ending(error: HeadraceError) -> CallStatus:
-    if isinstance(error, CallerError):
-        return CallStatus.REJECTED
-    if isinstance(error, TimedOut):
-        return CallStatus.TIMEOUT
-    return CallStatus.SHED if isinstance(error, Overloaded) else CallStatus.FAILED

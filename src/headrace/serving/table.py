@@ -7,7 +7,7 @@ Decides how a name finds its endpoint. A table never changes once it is built: a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from headrace.serving.adapt import Adapted
@@ -22,7 +22,7 @@ from headrace.serving.warm import ELSEWHERE
 from headrace.traffic.admit import Gate
 from headrace.traffic.keys import Callers
 from headrace.traffic.record import Open
-from headrace.traffic.route import Header
+from headrace.traffic.route import Header, as_applied
 from headrace.types.endpoint import Capture, Endpoint, Variant
 from headrace.types.errors import NotFound, TooLarge, Unavailable
 from headrace.types.gateway import Scope
@@ -208,26 +208,16 @@ def adapt(variant: Variant, loaded: Loaded) -> Parts:
 def build_lane(
     endpoint: Endpoint, gate: Gate, loaded: dict[str, Loaded], hashed: Callable[[str], str], cache: Cache | None = None
 ) -> Lane:
-    """A candidate that is not loaded gets no traffic: the baseline has its share, the plan is reported as refused."""
-    policy = endpoint.policy
-    if policy.candidate not in loaded:
-        policy = replace(policy, candidate="", share=0)
-    # An allow-list may be written with user ids or with their hashes; requests only carry hashes from here on.
-    rules = tuple(
-        replace(rule, units=(*rule.units, *(hashed(unit) for unit in rule.units)))
-        for rule in policy.rules
-        if rule.variant in loaded
-    )
     adapted = {v.name: adapt(v, loaded[v.name]) for v in endpoint.variants if v.adapter and v.name in loaded}
     return Lane(
         endpoint=endpoint,
-        policy=replace(policy, rules=rules),
+        policy=as_applied(endpoint.policy, loaded, hashed),
         gate=gate,
         loaded=loaded,
         captured=endpoint.capture is Capture.FULL,
         cache=cache,
         adapted=adapted or None,
-        coloured=bool(policy.candidate),
+        coloured=endpoint.policy.candidate in loaded,
     )
 
 

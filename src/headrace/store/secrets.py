@@ -7,6 +7,7 @@ for a variable of the process that needs it. Decides nothing about who may have 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from headrace.store.envelope import Envelope
 
 ENV = "env:"
+_VARIABLES = re.compile(r"UPSTREAM_[A-Z0-9_]+|[A-Z0-9_]+_API_KEY")
 
 
 class Vault:
@@ -34,10 +36,7 @@ class Vault:
     def reveal(self, reference: str, sealed: Mapping[str, str]) -> Secret:
         """What a provider's or a key's `secret` refers to. Raises NotFound, Unavailable."""
         if reference.startswith(ENV):
-            value = os.environ.get(reference.removeprefix(ENV), "")
-            if not value:
-                raise Unavailable(f"there is no variable {reference.removeprefix(ENV)!r} in this process")
-            return Secret(value)
+            return _variable(reference.removeprefix(ENV))
         if reference not in sealed:
             there = ", ".join(sorted(sealed)) or "none yet"
             raise NotFound(
@@ -79,3 +78,16 @@ class Vault:
                 raise Unavailable(str(error), field="master_key") from error
             self._envelope = Envelope(self._masters)
         return self._envelope
+
+
+def _variable(name: str) -> Secret:
+    """Others than these, such as our own token, may not be named: a configuration says where a secret is sent."""
+    if not _VARIABLES.fullmatch(name):
+        raise BadInput(
+            f"secret is {ENV + name!r}; allowed: env: and a name that begins with UPSTREAM_ or ends with _API_KEY",
+            field="secret",
+        )
+    value = os.environ.get(name, "")
+    if not value or not value.isprintable():
+        raise Unavailable(f"the variable {name!r} is {'not one line' if value else 'not set'} in this process")
+    return Secret(value)

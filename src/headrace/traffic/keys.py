@@ -21,8 +21,10 @@ from hashlib import sha256
 
 from headrace.base.ids import new_id
 from headrace.base.secret import Secret
+from headrace.traffic.admit import Door
 from headrace.traffic.person import HEADER, USER_HEADERS, read_token
 from headrace.traffic.route import Header
+from headrace.types.endpoint import Plan
 from headrace.types.errors import Forbidden, Unauthenticated
 from headrace.types.gateway import Person, Scope, VirtualKey
 
@@ -176,6 +178,19 @@ class Callers:
         if self._reveal is None:
             raise Unauthenticated(f"secret {key.user_secret!r} cannot be opened here", field=HEADER)
         return read_token(token, self._reveal(key.user_secret), now=self._now())
+
+
+def callers_of(plan: Plan, door: Door, now: Callable[[], float] = time.time) -> Callers:
+    """Of a plan, and of what the data plane was started with."""
+    sealed, reveal = plan.gateway.secrets, door.reveal
+    return Callers(
+        (*plan.keys, *door.keys),
+        plan.gateway.keys,
+        plan.gateway.people,
+        pepper=door.pepper,
+        reveal=reveal and (lambda name: reveal(name, sealed)),
+        now=now,
+    )
 
 
 def _caller(key: VirtualKey) -> Caller:

@@ -1,6 +1,7 @@
 """One call, one line in the journal, one count in the meter; also for calls that failed.
 
-Called by serving/predict.py: open() when a call is accepted, close() when its answer (or its error) is ready.
+Called by serving/predict.py and gateway/complete.py: open() when a call is accepted, close() when its answer (or its
+error) is ready.
 Decides what stands for the user (a keyed hash), and how much of input and output is kept.
 Ignores what happens to the line afterwards: the journal makes it durable, others read it.
 """
@@ -16,6 +17,7 @@ from headrace.base.ids import TraceIds, keyed_hash, token_of
 from headrace.store.journal.records import CallRow, encode_call
 from headrace.traffic.meter import Meter
 from headrace.types.call import CallStatus
+from headrace.types.errors import CallerError, HeadraceError, Overloaded, TimedOut
 from headrace.types.traffic import Decision, Reason
 
 # Of input and of output, in bytes of JSON: a batch larger than this is recorded without them, so that one caller
@@ -24,6 +26,7 @@ CAPTURE_LIMIT = 256 * 1024
 GATE_PURPOSE = "gates"  # of the token with which the control plane marks its own questions
 _ERROR_LIMIT = 1000  # characters
 NOTHING = msgspec.Raw(b"null")
+HUNG_UP = "the caller hung up"  # what a call is cancelled with when nobody waits for its answer any more
 
 
 class Journal(Protocol):
@@ -136,3 +139,12 @@ class Recorder:
             self.meter.count("headrace_capture_dropped_total")
             return NOTHING
         return msgspec.Raw(value)
+
+
+def ending(error: HeadraceError) -> CallStatus:
+    """What a call was that ended with this."""
+    if isinstance(error, CallerError):
+        return CallStatus.REJECTED
+    if isinstance(error, TimedOut):
+        return CallStatus.TIMEOUT
+    return CallStatus.SHED if isinstance(error, Overloaded) else CallStatus.FAILED

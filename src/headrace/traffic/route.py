@@ -16,7 +16,7 @@ Ignores whether the variant is loaded; its caller knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from hmac import compare_digest
@@ -65,6 +65,19 @@ def decide(
     candidate = policy.share > 0 and policy.candidate and bucket(policy.salt, unit) < policy.share
     variant = policy.candidate if candidate else policy.baseline
     return Decision(variant=variant, reason=Reason.BUCKET, sticky=sticky, counted=True)
+
+
+def as_applied(policy: TrafficPolicy, loaded: Container[str], hashed: Callable[[str], str]) -> TrafficPolicy:
+    """A candidate that is not loaded gets no traffic: the baseline has its share, the plan is reported as refused. An
+    allow-list may be written with user ids or with their hashes; requests only carry hashes from here on."""
+    if policy.candidate not in loaded:
+        policy = replace(policy, candidate="", share=0)
+    rules = tuple(
+        replace(rule, units=(*rule.units, *(hashed(unit) for unit in rule.units)))
+        for rule in policy.rules
+        if rule.variant in loaded
+    )
+    return replace(policy, rules=rules)
 
 
 def owned(decision: Decision, token: str, header: Header) -> Decision:

@@ -11,6 +11,7 @@ import pytest
 from scripted import Request, Script, scripted
 
 from headrace.compute import upstream
+from headrace.compute.line import Line
 from headrace.compute.upstream import Response, Upstream, parse_url
 from headrace.types.errors import BadInput, TimedOut, UpstreamError
 
@@ -151,7 +152,7 @@ async def test_no_more_connections_than_allowed() -> None:
 
 
 async def test_a_link_local_address_is_not_talked_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream._Line, "address", lambda self: "169.254.169.254")
+    monkeypatch.setattr(Line, "address", lambda self: "169.254.169.254")
     async with service(saying(OK)) as (client, came):
         with pytest.raises(UpstreamError, match="link-local"):
             await ask(client)

@@ -18,6 +18,7 @@ from headrace.api.http.feedback import FeedbackHandler
 from headrace.api.http.forward import Forwarder
 from headrace.api.http.generate import GenerateHandler
 from headrace.api.http.infer import V2Handler
+from headrace.api.http.llm import LlmHandler
 from headrace.api.http.openapi import description
 from headrace.api.http.pages import Pages
 from headrace.api.http.posted import PostedHandler
@@ -27,8 +28,12 @@ from headrace.api.http.routes import Handlers, routes
 from headrace.api.http.status import StatusHandler
 from headrace.api.repository import Repository
 from headrace.base.clock import ManualClock
+from headrace.gateway.board import Boards
+from headrace.gateway.complete import Completer
 from headrace.serving.fleet import Fleet
 from headrace.serving.predict import Predictor
+from headrace.store.counters.local import LocalCounters
+from headrace.traffic.limit import Limiter
 from headrace.types.endpoint import Endpoint, Plan
 from headrace.types.model import RuntimeKind
 
@@ -128,6 +133,7 @@ class Http:
         self.predictor = Predictor(self.recorder)
         self.runtime = ScriptedRuntime({1: behave})
         self.verifier = Trusting()
+        self.boards = Boards(artifacts=self.verifier, hashed=self.recorder.hashed)
         self.fleet = Fleet(
             self.predictor,
             artifacts=self.verifier,
@@ -136,7 +142,13 @@ class Http:
             retain_seconds=60,
             hashed=self.recorder.hashed,
         )
+        self.fleet.neighbour = self.boards
+        self.fleet.followers.append(self.boards.flip)
+        limiter = Limiter(
+            LocalCounters(self.clock), hashed=self.recorder.hashed, meter=self.recorder.meter, clock=self.clock
+        )
         meter = self.recorder.meter
+        completer = Completer(self.boards, limiter, self.recorder)
         self.status = StatusHandler(self.fleet, self.journal, meter, plane="data", blind=lambda: "")
         admit = lambda exchange: self.predictor.table.callers.of(exchange.header)  # noqa: E731
         forward = Forwarder(control, self.fleet, admit=admit)
@@ -157,6 +169,7 @@ class Http:
                     v2=V2Handler(self.predictor, user_header="X-User-Id", limit=LIMIT),
                     described=DescribedHandler(self.predictor, ready=self.status.ready, server_name="headrace"),
                     generate=GenerateHandler(self.predictor, user_header="X-User-Id", limit=LIMIT),
+                    llm=LlmHandler(completer, meter, user_header="X-User-Id", limit=LIMIT),
                     repository=RepositoryHandler(self.predictor, Repository(forward), admit=admit),
                     forward=forward,
                     pages=Pages(description()),

@@ -123,10 +123,10 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_references(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_KEY", "from the environment")
-    assert vault(tmp_path).reveal("env:MY_KEY", {}).reveal() == "from the environment"
-    with pytest.raises(Unavailable, match="no variable 'NOT_SET'"):
-        vault(tmp_path).reveal("env:NOT_SET", {})
+    monkeypatch.setenv("MY_API_KEY", "from the environment")
+    assert vault(tmp_path).reveal("env:MY_API_KEY", {}).reveal() == "from the environment"
+    with pytest.raises(Unavailable, match="'UPSTREAM_NOT_SET' is not set"):
+        vault(tmp_path).reveal("env:UPSTREAM_NOT_SET", {})
     with pytest.raises(NotFound, match="no secret 'x'; there are: a"):
         vault(tmp_path).reveal("x", {"a": "…"})
     with pytest.raises(BadInput, match="empty"):

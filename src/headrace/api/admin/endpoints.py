@@ -38,6 +38,13 @@ class Deploy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """`upstream`: as in docs/runtimes.md and docs/gateway.md."""
+
+    upstream: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """`plan` overrides parts of the default plan: strategy, shares (per cent), min_seconds, min_units, max_seconds,
     alpha, … `also`: more endpoints and their candidates, which move with this one."""
@@ -124,6 +131,12 @@ def router(services: Services) -> APIRouter:
         )
 
     _undoing(routes, services)
+
+    @routes.post("/endpoints/{name}/versions")
+    async def describe(name: str, request: Request, body: Described) -> Response:
+        """A service elsewhere, or a chat model, as a version without traffic. Its `uri` is a candidate."""
+        service = read_service(body.upstream)
+        return await long_work(request, lambda tell: services.releases.describe(name, service, progress=tell))
 
     @routes.post("/endpoints/{name}/releases/dry-run")
     def dry_run(name: str, body: Start) -> Response:

@@ -23,8 +23,8 @@ from urllib.parse import unquote
 import httptools
 
 from headrace.api.http.exchange import Exchange, Reply, json_reply
-from headrace.serving.predict import HUNG_UP
 from headrace.serving.queue import Answer
+from headrace.traffic.record import HUNG_UP
 
 HEAD_BYTES = 64 * 1024  # of a request: target and headers
 HEADERS = 100

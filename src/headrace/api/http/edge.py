@@ -23,6 +23,7 @@ from headrace.types.errors import HeadraceError, NotFound, OverLimit
 Parameters = dict[str, str]
 Handler = Callable[[Exchange, Parameters], Awaitable[Reply | None]]  # None: it has answered itself, in a stream
 _NO_PARAMETERS: Parameters = {}
+REST = "{rest}"  # as the last segment of a path: everything below
 _SEEN = 1024  # paths that are kept: callers choose them, so there is a bound
 
 log = logging.getLogger("headrace.http")
@@ -30,8 +31,9 @@ log = logging.getLogger("headrace.http")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`path` may have segments such as {model}. `eager`: mostly answered without waiting for anything, so that it is
-    begun where it arrives, outside of any task: until its first wait it must not ask for one (asyncio.timeout)."""
+    """`path` may have segments such as {model}, and end with {rest}. `eager`: mostly answered without waiting for
+    anything, so that it is begun where it arrives, outside of any task: until its first wait it must not ask for one
+    (asyncio.timeout)."""
 
     method: str
     path: str
@@ -47,6 +49,7 @@ class Edge:
         self._exact: dict[str, dict[str, Handler]] = {}
         self._seen: dict[str, tuple[dict[str, Handler], Parameters]] = {}
         self._patterns: dict[int, list[tuple[list[str], dict[str, Handler]]]] = {}
+        self._below: list[tuple[list[str], dict[str, Handler]]] = []
         self._eager = {route.path.rpartition("/")[2] for route in self.routes if route.eager}
         for route in self.routes:
             self._add(route)
@@ -79,7 +82,7 @@ class Edge:
             self._exact.setdefault(route.path, {})[route.method] = route.handler
             return
         parts = route.path.split("/")
-        same = self._patterns.setdefault(len(parts), [])
+        same = self._below if parts[-1] == REST else self._patterns.setdefault(len(parts), [])
         methods = next((methods for known, methods in same if known == parts), None)
         if methods is None:
             methods = {}
@@ -112,6 +115,13 @@ class Edge:
         for parts, methods in self._patterns.get(len(given), ()):
             if all(p == g or (p[:1] == "{" and g) for p, g in zip(parts, given, strict=True)):
                 return methods, {p[1:-1]: g for p, g in zip(parts, given, strict=True) if p[:1] == "{"}
+        for parts, methods in self._below:
+            head = given[: len(parts) - 1]
+            if len(head) < len(given) and all(
+                p == g or (p[:1] == "{" and g) for p, g in zip(parts, head, strict=False)
+            ):
+                named = {p[1:-1]: g for p, g in zip(parts, head, strict=False) if p[:1] == "{"}
+                return methods, named | {REST[1:-1]: "/".join(given[len(head) :])}
         raise NotFound(f"there is no {path!r} here", hint="GET /docs lists what there is")
 
     def _refuse(self, exchange: Exchange, error: HeadraceError) -> None:
@@ -121,9 +131,9 @@ class Edge:
             exchange.reply(error_reply(error, v2=exchange.path.startswith("/v2")))
 
 
-def error_reply(error: HeadraceError, *, v2: bool) -> Reply:
+def error_headers(error: HeadraceError) -> list[tuple[bytes, bytes]]:
+    """What goes with an error in every form: how the call is found again, and when to come back."""
     headers: list[tuple[bytes, bytes]] = []
-    status = status_of(error)
     if error.trace_id:
         headers.append((b"x-headrace-trace", error.trace_id.encode()))
     if error.variant:
@@ -132,10 +142,15 @@ def error_reply(error: HeadraceError, *, v2: bool) -> Reply:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after or 1))))
     if isinstance(error, OverLimit):
         headers.extend(error.headers)
-    if status == 401:
+    if status_of(error) == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, WrongMethod):
         headers.append((b"allow", (error.hint or "").encode()))
+    return headers
+
+
+def error_reply(error: HeadraceError, *, v2: bool) -> Reply:
+    headers, status = error_headers(error), status_of(error)
     if v2:
         told = f"{error.field}: {error.sentence()}" if error.field else error.sentence()
         return json_reply(msgspec.json.encode({"error": told}), status, tuple(headers))

@@ -37,7 +37,46 @@ def _paths() -> dict[str, dict[str, Json]]:
         f"/v2/models/{{model}}{version}{rest}": entry for version in ("", "/versions/{version}") for rest, entry in _V2
     }
     plain = {path: {method: _operation(path, *row) for method, row in rows.items()} for path, rows in _ROWS.items()}
-    return plain | {path: {method: _operation(path, *row)} for path, (method, row) in v2.items()}
+    chats = {path: {method: _chat(path, method, summary)} for path, (method, summary) in _CHATS.items()}
+    return plain | {path: {method: _operation(path, *row)} for path, (method, row) in v2.items()} | chats
+
+
+def _chat(path: str, method: str, summary: str) -> Json:
+    """A form of call that somebody else defined: what is in it is in their words, errors too."""
+    anything = {"content": {"application/json": {"schema": _ref("Any")}}}
+    statuses = (400, 401, 403, 404, 413, 429, 502, 503, 504) if method == "post" else (401, 403, 404)
+    operation: Json = {
+        "tags": ["chat"],
+        "summary": summary,
+        "responses": {
+            "200": {"description": "done", **anything},
+            **{str(status): {"description": _WORDS[status], **anything} for status in statuses},
+        },
+    }
+    if names := [part[1:-1] for part in path.split("/") if part.startswith("{")]:
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+        ]
+    if method == "post":
+        operation["requestBody"] = {"required": True, **anything}
+    return operation
+
+
+_CHATS = {
+    "/v1/chat/completions": ("post", "OpenAI's chat completions, whole or streamed"),
+    "/v1/completions": ("post", "OpenAI's completions"),
+    "/v1/responses": ("post", "OpenAI's responses"),
+    "/v1/embeddings": ("post", "OpenAI's embeddings"),
+    "/v1/moderations": ("post", "OpenAI's moderations"),
+    "/v1/rerank": ("post", "Rerank, as Cohere and others have it"),
+    "/v1/images/{what}": ("post", "OpenAI's images: generations, edits, variations"),
+    "/v1/audio/{what}": ("post", "OpenAI's audio: speech, transcriptions, translations"),
+    "/v1/messages": ("post", "Anthropic's messages, whole or streamed"),
+    "/v1/messages/count_tokens": ("post", "Anthropic's count of tokens"),
+    "/v1beta/models/{call}": ("post", "Gemini's MODEL:generateContent and MODEL:streamGenerateContent"),
+    "/v1/models": ("get", "The chat models that the caller may ask for"),
+    "/v1/models/{model}": ("get", "One chat model"),
+}
 
 
 def _operation(path: str, tag: str, summary: str, body: str, answer: str, errors: tuple[int, ...]) -> Json:
@@ -108,6 +147,7 @@ _WORDS = {
     413: "the body, or a part of it, is too large",
     415: "the content type is not JSON",
     500: "the model failed, or answered outside its signature",
+    429: "too many calls, tokens or dollars; try again after `retry-after` seconds",
     502: "the control plane answered in another form than expected",
     503: "not there right now, or too many calls at once; try again after `retry-after` seconds",
     504: "the model did not answer in time",

@@ -13,11 +13,13 @@ from headrace.api.http.feedback import FeedbackHandler
 from headrace.api.http.forward import Forwarder
 from headrace.api.http.generate import GenerateHandler
 from headrace.api.http.infer import V2Handler
+from headrace.api.http.llm import LlmHandler
 from headrace.api.http.pages import Pages
 from headrace.api.http.posted import PostedHandler
 from headrace.api.http.predict import PredictHandler
 from headrace.api.http.repository import RepositoryHandler
 from headrace.api.http.status import StatusHandler
+from headrace.types.gateway import Wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class Handlers:
     v2: V2Handler
     described: DescribedHandler
     generate: GenerateHandler
+    llm: LlmHandler
     repository: RepositoryHandler
     forward: Forwarder
     pages: Pages
@@ -54,6 +57,7 @@ def routes(h: Handlers) -> tuple[Route, ...]:
         *(Route("POST", f"/v2/models/{{model}}{v}/generate", h.generate.whole) for v in versions),
         *(Route("POST", f"/v2/models/{{model}}{v}/generate_stream", h.generate.stream) for v in versions),
         *(Route("POST", f"/v2/models/{{model}}{v}/infer", h.v2.infer, eager=True) for v in versions),
+        *_llm(h.llm),
         Route("POST", "/v2/repository/index", h.repository.index),
         Route("POST", "/v2/repository/models/{model}/load", h.repository.load),
         Route("POST", "/v2/repository/models/{model}/unload", h.repository.unload),
@@ -65,4 +69,25 @@ def routes(h: Handlers) -> tuple[Route, ...]:
         Route("GET", "/redoc", h.pages.redoc, documented=False),
         Route("GET", "/openapi.json", h.pages.openapi, documented=False),
         Route("GET", "/docs/assets/{name}", h.pages.asset, documented=False),
+    )
+
+
+def _llm(llm: LlmHandler) -> tuple[Route, ...]:
+    forms = {
+        "/chat/completions": Wire.CHAT,
+        "/completions": Wire.COMPLETIONS,
+        "/responses": Wire.RESPONSES,
+        "/embeddings": Wire.EMBEDDINGS,
+        "/moderations": Wire.MODERATIONS,
+        "/rerank": Wire.RERANK,
+        "/images/{what}": Wire.IMAGES,
+        "/audio/{what}": Wire.AUDIO,
+        "/messages": Wire.MESSAGES,
+        "/messages/count_tokens": Wire.COUNT_TOKENS,
+    }
+    return (
+        *(Route("POST", f"/v1{tail}", llm.call(wire, tail)) for tail, wire in forms.items()),
+        Route("GET", "/v1/models", llm.models),
+        Route("GET", "/v1/models/{model}", llm.model),
+        Route("POST", "/v1beta/models/{call}", llm.gemini),
     )

@@ -12,10 +12,12 @@ from dataclasses import replace
 from headrace.release.gates.base import Gate, all_gates, failed, skipped
 from headrace.release.gates.trial import CandidateTrial
 from headrace.release.parts import Parts, Progress
-from headrace.types.endpoint import Endpoint
+from headrace.types.endpoint import Endpoint, Task
 from headrace.types.errors import HeadraceError, ModelRefused
 from headrace.types.gate import GateResult
 from headrace.types.release import Release
+
+FOR_ALL = ("policy",)  # those that ask nothing of a tensor
 
 
 def run_gates(
@@ -28,7 +30,8 @@ def run_gates(
     trial = CandidateTrial(parts, release, endpoint, candidate=candidate)
     for name, gate in all_gates().items():
         began = parts.clock.steady()
-        result = skipped(name, "the endpoint skips it") if name in endpoint.gates.skip else _run(name, gate, trial)
+        why = _not_for(name, endpoint)
+        result = skipped(name, why) if why else _run(name, gate, trial)
         result = replace(result, endpoint=endpoint.name, seconds=round(parts.clock.steady() - began, 3))
         progress(f"gate {name}: {result.outcome.value}: {result.detail}")
         trial.results.append(result)
@@ -45,6 +48,13 @@ def check_gates(results: Iterable[GateResult]) -> None:
             field=found.name,
             hint="headrace release status shows all gates",
         )
+
+
+def _not_for(name: str, endpoint: Endpoint) -> str:
+    """Why an endpoint goes without this gate; empty: it does not."""
+    if name in endpoint.gates.skip:
+        return "the endpoint skips it"
+    return "a chat model has no tensors" if endpoint.task is Task.CHAT and name not in FOR_ALL else ""
 
 
 def _run(name: str, gate: Gate, trial: CandidateTrial) -> GateResult:

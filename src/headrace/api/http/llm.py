@@ -1,0 +1,114 @@
+"""Chat models over HTTP: OpenAI's, Anthropic's and Gemini's paths to gateway/complete.py and back.
+
+Called by edge.py. Decides which form of call a path is, what of a request's headers is about whom, and how an error is
+written: in the words and the form that the clients of that path expect. Ignores bodies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from headrace.api.errors import kind_of, status_of
+from headrace.api.http.edge import Parameters, error_headers
+from headrace.api.http.exchange import Exchange, Reply, json_reply
+from headrace.api.http.predict import timeout_of
+from headrace.gateway.complete import Completer, Request
+from headrace.gateway.dialects.base import Address
+from headrace.gateway.dialects.registry import DIALECTS
+from headrace.gateway.station import passed_on
+from headrace.traffic.meter import Meter
+from headrace.types.errors import HeadraceError, NotFound
+from headrace.types.gateway import Wire
+
+CONVERSATION, MESSAGE, TASK = "x-headrace-chat-id", "x-headrace-message-id", "x-headrace-task"
+_GEMINI = {"generateContent": False, "streamGenerateContent": True}
+
+
+class LlmHandler:
+    """`tail` of a path: what comes after /v1."""
+
+    def __init__(self, completer: Completer, meter: Meter, *, user_header: str, limit: int) -> None:
+        self._completer = completer
+        self._meter = meter
+        self._user_header = user_header.lower()
+        self._limit = limit
+
+    def call(self, wire: Wire, tail: str = "") -> Callable[[Exchange, Parameters], Awaitable[Reply | None]]:
+        """The handler of one path."""
+
+        async def handler(exchange: Exchange, parameters: Parameters) -> Reply | None:
+            return await self._answer(exchange, wire, tail.format(**parameters), Address())
+
+        return handler
+
+    async def gemini(self, exchange: Exchange, parameters: Parameters) -> Reply | None:
+        """/v1beta/models/MODEL:generateContent"""
+        model, _, verb = parameters["call"].rpartition(":")
+        if verb not in _GEMINI:
+            raise NotFound(f"there is no {verb!r}; allowed: {', '.join(_GEMINI)}", field="path")
+        return await self._answer(exchange, Wire.GEMINI, "", Address(model=model, stream=_GEMINI[verb]))
+
+    async def models(self, exchange: Exchange, _: Parameters) -> Reply:
+        """Those that the caller may ask for, in OpenAI's form or, for a client that says so, in Anthropic's."""
+        return json_reply(msgspec.json.encode(_listed(self._visible(exchange), exchange)))
+
+    async def model(self, exchange: Exchange, parameters: Parameters) -> Reply:
+        name = parameters["model"]
+        if name not in self._visible(exchange):
+            error = NotFound(f"there is no chat model {name!r}", field="model", hint="GET /v1/models lists them")
+            return _refusal(error, Wire.CHAT)
+        return json_reply(msgspec.json.encode(_described(name, exchange)))
+
+    def _visible(self, exchange: Exchange) -> list[str]:
+        board = self._completer.boards.now
+        caller = board.callers.of(exchange.header)
+        return sorted(name for name in board.lanes if caller.sees(name))
+
+    async def _answer(self, exchange: Exchange, wire: Wire, tail: str, at: Address) -> Reply | None:
+        try:
+            request = Request(
+                wire=wire,
+                tail=tail,
+                body=await exchange.body(self._limit),
+                at=Address(model=at.model, stream=at.stream, media=exchange.header("content-type") or ""),
+                header=exchange.header,
+                headers=passed_on(exchange.headers),
+                user=exchange.header(self._user_header) or "",
+                parent=exchange.header("traceparent") or "",
+                conversation=exchange.header(CONVERSATION) or "",
+                message=exchange.header(MESSAGE) or "",
+                task=exchange.header(TASK) or "",
+                timeout_ms=timeout_of(exchange),
+            )
+            answered = await self._completer.complete(request, exchange)
+        except HeadraceError as error:
+            if not error.trace_id:
+                self._meter.count("headrace_refused_total", kind_of(error))
+            return None if exchange.begun else _refusal(error, wire)
+        return None if answered is None else Reply(answered.status, answered.body, answered.headers)
+
+
+def _refusal(error: HeadraceError, wire: Wire) -> Reply:
+    status = status_of(error)
+    return json_reply(DIALECTS[wire].error(error, status), status, tuple(error_headers(error)))
+
+
+def _listed(names: list[str], exchange: Exchange) -> dict[str, Any]:
+    data = [_described(name, exchange) for name in names]
+    if "anthropic-version" not in _names(exchange):
+        return {"object": "list", "data": data}
+    first, last = (names[0], names[-1]) if names else (None, None)
+    return {"data": data, "has_more": False, "first_id": first, "last_id": last}
+
+
+def _described(name: str, exchange: Exchange) -> dict[str, Any]:
+    if "anthropic-version" in _names(exchange):
+        return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+    return {"id": name, "object": "model", "created": 0, "owned_by": "headrace"}
+
+
+def _names(exchange: Exchange) -> set[str]:
+    return {name.decode("latin-1") for name in exchange.headers}

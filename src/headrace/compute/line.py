@@ -1,0 +1,210 @@
+"""One connection to a service: one request at a time, its answer in pieces as they come.
+
+Made by upstream.py. Decides when a connection may be used again, when a service is late, and how much of an answer is
+taken in before somebody has asked for it. Ignores what is said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future, TimerHandle
+from dataclasses import dataclass
+from typing import cast
+
+from httptools import HttpParserError, HttpResponseParser
+
+from headrace.types.errors import HeadraceError, TimedOut, UpstreamError
+
+AHEAD_BYTES = 256 * 1024  # of an answer that are taken in before anyone has asked for them
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds: until the head of the answer, between two pieces of it, and for all of it."""
+
+    head: float
+    idle: float
+    total: float
+
+
+class Line(asyncio.Protocol):
+    """`headers` in the order they came, names in lower case. `open`: a request may be sent."""
+
+    def __init__(self, name: str, every: set[Line]) -> None:
+        self.since = 0.0  # when it was last used, by the loop's clock
+        self.idle = True  # no answer is under way
+        self.status = 0
+        self.headers: Headers = []
+        self._name = name
+        self._every = every
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._waiter: Future[None] | None = None
+        self._timer: TimerHandle | None = None
+        self._times = Times(0.0, 0.0, 0.0)
+        self._due = self._end = 0.0
+        self._late = ""
+        self._error: HeadraceError | None = None
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._begun = self._until_end = self._keep = self._done = self._excess = self._held = False
+
+    @property
+    def open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def spent(self) -> bool:
+        """Its answer is whole and read, and another request may follow."""
+        return self._done and self._keep and not self._pieces and self._error is None
+
+    def address(self) -> str:
+        peer = self._transport.get_extra_info("peername") if self._transport else None
+        return str(peer[0]) if peer else ""
+
+    async def ask(self, head: bytes, body: bytes, times: Times) -> None:
+        """Until the head of the answer is here. Raises UpstreamError, TimedOut."""
+        assert self._transport is not None
+        self.idle = False
+        self._parser = HttpResponseParser(self)
+        self.status, self.headers, self._pieces, self._size = 0, [], [], 0
+        self._error = None
+        self._begun = self._until_end = self._keep = self._done = self._excess = False
+        self._times = times
+        self._end = self._loop.time() + times.total
+        if len(body) < 65_536:
+            self._transport.write(head + body)  # one packet, and one system call
+        else:
+            self._transport.writelines([head, body])
+        await self._until(times.head)
+
+    async def piece(self) -> bytes:
+        """What has come since; empty at the end of the answer."""
+        while not self._pieces:
+            if self._done:
+                return b""
+            if self._error is not None:
+                raise self._error
+            await self._until(self._times.idle)
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        if self._held and self.open:
+            self._held = False
+            cast(asyncio.Transport, self._transport).resume_reading()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def end(self, why: str) -> None:
+        self._fail(UpstreamError(f"the connection to {self._name} was closed: {why}", retry_after=1.0))
+        self._every.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    # waiting
+
+    async def _until(self, seconds: float) -> None:
+        """Until something has come, or went wrong."""
+        if self._error is not None:
+            raise self._error
+        now = self._loop.time()
+        self._due = min(now + seconds, self._end)
+        self._late = f"{self._name} did not answer within {min(seconds, self._times.total):.3g} s"
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._due, self._tick)
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _tick(self) -> None:
+        """One timer for all waits of a connection: most are over long before, so it is only moved when it fires."""
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() < self._due:
+            self._timer = self._loop.call_at(self._due, self._tick)
+        else:
+            self._fail(TimedOut(self._late))
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, error: HeadraceError) -> None:
+        if self.idle or self._done or self._error is not None:
+            return
+        self._error = error
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._every.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.idle or self._done:
+            self.end("it spoke unasked")
+            return
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as error:
+            self._keep = False
+            self.end(f"what came is not HTTP: {error}")
+            return
+        if self._excess:
+            self.end("it spoke unasked")
+        elif self._size > AHEAD_BYTES and not self._done and not self._held and self.open:
+            self._held = True
+            cast(asyncio.Transport, self._transport).pause_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._every.discard(self)
+        if self._until_end and self._begun and not self._done and self._error is None:
+            self._keep, self._done = False, True
+            self._wake()
+            return
+        where = "in the middle of" if self._begun else "without"
+        self._fail(UpstreamError(f"{self._name} closed the connection {where} an answer", retry_after=1.0))
+
+    # httptools' side
+
+    def on_message_begin(self) -> None:
+        """A second answer in the same bytes belongs to no request: it must not get into this one, nor into the next."""
+        self._excess = self._done
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._done:
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self._done:
+            return
+        self.status = self._parser.get_status_code()
+        if self.status < 200:  # 100 Continue: the answer is still to come
+            return
+        names = {name for name, _ in self.headers}
+        self._until_end = b"content-length" not in names and b"transfer-encoding" not in names
+        self._begun = True
+        self._wake()
+
+    def on_body(self, piece: bytes) -> None:
+        if not self._done:
+            self._size += len(piece)
+            self._pieces.append(piece)
+            self._wake()
+
+    def on_message_complete(self) -> None:
+        if self._done:
+            return
+        if self.status < 200:
+            self.status, self.headers = 0, []
+            return
+        self._keep = self._parser.should_keep_alive()
+        self._done = True
+        self._wake()

@@ -1,0 +1,220 @@
+"""What the gateway's part of a plan looks like once it is realised: chat endpoints with their ways. One board serves.
+
+Made by Boards for each plan, on the event loop: prepare() reads and checks everything, flip() changes one reference.
+Decides what lives on from the plan before: a provider that did not change keeps its connections, an upstream model its
+health, an endpoint its gate. A board never changes once it is built: a call sees one plan from start to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from headrace.gateway.choose import Ready
+from headrace.gateway.health import Health
+from headrace.gateway.retry import Budget
+from headrace.gateway.station import Station
+from headrace.traffic.admit import OPEN, Door, Gate
+from headrace.traffic.keys import Callers, callers_of
+from headrace.traffic.route import as_applied
+from headrace.types.endpoint import Capture, Endpoint, Plan, Task, Variant
+from headrace.types.errors import HeadraceError, ModelRefused, NotFound, Unavailable
+from headrace.types.gateway import Chat, Gateway, Price, Provider, ProviderKind
+from headrace.types.model import Package
+from headrace.types.traffic import TrafficPolicy
+
+FILE = "chat.json"  # in a package
+
+
+class Verifier(Protocol):
+    """store.artifacts.Artifacts."""
+
+    def verify(self, package: Package) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One version of a chat endpoint, ready to be asked."""
+
+    name: str  # of the variant
+    number: int
+    chat: Chat
+    ways: tuple[Ready, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """One chat endpoint."""
+
+    endpoint: Endpoint
+    policy: TrafficPolicy
+    gate: Gate
+    versions: dict[str, Version]
+    budget: Budget
+    captured: bool
+
+    def version(self, name: str) -> Version:
+        found = self.versions.get(name)
+        if found is not None:
+            return found
+        there = ", ".join(sorted(self.versions)) or "none"
+        if self.endpoint.variant(name) is not None or not self.versions:
+            raise Unavailable(
+                f"endpoint {self.endpoint.name!r} has no live version {name!r}; live: {there}",
+                field="model",
+                retry_after=1.0,
+            )
+        raise NotFound(
+            f"endpoint {self.endpoint.name!r} has no variant {name!r}; there are: {there}", field="x-headrace-variant"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    revision: int = 0
+    lanes: dict[str, Lane] = field(default_factory=dict)
+    stations: dict[str, Station] = field(default_factory=dict)
+    callers: Callers = field(default_factory=Callers)
+
+    def lane(self, model: str) -> Lane:
+        lane = self.lanes.get(model)
+        if lane is None:
+            there = ", ".join(sorted(self.lanes)) or "none"
+            raise NotFound(f"there is no chat model {model!r}; there are: {there}", field="model")
+        return lane
+
+    def station(self, name: str) -> Station:
+        station = self.stations.get(name)
+        if station is None:
+            there = ", ".join(sorted(self.stations)) or "none"
+            raise NotFound(f"there is no provider {name!r}; there are: {there}", field="provider")
+        return station
+
+
+class Boards:
+    """`now` is the board in force."""
+
+    def __init__(self, *, artifacts: Verifier, hashed: Callable[[str], str], door: Door = OPEN) -> None:
+        self.now = Board(callers=Callers(door.keys))
+        self._artifacts = artifacts
+        self._hashed = hashed
+        self._door = door
+        self._chats: dict[str, Chat] = {}  # by package id
+        self._health: dict[tuple[str, str], Health] = {}  # by provider and upstream model
+        self._gates: dict[str, Gate] = {}
+        self._budgets: dict[str, Budget] = {}
+        self._secrets: dict[str, str] = {}  # by provider, of the stations in force
+        self._prepared: Board | None = None
+        self._fresh: dict[str, str] = {}
+
+    async def prepare(self, plan: Plan) -> dict[tuple[str, str], str]:
+        """Everything read and checked, nothing changed. What cannot be realised, by endpoint and variant, and why."""
+        refused: dict[tuple[str, str], str] = {}
+        stations = self._stations(plan.gateway, refused)
+        prices = {(price.provider, price.model): price for price in plan.gateway.prices}
+        lanes: dict[str, Lane] = {}
+        for endpoint in plan.endpoints:
+            if endpoint.task is not Task.CHAT:
+                continue
+            versions: dict[str, Version] = {}
+            for variant in () if endpoint.parked else endpoint.variants:
+                try:
+                    versions[variant.name] = await self._version(variant, stations, prices)
+                except (HeadraceError, OSError) as error:
+                    told = error.sentence() if isinstance(error, HeadraceError) else str(error)
+                    refused[endpoint.name, variant.name] = told
+            lanes[endpoint.name] = self._lane(endpoint, versions)
+        callers = callers_of(plan, self._door)
+        self._prepared = Board(revision=plan.revision, lanes=lanes, stations=stations, callers=callers)
+        return refused
+
+    def flip(self, _: Plan) -> None:
+        """What was prepared of this plan is in force. Streams of providers that are gone run to their end."""
+        made, self._prepared = self._prepared, None
+        if made is None:
+            return
+        old, self.now = self.now, made
+        self._secrets = self._fresh
+        kept = {id(station) for station in made.stations.values()}
+        for station in old.stations.values():
+            if id(station) not in kept:
+                station.retire()
+        for name in self._gates.keys() - made.lanes.keys():
+            del self._gates[name]
+            self._budgets.pop(name, None)
+
+    async def close(self) -> None:
+        for station in self.now.stations.values():
+            await station.close()
+
+    def _stations(self, gateway: Gateway, refused: dict[tuple[str, str], str]) -> dict[str, Station]:
+        """One that cannot be had refuses the versions that need it, by not being there; its own reason is told too."""
+        made: dict[str, Station] = {}
+        self._fresh = {}
+        for provider in gateway.providers:
+            if provider.kind is ProviderKind.OWN:
+                continue
+            try:
+                secret = self._secret(provider, gateway.secrets)
+            except HeadraceError as error:
+                refused["", provider.name] = error.sentence()
+                continue
+            self._fresh[provider.name] = secret
+            old = self.now.stations.get(provider.name)
+            same = old is not None and old.provider == provider and self._secrets.get(provider.name) == secret
+            made[provider.name] = old if same and old is not None else Station(provider, secret)
+        return made
+
+    def _secret(self, provider: Provider, sealed: Mapping[str, str]) -> str:
+        if not provider.secret:
+            return ""
+        if self._door.reveal is None:
+            raise ModelRefused("secrets cannot be opened in this data plane", field="secret")
+        try:
+            return self._door.reveal(provider.secret, sealed).reveal()
+        except HeadraceError as error:
+            raise ModelRefused(
+                f"provider {provider.name!r}: {error.message}", field="secret", hint=error.hint
+            ) from error
+
+    async def _version(
+        self, variant: Variant, stations: Mapping[str, Station], prices: Mapping[tuple[str, str], Price]
+    ) -> Version:
+        chat = self._chats.get(variant.package.id)
+        if chat is None:
+            chat = self._chats[variant.package.id] = await asyncio.to_thread(self._read, variant.package)
+        ways = []
+        for way in chat.ways:
+            station = stations.get(way.provider)
+            if station is None:
+                raise ModelRefused(
+                    f"there is no provider {way.provider!r}; there are: {', '.join(sorted(stations)) or 'none'}",
+                    field="ways",
+                )
+            health = self._health.setdefault((way.provider, way.model), Health())
+            ways.append(Ready(way=way, station=station, health=health, price=prices.get((way.provider, way.model))))
+        return Version(name=variant.name, number=variant.package.version, chat=chat, ways=tuple(ways))
+
+    def _read(self, package: Package) -> Chat:
+        folder = self._artifacts.verify(package)
+        try:
+            return msgspec.json.decode((folder / FILE).read_bytes(), type=Chat)
+        except (FileNotFoundError, msgspec.MsgspecError) as error:
+            raise ModelRefused(f"package {package.id[:12]}: {FILE} cannot be read: {error}", field="package") from error
+
+    def _lane(self, endpoint: Endpoint, versions: dict[str, Version]) -> Lane:
+        gate = self._gates.get(endpoint.name) or self._gates.setdefault(endpoint.name, self._door.gate(endpoint.name))
+        gate.limit = endpoint.limits.max_concurrency
+        return Lane(
+            endpoint=endpoint,
+            policy=as_applied(endpoint.policy, versions, self._hashed),
+            gate=gate,
+            versions=versions,
+            budget=self._budgets.setdefault(endpoint.name, Budget()),
+            captured=endpoint.capture is not Capture.NONE,
+        )

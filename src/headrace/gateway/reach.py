@@ -1,0 +1,254 @@
+"""One call to upstreams: way after way, attempt after attempt, until one has begun to answer well.
+
+Called by complete.py. Decides nothing that is not in choose.py, retry.py and health.py; it does their I/O. Before the
+first byte of an answer another attempt costs the caller only time: so of a stream the first event is held until it is
+seen that it is no error. After that byte there is no way back. What could not be reached is told in the caller's terms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from headrace.compute.line import Headers
+from headrace.compute.upstream import Answer, Unreached
+from headrace.gateway.board import Lane, Version
+from headrace.gateway.choose import Ready, opens_in, order
+from headrace.gateway.course import Course
+from headrace.gateway.crossing import Crossing, crossing
+from headrace.gateway.dialects.base import Asked, Dialect, Told
+from headrace.gateway.providers.base import Target
+from headrace.gateway.retry import pause
+from headrace.types.errors import HeadraceError, Overloaded, TimedOut, UpstreamError
+from headrace.types.gateway import Failure
+
+ANSWER_BYTES = 64 << 20
+ERROR_BYTES = 1 << 20
+STREAM = b"text/event-stream"
+_SECONDS = re.compile(r"\d{1,6}(\.\d+)?")
+
+
+@dataclass(slots=True, kw_only=True)
+class Passage:
+    """One call under way, as the parts of the gateway hand it on. `ends`: by the steady clock."""
+
+    dialect: Dialect
+    asked: Asked
+    tail: str
+    forwarded: Headers
+    lane: Lane
+    version: Version
+    key: str  # of affinity
+    began: float
+    ends: float
+    steady: Callable[[], float]
+    attempts: int = 0
+    waited: float = 0.0  # seconds for upstreams, before the first byte
+    tried: list[Missed] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Missed:
+    """An attempt that did not get an answer. With a `status`, what the upstream said instead."""
+
+    ready: Ready
+    failure: Failure
+    message: str
+    status: int = 0
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+    crossed: bool = False  # it was said in another form than the caller speaks
+    error: HeadraceError | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Whole:
+    """A whole answer, in the caller's form."""
+
+    ready: Ready
+    status: int
+    headers: Headers
+    body: bytes
+    told: Told
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Streamed:
+    """A stream that has begun well. `begun`: what the caller may see of it so far."""
+
+    ready: Ready
+    status: int
+    headers: Headers
+    answer: Answer
+    course: Course
+    begun: bytes
+    lost: tuple[str, ...] = ()
+
+
+Got = Whole | Streamed
+
+
+async def reach(passage: Passage, draw: Callable[[], float] = random.random) -> Got | Missed:
+    """The first answer that is one; else the last that was none. Raises Overloaded when nobody may be asked now."""
+    lane, version, chat = passage.lane, passage.version, passage.version.chat
+    now = passage.steady()
+    ways = order(version.ways, chat, key=passage.key, now=now, draw=draw)
+    if not ways:
+        raise Overloaded(
+            f"every upstream of {lane.endpoint.name!r} is left alone for now: {_why(version)}",
+            hint="GET /health names them",
+            retry_after=opens_in(version.ways, now),
+        )
+    lane.budget.called(chat.retries.budget)
+    for ready in ways:
+        got = await _persist(passage, ready, draw)
+        if not isinstance(got, Missed):
+            return got
+        if got.failure not in chat.fall_back_on or passage.steady() >= passage.ends:
+            break
+    return passage.tried[-1]
+
+
+async def _persist(passage: Passage, ready: Ready, draw: Callable[[], float]) -> Got | Missed:
+    """On one way."""
+    chat, made = passage.version.chat, 0
+    while True:
+        made += 1
+        got = await _attempt(passage, ready)
+        if not isinstance(got, Missed):
+            return got
+        passage.tried.append(got)
+        seconds = pause(chat.retries, got.failure, made, retry_after=_retry_after(got.headers), draw=draw)
+        if seconds < 0 or passage.steady() + seconds >= passage.ends or not passage.lane.budget.take():
+            return got
+        if seconds:
+            await asyncio.sleep(seconds)
+
+
+async def _attempt(passage: Passage, ready: Ready) -> Got | Missed:
+    """Its health knows how it went. A caller who hangs up says nothing about it."""
+    health, steady = ready.health, passage.steady
+    passage.attempts += 1
+    began = steady()
+    health.begin(began)
+    try:
+        got = await _ask(passage, ready)
+    finally:
+        health.end()
+        passage.waited += steady() - began
+    now = steady()
+    if not isinstance(got, Missed):
+        health.succeeded(now - began, now)
+    elif got.failure not in (Failure.CALLER, Failure.CONTEXT, Failure.CONTENT):
+        wait = _retry_after(got.headers)
+        health.failed(got.message, passage.version.chat.breaker, now, retry_after=wait)
+    return got
+
+
+async def _ask(passage: Passage, ready: Ready) -> Got | Missed:
+    asked, dialect, station = passage.asked, passage.dialect, ready.station
+    cross = None if dialect.wire in station.speaks else crossing(dialect.wire, station.speaks, asked)
+    wire = cross.theirs.wire if cross else dialect.wire
+    target = Target(wire=wire, model=ready.way.model, tail=passage.tail, stream=asked.stream)
+    body = cross.request(ready.way.model) if cross else dialect.body(asked, ready.way.model, usage=True)
+    answer: Answer | None = None
+    got: Got | Missed | None = None
+    try:
+        answer = await station.ask(target, passage.forwarded, body, seconds=passage.ends - passage.steady())
+        if not 200 <= answer.status < 300:
+            got = await _refused(passage, ready, answer, cross)
+        elif asked.stream and _media(answer.headers) == STREAM:
+            got = await _first(passage, ready, answer, cross)
+        else:
+            got = await _whole(passage, ready, answer, cross)
+    except Unreached as error:
+        got = Missed(ready=ready, failure=Failure.CONNECT, message=error.message, error=error)
+    except TimedOut as error:
+        got = Missed(ready=ready, failure=Failure.TIMEOUT, message=error.message, error=error)
+    except UpstreamError as error:
+        got = Missed(ready=ready, failure=Failure.BROKEN, message=error.message, error=error)
+    finally:
+        if answer is not None and not isinstance(got, Streamed):  # that one is closed by who relays it
+            answer.close()
+    return got
+
+
+async def _refused(passage: Passage, ready: Ready, answer: Answer, cross: Crossing | None) -> Missed:
+    body = await answer.whole(ERROR_BYTES)
+    theirs = cross.theirs if cross else passage.dialect
+    failure, message = theirs.failure(answer.status, body)
+    return Missed(
+        ready=ready,
+        failure=failure,
+        message=message,
+        status=answer.status,
+        headers=answer.headers,
+        body=body,
+        crossed=cross is not None,
+    )
+
+
+async def _whole(passage: Passage, ready: Ready, answer: Answer, cross: Crossing | None) -> Whole | Missed:
+    body = await answer.whole(ANSWER_BYTES)
+    told = (cross.theirs if cross else passage.dialect).answered(body)
+    if told.failure is not None:
+        return Missed(ready=ready, failure=told.failure, message=told.message or "its answer cannot be read")
+    return Whole(
+        ready=ready,
+        status=answer.status,
+        headers=answer.headers,
+        body=cross.answer(body) if cross else body,
+        told=told,
+        lost=cross.lost if cross else (),
+    )
+
+
+async def _first(passage: Passage, ready: Ready, answer: Answer, cross: Crossing | None) -> Streamed | Missed:
+    """Hold it until its first event says that it is no error."""
+    course = Course(cross.theirs if cross else passage.dialect, passage.asked, cross)
+    begun = b""
+    while not course.seen:
+        piece = await answer.piece()
+        begun += course.feed(piece) if piece else course.rest()
+        if not piece:
+            break
+    if (told := course.told).failure is not None:
+        return Missed(ready=ready, failure=told.failure, message=told.message)
+    if not course.seen:
+        return Missed(
+            ready=ready, failure=Failure.BROKEN, message=f"provider {ready.station.name!r} sent an empty stream"
+        )
+    return Streamed(
+        ready=ready,
+        status=answer.status,
+        headers=answer.headers,
+        answer=answer,
+        course=course,
+        begun=begun,
+        lost=cross.lost if cross else (),
+    )
+
+
+def _media(headers: Headers) -> bytes:
+    return next((value.partition(b";")[0].strip().lower() for name, value in headers if name == b"content-type"), b"")
+
+
+def _retry_after(headers: Headers) -> float:
+    """Seconds; 0 when nothing is said. A date is not believed: clocks differ."""
+    for name, value in headers:
+        text = value.decode("latin-1").strip()
+        if name == b"retry-after-ms" and _SECONDS.fullmatch(text):
+            return float(text) / 1000
+        if name == b"retry-after" and _SECONDS.fullmatch(text):
+            return float(text)
+    return 0.0
+
+
+def _why(version: Version) -> str:
+    return "; ".join(
+        f"{ready.way.provider}/{ready.way.model}: {ready.health.failed_last or 'on trial'}" for ready in version.ways
+    )
