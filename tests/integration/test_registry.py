@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ from headrace.base.files import tree_sha256
 from headrace.base.ids import TraceIds
 from headrace.optimize.prepare import prepare
 from headrace.store.artifacts import Artifacts
+from headrace.store.dataset_sink import DatasetSink
 from headrace.store.registry import SHA256_TAG, Registry
 from headrace.store.traces import TraceSink
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName
+from headrace.types.dataset import DataFile, DatasetVersion
 from headrace.types.errors import ModelRefused, NotFound, UpstreamError
 from headrace.types.model import RuntimeKind, Stage
 from headrace.types.traffic import Reason
@@ -253,6 +256,28 @@ def test_feedback_becomes_assessments_once_and_is_replaced(uri: str, sink: Trace
         assert one.trace_id in [t.info.trace_id for t in hits]
 
 
+def test_feedback_with_reasons_and_taken_back(uri: str, sink: TraceSink) -> None:
+    one = call(4)
+    sink.send([one])
+    sink.assess(replace(feedback(one, FeedbackName.RATING, False), reasons=("unsafe", "slow")))
+    sink.assess(feedback(one, FeedbackName.COMMENT, "hm"))
+    mlflow.set_tracking_uri(uri)
+    trace = mlflow.get_trace(one.trace_id)
+    assert trace is not None
+    told = {(a.name, a.rationale) for a in trace.info.assessments}
+    assert told == {("user_rating", "unsafe; slow"), ("comment", None)}
+    for _ in range(2):
+        sink.assess(replace(feedback(one, FeedbackName.RATING, None), withdrawn=True))
+    trace = mlflow.get_trace(one.trace_id)
+    assert trace is not None
+    assert [a.name for a in trace.info.assessments] == ["comment"]
+    assert trace.info.tags["withdrawn.user_rating"] == "someone"
+    sink.assess(feedback(one, FeedbackName.RATING, True))
+    trace = mlflow.get_trace(one.trace_id)
+    assert trace is not None
+    assert {a.name for a in trace.info.assessments} == {"comment", "user_rating"}, "said anew"
+
+
 @pytest.mark.parametrize("value", [["a", 1], {"class": "cat", "score": 0.5}, "cat", True, 2.5])
 def test_corrections_of_any_shape_come_back_as_they_were(uri: str, sink: TraceSink, value: Any) -> None:
     mlflow.set_tracking_uri(uri)
@@ -306,3 +331,37 @@ def feedback(on: Call, name: FeedbackName, value: Any, *, rater: str = "someone"
         time=time.time(),
         comment=comment,
     )
+
+
+def test_a_dataset_version_is_listed_once_with_our_hash(uri: str) -> None:
+    version = DatasetVersion(
+        id="ds_" + "ab" * 32,
+        name="digits",
+        number=3,
+        created=1_700_000_000.0,
+        files=(DataFile(path="train.jsonl", sha256="0" * 64, size=1, rows=9, split="train"),),
+        columns={"inputs": "list[float]", "label": "int", "comment": "str"},
+        rows=9,
+        row_hash="f" * 64,
+        parents=("ds_1",),
+        query="model=digits",
+    )
+    sink = DatasetSink(uri)
+    run_id = sink.list(version)
+    assert sink.list(version) == run_id
+    sink.close()
+    run = MlflowClient(uri).get_run(run_id)
+    (listed,) = run.inputs.dataset_inputs
+    assert (listed.dataset.name, listed.dataset.digest) == ("digits", "ds_abababababab")
+    assert {tag.key: tag.value for tag in listed.tags}["headrace.dataset"] == version.id
+    assert (run.info.run_name, run.info.status, run.data.metrics["rows"]) == ("digits@3", "FINISHED", 9.0)
+    experiment = MlflowClient(uri).get_experiment_by_name("headrace-datasets")
+    assert experiment is not None
+    assert len(mlflow.search_runs([experiment.experiment_id], "dataset.name = 'digits'", output_format="list")) == 1
+
+
+def test_a_dataset_waits_for_mlflow() -> None:
+    with pytest.raises(UpstreamError, match="does not answer"):
+        DatasetSink("http://127.0.0.1:1").list(
+            DatasetVersion(id="ds_1", name="x", created=1.0, files=(), columns={}, rows=0, row_hash="")
+        )

@@ -50,6 +50,7 @@ from headrace.notify.sender import Sender
 from headrace.release.parts import Parts
 from headrace.release.service import Releases
 from headrace.store.artifacts import Artifacts
+from headrace.store.dataset_sink import DatasetSink
 from headrace.store.db import Database
 from headrace.store.journal.archive import Archive
 from headrace.store.journal.query import JournalQuery
@@ -110,6 +111,13 @@ def services_of(settings: Settings) -> Services:
         clock=clock,
         sample=settings.mlflow_sample,
     )
+    datasets = Datasets(
+        database=database,
+        query=query,
+        folder=settings.artifacts / "datasets",
+        clock=clock,
+        sink=DatasetSink(settings.mlflow_uri),
+    )
     archive = Archive(settings.journal, retention_seconds=settings.retention_days * 86_400, clock=clock)
     ledger = Ledger(database=database, folder=settings.journal, clock=clock)
     feed = LiveFeed(live, settings.journal, query, clock)
@@ -134,6 +142,7 @@ def services_of(settings: Settings) -> Services:
             Loop("feedback", collector.turn, seconds=0.25, clock=clock, patience=5.0),
             Loop("ledger", ledger.turn, seconds=0.5, clock=clock, patience=5.0),
             Loop("mirror", mirror.turn, seconds=1.0, clock=clock, patience=5.0),
+            Loop("datasets", datasets.tell, seconds=2.0, clock=clock, patience=10.0),
             Loop("webhooks", deliveries.turn, seconds=0.5, clock=clock, patience=5.0),
             Loop("jobs", jobs.turn, seconds=0.5, clock=clock, patience=5.0),
             Loop("archive", turn_archive, seconds=10.0, clock=clock),
@@ -148,7 +157,7 @@ def services_of(settings: Settings) -> Services:
         releases=releases,
         live=live,
         exporter=Exporter(database=database, query=query, clock=clock),
-        datasets=Datasets(database=database, query=query, folder=settings.artifacts / "datasets", clock=clock),
+        datasets=datasets,
         collector=collector,
         jobs=jobs,
         mirror=mirror,

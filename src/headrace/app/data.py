@@ -217,6 +217,7 @@ class DataPlane:
                 admit=self._admit,
                 user_header=settings.user_header,
                 retention_seconds=settings.retention_days * 86_400,
+                ticket_key=load_key(settings.keys / "ticket.key"),
             ),
             posted=PostedHandler(
                 self.journal, self.recorder, self.meter, admit=self._admit, user_header=settings.user_header

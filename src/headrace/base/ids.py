@@ -51,6 +51,11 @@ def issued(trace_id: str) -> float:
     return int(trace_id[len(TRACE_PREFIX) : len(TRACE_PREFIX) + 12], 16) / 1000
 
 
+def feedback_id(trace_id: str, rater: str, name: str) -> str:
+    """The same person's second word on the same thing has the id of the first."""
+    return "fb_" + blake2b(f"{trace_id}\0{rater}\0{name}".encode(), digest_size=12).hexdigest()
+
+
 def earliest_of(time: float) -> str:
     """No trace id of this time or later is less."""
     return f"{TRACE_PREFIX}{max(0, int(time * 1000)):012x}"

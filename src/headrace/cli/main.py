@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import headrace
-from headrace.cli import endpoint, llm, migrate, release, webhook
+from headrace.cli import dataset, endpoint, feedback, llm, migrate, release, webhook
 from headrace.cli.approvals import approvals, approve, refuse, undo
 from headrace.cli.demo.command import demo
 from headrace.cli.deploy import deploy
@@ -24,7 +24,7 @@ from headrace.cli.predict import predict
 from headrace.cli.show import fail, say
 from headrace.cli.status import logs, status
 from headrace.cli.stream import stream
-from headrace.cli.traces import export, feedback, traces
+from headrace.cli.traces import export, traces
 from headrace.cli.up import down, up
 from headrace.types.errors import ApprovalNeeded, BadInput, HeadraceError, PlatformError, UpstreamError
 
@@ -66,12 +66,14 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     *(up, down, status, logs),
     *(deploy, models, stage),
     *(history, undo, approvals, approve, refuse),
-    *(predict, jobs, stream, feedback, traces, export),
+    *(predict, jobs, stream, traces, export),
     demo,
 )
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(release.app, name="release")
+app.add_typer(feedback.app, name="feedback")
+app.add_typer(dataset.app, name="dataset")
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(webhook.app, name="webhook")

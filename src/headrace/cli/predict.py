@@ -14,10 +14,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from headrace.cli.feedback import parse
 from headrace.cli.options import DataUrl, Home, Json, headrace
 from headrace.cli.scoring import FileOptions, score_file, submit_file
 from headrace.cli.show import emit, note, say
-from headrace.cli.traces import parse
 from headrace.types.errors import BadInput
 from headrace.types.job import EngineName
 

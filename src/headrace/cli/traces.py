@@ -1,6 +1,6 @@
-"""`headrace traces`, `feedback` and `export`: what was asked, what people said about it, and the data set of both.
+"""`headrace traces` and `export`: what was asked, and what people said about it as a data set.
 
-Called by people and scripts. Traces and the export come from the control plane, feedback goes to the data plane.
+Called by people and scripts. Both come from the control plane.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from headrace.cli.options import ControlUrl, DataUrl, Home, Json, admin, headrace
+from headrace.cli.options import ControlUrl, Home, Json, admin
 from headrace.cli.show import ago, emit, note, say, table
 from headrace.types.call import CallStatus
 from headrace.types.errors import BadInput
@@ -61,43 +61,12 @@ def traces(  # noqa: PLR0913 - each option of a command is an argument
                         c["status"],
                         f"{c['latency_ms']:.2f}",
                     ),
-                    _short(c.get("error") or c.get("output")),
+                    short(c.get("error") or c.get("output")),
                 )
                 for c in found
             ],
             empty="no call yet: curl -X POST …/predict, or headrace predict MODEL INPUTS",
         )
-
-
-def feedback(  # noqa: PLR0913 - each option of a command is an argument
-    trace_id: Annotated[str, typer.Argument(help="From the answer, or its header x-headrace-trace.")],
-    up: Annotated[bool, typer.Option("--up", help="Thumbs up.")] = False,
-    down: Annotated[bool, typer.Option("--down", help="Thumbs down.")] = False,
-    correct: Annotated[str | None, typer.Option("--correct", help="What the output should have been, as JSON.")] = None,
-    comment: Annotated[str | None, typer.Option("--comment", help="In words.")] = None,
-    rater: Annotated[str | None, typer.Option("--rater", help="Who says so.")] = None,
-    home: Home = None,
-    url: DataUrl = None,
-    json: Json = False,
-) -> None:
-    """Say what a call was worth. It is on disk when this returns.
-
-    \b
-    Example:
-        headrace feedback tr-0192f0c1a2b3c4d5e6f70123456789ab --down --correct 3
-    """
-    if up and down:
-        raise BadInput("--up and --down exclude each other", field="user_rating")
-    if not (up or down or correct is not None or comment):
-        raise BadInput("nothing was said", hint="give --up, --down, --correct or --comment")
-    rating = up if up or down else None
-    corrected = parse(correct, field="--correct") if correct is not None else None
-    with headrace(home, url) as data:
-        ids = data.feedback(trace_id, rating=rating, correction=corrected, comment=comment, rater=rater)
-    if json:
-        emit({"trace_id": trace_id, "feedback": ids})
-    else:
-        say(f"kept {len(ids)} on {escape(trace_id)}")
 
 
 def export(  # noqa: PLR0913 - each option of a command is an argument
@@ -143,13 +112,6 @@ def export(  # noqa: PLR0913 - each option of a command is an argument
         note("\n".join(f"  {name}: {escape(value)}" for name, value in described.items()))
 
 
-def parse(text: str, *, field: str) -> Any:
-    try:
-        return jsonlib.loads(text)
-    except ValueError as error:
-        raise BadInput(f"{text[:80]!r} is not JSON: {error}", field=field, hint="quote it for your shell") from error
-
-
 def _show(found: dict[str, Any]) -> None:
     call = found.get("call", found)
     call["time"] = datetime.fromtimestamp(call["time"], UTC).astimezone().isoformat(timespec="milliseconds")
@@ -157,18 +119,18 @@ def _show(found: dict[str, Any]) -> None:
         if call.get(name) not in (None, ""):
             say(f"  {name:<12} {escape(str(call[name]))}")
     for name in ("input", "output"):
-        say(f"  {name:<12} {escape(_short(call.get(name), 400))}")
+        say(f"  {name:<12} {escape(short(call.get(name), 400))}")
     say("")
     table(
         ("feedback", "value", "comment", "by", "when"),
         [
-            (f["name"], _short(f["value"]), f.get("comment"), f.get("rater"), ago(f["time"]))
+            (f["name"], short(f["value"]), f.get("comment"), f.get("rater"), ago(f["time"]))
             for f in found.get("feedback", [])
         ],
         empty="no feedback",
     )
 
 
-def _short(value: Any, limit: int = 40) -> str:
+def short(value: Any, limit: int = 40) -> str:
     text = value if isinstance(value, str) else jsonlib.dumps(value, ensure_ascii=False)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -168,6 +168,44 @@ class Admin:
     def trace(self, trace_id: str) -> Json:
         return _object(self._wire.get(f"{_API}/traces/{_part(trace_id)}"))
 
+    def feedback(self, **selection: Any) -> list[Json]:
+        """Newest first, what was taken back among it. By name; `limit`."""
+        return _list(self._wire.get(f"{_API}/feedback", **selection), "feedback")
+
+    def feedback_history(self, trace_id: str) -> list[Json]:
+        """All that was ever said of a trace, in order of time."""
+        return _list(self._wire.get(f"{_API}/feedback/{_part(trace_id)}"), "feedback")
+
+    def datasets(self, name: str | None = None) -> list[Json]:
+        """Newest first."""
+        return _list(self._wire.get(f"{_API}/datasets", name=name), "datasets")
+
+    def dataset(self, name: str) -> Json:
+        """By name@number, name (the newest), or id."""
+        return _object(self._wire.get(f"{_API}/datasets/{_part(name)}"))
+
+    def make_dataset(self, model: str, **recipe: Any) -> Json:
+        """`rules`: {"praise": False, "cap": {"rows": 50}}; `since`, `until`: as in export. May take a while."""
+        body = {"model": model} | {name: value for name, value in recipe.items() if value is not None}
+        return _object(self._wire.post(f"{_API}/datasets", body))
+
+    def dataset_rows(self, name: str, **selection: Any) -> list[Json]:
+        return _list(self._wire.get(f"{_API}/datasets/{_part(name)}/rows", **selection), "rows")
+
+    def dataset_diff(self, before: str, after: str, *, limit: int = 20) -> Json:
+        return _object(self._wire.get(f"{_API}/datasets/{_part(after)}/diff", before=before, limit=limit))
+
+    def dataset_origin(self, name: str, row: str) -> Json:
+        """Which call, whose words. `row`: a row's id or a trace id."""
+        return _object(self._wire.get(f"{_API}/datasets/{_part(name)}/origin", row=row))
+
+    def freeze_dataset(self, name: str) -> Json:
+        """Its held-out rows are the golden set from now on."""
+        return _object(self._wire.post(f"{_API}/datasets/{_part(name)}/freeze", {}))
+
+    def download_dataset(self, name: str, split: str, write: Callable[[bytes], Any]) -> dict[str, str]:
+        return dict(self._wire.download(f"{_API}/datasets/{_part(name)}/file", write, split=split))
+
     def audit(self, *, limit: int | None = None) -> list[Json]:
         return _list(self._wire.get(f"{_API}/audit", limit=limit), "entries")
 

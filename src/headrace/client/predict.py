@@ -9,6 +9,7 @@ Raises the classes of types/errors: BadInput names the field, Overloaded says wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -74,11 +75,33 @@ class Headrace:
         correction: Any = None,
         comment: str | None = None,
         rater: str | None = None,
+        reasons: Sequence[str] = (),
     ) -> tuple[str, ...]:
         """Kept on disk when this returns. To say the same again changes nothing; `rater` is who says it."""
         said = {"user_rating": rating, "corrected_output": correction, "comment": comment, "rater": rater}
         body = {"trace_id": trace_id} | {k: v for k, v in said.items() if v is not None}
+        if reasons:
+            body["reasons"] = list(reasons)
         return tuple(self._wire.post("/feedback", body)["feedback"])
+
+    def withdraw_feedback(
+        self, trace_id: str, *, names: Sequence[str] = (), rater: str | None = None
+    ) -> tuple[str, ...]:
+        """Take back what this rater said of it: all, or by name. It is kept in the history, and counts no more."""
+        body: dict[str, Any] = {"trace_id": trace_id, "withdraw": list(names) or True}
+        return tuple(self._wire.post("/feedback", body | ({"rater": rater} if rater else {}))["feedback"])
+
+    def feedback_batch(self, rows: Sequence[dict[str, Any]]) -> tuple[int, list[dict[str, Any]]]:
+        """At most 1,000, each as the body of POST /feedback. How many were kept, and what was wrong with the others."""
+        answer = self._wire.post("/feedback/batch", {"feedback": list(rows)})
+        return int(answer["accepted"]), list(answer["errors"])
+
+    def feedback_tokens(
+        self, trace_ids: Sequence[str], *, expires_in: float = 604_800.0, rater: str | None = None
+    ) -> dict[str, str]:
+        """By trace: what lets a person without a key rate that one answer, until it expires."""
+        body: dict[str, Any] = {"trace_ids": list(trace_ids), "expires_in": expires_in}
+        return dict(self._wire.post("/feedback/tokens", body | ({"rater": rater} if rater else {}))["tokens"])
 
     def post_metric(
         self, name: str, value: float = 1.0, *, user: str | None = None, trace_id: str | None = None

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
 import msgspec
@@ -41,6 +41,7 @@ from headrace.types.dataset import (
 from headrace.types.errors import BadInput, NotFound
 
 SYSTEM: Final = "flywheel"
+TOLD: Final = 20  # versions that MLflow is told of in one turn
 _sorted: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -55,10 +56,19 @@ class Provenance:
     words: tuple[Feedback, ...]
 
 
+class Sink(Protocol):
+    """What this needs of store.dataset_sink.DatasetSink."""
+
+    def list(self, version: DatasetVersion) -> str: ...
+
+
 class Datasets:
-    def __init__(self, *, database: Database, query: JournalQuery, folder: Path, clock: Clock) -> None:
-        """`folder` is the artifact store's, for datasets."""
+    def __init__(
+        self, *, database: Database, query: JournalQuery, folder: Path, clock: Clock, sink: Sink | None = None
+    ) -> None:
+        """`folder` is the artifact store's, for datasets. `sink`: where versions are listed."""
         self.files = DatasetFiles(folder)
+        self._sink = sink
         self._database, self._query, self._clock = database, query, clock
 
     def make(self, recipe: Recipe, *, judge: Judge | None = None, actor: str = SYSTEM) -> DatasetVersion:
@@ -133,6 +143,18 @@ class Datasets:
 
     def verify(self, version: DatasetVersion) -> None:
         self.files.verify(version)
+
+    def tell(self) -> bool:
+        """Lists in MLflow what is not listed yet. Raises UpstreamError while it is away; True when there is more."""
+        if self._sink is None:
+            return False
+        with self._database.read() as conn:
+            waiting = datasets.unlisted(conn, limit=TOLD)
+        for version in waiting:
+            self._sink.list(version)
+            with self._database.write() as conn:
+                datasets.mark_listed(conn, version.id, self._clock.now())
+        return len(waiting) >= TOLD
 
     def freeze(self, name: str, *, actor: str = SYSTEM) -> Golden:
         """All held-out rows of this version are the golden set of its name from now on. A person's decision: results

@@ -71,7 +71,7 @@ def read_selection(parameters: Mapping[str, str]) -> Selection:
             "the parameter 'model' is missing", field="model", hint="such as /export?model=digits&format=csv"
         )
     rating = given.get("rating")
-    since, until = _moment("from", given.get("from")), _moment("to", given.get("to"))
+    since, until = moment("from", given.get("from")), moment("to", given.get("to"))
     if since is not None and until is not None and since >= until:
         raise BadInput(f"from {given['from']!r} is not before to {given['to']!r}", field="from")
     return Selection(
@@ -91,7 +91,7 @@ def _member(kind: type[Kind], name: str, text: str) -> Kind:
         raise BadInput(f"{name} is {text!r}; allowed: {', '.join(kind)}", field=name) from None
 
 
-def _moment(name: str, text: str | None) -> float | None:
+def moment(name: str, text: str | None) -> float | None:
     """Seconds since the epoch, or ISO 8601 (UTC unless it says otherwise). `to` as a mere date includes that day."""
     if text is None:
         return None

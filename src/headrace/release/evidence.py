@@ -319,7 +319,10 @@ def is_empty(interval: Interval) -> bool:
 
 
 def is_bad(feedback: Feedback, output: Any) -> bool | None:
-    """Thumbs down, or a correction that differs from the answer. None: it does not say whether the answer was good."""
+    """Thumbs down, or a correction that differs from the answer. None: it does not, or no longer, say
+    whether the answer was good."""
+    if feedback.withdrawn:
+        return None
     if feedback.name == FeedbackName.RATING:
         return feedback.value is False
     if feedback.name == FeedbackName.CORRECTION:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -113,10 +114,13 @@ def rated(conn: Connection, since: float | None, until: float | None) -> list[st
     return list(conn.scalars(query))
 
 
-def recent(conn: Connection, *, limit: int = 100, offset: int = 0) -> tuple[Feedback, ...]:
+def recent(conn: Connection, *, limit: int = 100, offset: int = 0, name: str | None = None) -> tuple[Feedback, ...]:
     """Newest first; what was taken back is among it."""
-    query = select(feedback.c.body).order_by(feedback.c.time.desc(), feedback.c.id).limit(limit).offset(offset)
-    return tuple(unpack(body, Feedback) for body in conn.scalars(query))
+    query = select(feedback.c.body).order_by(feedback.c.time.desc(), feedback.c.id)
+    if name is None:
+        return tuple(unpack(body, Feedback) for body in conn.scalars(query.limit(limit).offset(offset)))
+    found = (unpack(body, Feedback) for body in conn.scalars(query, execution_options={"yield_per": 1000}))
+    return tuple(islice((item for item in found if item.name == name), offset, offset + limit))
 
 
 def between(conn: Connection, since: float, until: float) -> Iterator[Feedback]:

@@ -30,6 +30,7 @@ from headrace.types.errors import NotFound, UpstreamError
 BATCH = 250  # calls in one request: cheap per call from 100 on, and small enough to be refused cheaply
 EXPERIMENT_HEADER = "x-mlflow-experiment-id"
 ID_KEY = "headrace.feedback_id"
+WITHDRAWN = "withdrawn."  # and the name, is the tag of a trace of which something was taken back
 ABSENT = "RESOURCE_DOES_NOT_EXIST"  # MLflow's word; any other 404 is not about the trace
 # What no later attempt will change: the request itself is refused.
 POISON = frozenset({400, 413, 422})
@@ -54,11 +55,19 @@ class TraceSink:
         return tuple(refused)
 
     def assess(self, feedback: Feedback) -> None:
-        """Hang it on its trace, in place of what hangs there from before. Raises NotFound without the trace."""
+        """Hang it on its trace, in place of what hangs there from before. Raises NotFound without the trace.
+
+        What was taken back goes, so that no search counts it, and a tag of the trace says that something was said.
+        """
         there = self._assessments(feedback.trace_id)
-        body = _assessment(feedback)
         path = f"/api/3.0/mlflow/traces/{feedback.trace_id}/assessments"
         old = next((a for a in there if a.get("metadata", {}).get(ID_KEY) == feedback.id), None)
+        if feedback.withdrawn:
+            self._tag(feedback.trace_id, f"{WITHDRAWN}{feedback.name}", feedback.rater)
+            if old is not None:
+                self._ask("DELETE", f"{path}/{old['assessment_id']}")
+            return
+        body = _assessment(feedback)
         if old is None:
             self._ask("POST", path, json={"assessment": body})
             return
@@ -67,6 +76,9 @@ class TraceSink:
             update = {key: body.get(key, "") for key in changed} | {"trace_id": feedback.trace_id}
             path = f"{path}/{old['assessment_id']}"
             self._ask("PATCH", path, json={"assessment": update, "update_mask": ",".join(changed)})
+
+    def _tag(self, trace_id: str, key: str, value: str) -> None:
+        self._ask("PATCH", f"/api/2.0/mlflow/traces/{trace_id}/tags", json={"key": key, "value": value})
 
     def has(self, trace_id: str) -> bool:
         try:
@@ -211,8 +223,8 @@ def _assessment(feedback: Feedback) -> dict[str, Any]:
         body["expectation"] = _expectation(feedback.value)
     else:
         body["feedback"] = {"value": feedback.value}
-    if feedback.comment:
-        body["rationale"] = feedback.comment
+    if why := "; ".join((*feedback.reasons, *([feedback.comment] if feedback.comment else ()))):
+        body["rationale"] = why
     return body
 
 

@@ -330,3 +330,156 @@ def test_logs(run: Run, tmp_path: Path) -> None:
     wrong = run("logs", "dta", "--home", str(tmp_path))
     assert wrong.status == 2
     assert "data, control, mlflow, llm, supervisor" in wrong.err
+
+
+def test_feedback_with_reasons_and_taken_back(run: Run, planes: Planes) -> None:
+    planes.says["POST /feedback"] = {"trace_id": "tr-1", "feedback": ["fb_1"]}
+    assert run("feedback", "give", "tr-1", "--down", "--reason", "slow", "--reason", "long").status == 0
+    assert planes.asked[-1][1] == {"trace_id": "tr-1", "user_rating": False, "reasons": ["slow", "long"]}
+    assert run("feedback", "tr-1", "--comment", "x", "--reason", "slow").status == 2
+    assert run("feedback", "withdraw", "tr-1", "--comment", "--rater", "ann").status == 0
+    assert planes.asked[-1][1] == {"trace_id": "tr-1", "withdraw": ["comment"], "rater": "ann"}
+    assert run("feedback", "withdraw", "tr-1").status == 0
+    assert planes.asked[-1][1] == {"trace_id": "tr-1", "withdraw": True}
+
+
+def test_feedback_from_a_file_goes_on_where_it_was(run: Run, planes: Planes, tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    rows = "".join(f'tr-{n},up,"[{n}]",,slow; long,ann,,5\n' for n in range(700))
+    file.write_text(f"trace_id,user_rating,corrected_output,comment,reasons,rater,source,time\n{rows}")
+    broken = (503, {"error": {"type": "unavailable", "message": "full"}})
+    first = {"accepted": 499, "errors": [{"row": 3, "field": "time", "message": "wrong", "hint": None}]}
+    planes.says["POST /feedback/batch"] = [first, broken]
+    assert run("feedback", "upload", str(file)).status == 3
+    planes.says["POST /feedback/batch"] = {"accepted": 200, "errors": []}
+    again = run("feedback", "upload", str(file), "--json")
+    assert again.json == {
+        "file": str(file),
+        "rows": 700,
+        "accepted": 699,
+        "wrong": 1,
+        "errors": f"{file}.errors.jsonl",
+    }
+    assert len(planes.asked[-1][1]["feedback"]) == 200
+    sent = planes.asked[0][1]["feedback"]
+    assert sent[1] == {
+        "trace_id": "tr-1",
+        "user_rating": True,
+        "corrected_output": [1],
+        "reasons": ["slow", "long"],
+        "rater": "ann",
+        "time": 5.0,
+    }
+    wrong = [json.loads(line) for line in (tmp_path / "labels.csv.errors.jsonl").read_text().splitlines()]
+    assert [(w["row"], w["field"]) for w in wrong] == [(4, "time")]
+    assert sorted(p.name for p in tmp_path.iterdir() if "progress" in p.name) == []
+
+
+def test_feedback_from_lines_and_files_that_are_none(run: Run, planes: Planes, tmp_path: Path) -> None:
+    planes.says["POST /feedback/batch"] = {"accepted": 1, "errors": []}
+    file = tmp_path / "labels.jsonl"
+    file.write_text('{"trace_id": "tr-1", "comment": "x"}\nnot json\n\n5\n')
+    found = run("feedback", "upload", str(file))
+    assert found.status == 1
+    assert "kept 1 of 3 rows" in found.out
+    assert [json.loads(line)["row"] for line in (tmp_path / "labels.jsonl.errors.jsonl").read_text().splitlines()] == [
+        2,
+        3,
+    ]
+    (tmp_path / "odd.csv").write_text("trace_id,colour\n")
+    (tmp_path / "less.csv").write_text("comment\n")
+    for name, word in (("odd.csv", "colour"), ("less.csv", "trace_id"), ("none.csv", "none.csv"), ("x.xls", "x.xls")):
+        refused = run("feedback", "upload", str(tmp_path / name))
+        assert refused.status == 2
+        assert word in refused.err
+
+
+def test_list_feedback(run: Run, planes: Planes) -> None:
+    said = {"name": "user_rating", "trace_id": "tr-1", "value": None, "withdrawn": True, "rater": "ab", "time": 2.0}
+    planes.says["GET /api/v1/feedback"] = {"feedback": [said]}
+    planes.says["GET /api/v1/feedback/tr-1"] = {"feedback": [said, said]}
+    assert "taken back" in run("feedback", "list", "--name", "user_rating").out
+    assert len(run("feedback", "list", "--trace", "tr-1", "--json").json) == 2
+
+
+VERSION = {
+    "id": "ds_0123456789abcdef",
+    "name": "digits",
+    "number": 2,
+    "created": 2.0,
+    "rows": 12,
+    "corrected": 3,
+    "files": [{"split": "train", "rows": 9}, {"split": "critique", "rows": 3}],
+    "report": {
+        "rules": [
+            {"name": "raters", "on": True, "seen": 14, "kept": 13, "changed": 0, "why": {"flips labels": 1}},
+            {"name": "praise", "on": False, "seen": 13, "kept": 13, "changed": 0, "why": {}},
+        ],
+        "distrusted": {"mallory": "flips labels"},
+        "disputed": ["tr-7"],
+        "misfits": 1,
+    },
+}
+
+
+def test_make_and_show_a_dataset(run: Run, planes: Planes) -> None:
+    planes.says["POST /api/v1/datasets"] = (201, VERSION)
+    planes.says["GET /api/v1/datasets"] = {"datasets": [VERSION]}
+    planes.says["GET /api/v1/datasets/digits%402"] = VERSION
+    found = run("dataset", "make", "digits", "--off", "praise", "--rule", "cap.rows=50", "--from", "2026-01-01")
+    assert planes.asked[-1][1] == {
+        "model": "digits",
+        "since": "2026-01-01",
+        "rules": {"praise": False, "cap": {"rows": 50.0}},
+    }
+    for word in ("digits@2", "train 9", "praise (off)", "flips labels: 1", "not believed: mallory"):
+        assert word in found.out
+    assert "1 disputed" in found.err
+    assert "digits@2" in run("dataset", "list").out
+    assert run("dataset", "show", "digits@2", "--json").json == VERSION
+    for wrong in ("cap", "cap.rows", "cap.rows=many", "=3"):
+        assert run("dataset", "make", "digits", "--rule", wrong).status == 2
+    assert run("dataset", "make", "digits", "--off", "cap", "--rule", "cap.rows=5").status == 2
+
+
+def test_rows_diff_and_origin_of_a_dataset(run: Run, planes: Planes, tmp_path: Path) -> None:
+    base = "GET /api/v1/datasets/digits%402"
+    row = {
+        "row": "row_1",
+        "trace_id": "tr-1",
+        "inputs": [1],
+        "output": 2,
+        "label": 3,
+        "critique": None,
+        "rule": "corrections",
+    }
+    planes.says[f"{base}/rows"] = {"rows": [row], "of": 1}
+    planes.says[f"{base}/file"] = b'{"row": "row_1"}\n'
+    origin = {"split": "train", "index": 0, "time": 2.0, "endpoint": "digits", "version": 1, "feedback": ["fb_1"]}
+    planes.says[f"{base}/diff"] = {
+        "added": 1,
+        "removed": 0,
+        "changed": 1,
+        "same": 7,
+        "added_rows": [row | origin],
+        "removed_rows": [],
+        "changed_rows": [{"row": "row_2", "trace_id": "tr-2", "before": {"label": 3}, "after": {"label": 4}}],
+    }
+    word = {"id": "fb_1", "name": "corrected_output", "value": 3, "rater": "ab", "time": 2.0}
+    planes.says[f"{base}/origin"] = {
+        "origin": row | origin,
+        "values": row,
+        "call": None,
+        "words": [word | {"time": 1.0, "value": 9}, word],
+    }
+    assert "row_1" in run("dataset", "rows", "digits@2").out
+    out = tmp_path / "train.jsonl"
+    assert run("dataset", "rows", "digits@2", "--out", str(out)).status == 0
+    assert out.read_text() == '{"row": "row_1"}\n'
+    told = run("dataset", "diff", "digits@1", "digits@2").out
+    assert "1 added, 0 removed, 1 changed, 7 same" in told
+    assert "label 3 → 4" in told
+    traced = run("dataset", "where-from", "digits@2", "row_1")
+    for part in ("tr-1, row 0", "by the rule corrections", "changed later", "in this row"):
+        assert part in traced.out
+    assert "past the journal's retention" in traced.err

@@ -163,6 +163,7 @@ class Http:
                         admit=admit,
                         user_header="X-User-Id",
                         retention_seconds=30 * DAY,
+                        ticket_key=b"t" * 32,
                     ),
                     posted=PostedHandler(self.journal, self.recorder, meter, admit=admit, user_header="X-User-Id"),
                     status=self.status,

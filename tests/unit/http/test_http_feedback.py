@@ -129,3 +129,162 @@ async def test_keys_and_content_type() -> None:
     assert (await http.call("POST", "/feedback", {"trace_id": "x"})).status == 401
     wrong = {"content-type": "text/plain", "x-api-key": "secret"}
     assert (await http.call("POST", "/feedback", {"trace_id": "x"}, headers=wrong)).status == 415
+
+
+async def test_reasons_source_and_a_late_time() -> None:
+    http, trace = await traced()
+    http.clock.move(DAY)
+    late = http.clock.now() - 3600
+    body = {"trace_id": trace, "user_rating": "down", "reasons": [" unsafe ", "slow", "slow"], "time": late}
+    await http.call("POST", "/feedback", body | {"source": "code", "comment": "no"})
+    rating, comment = given(http)
+    assert (rating.reasons, rating.source, rating.time) == (("unsafe", "slow"), "code", late)
+    assert (comment.reasons, comment.time) == ((), late)
+
+
+async def test_a_time_in_words() -> None:
+    http, trace = await traced()
+    http.clock.move(DAY)
+    await http.call("POST", "/feedback", {"trace_id": trace, "user_rating": True, "time": "2023-11-14T23:00:00"})
+    assert [f.time for f in given(http)] == [1_700_002_800.0]
+
+
+@pytest.mark.parametrize(
+    ("withdraw", "names"),
+    [(True, ["user_rating", "corrected_output", "comment"]), (["comment"], ["comment"])],
+)
+async def test_words_are_taken_back(withdraw: Any, names: list[str]) -> None:
+    http, trace = await traced()
+    first = (await http.call("POST", "/feedback", {"trace_id": trace, "comment": "x", "rater": "ann"})).json()
+    answer = await http.call("POST", "/feedback", {"trace_id": trace, "withdraw": withdraw, "rater": "ann"})
+    taken = given(http)[1:]
+    assert [(f.name, f.value, f.withdrawn) for f in taken] == [(name, None, True) for name in names]
+    assert first["feedback"][0] in answer.json()["feedback"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"user_rating": True, "time": "yesterday"}, "time"),
+        ({"user_rating": True, "time": 5.0}, "time"),
+        ({"user_rating": True, "time": 1e12}, "time"),
+        ({"user_rating": True, "source": "alien"}, "source"),
+        ({"comment": "x", "reasons": ["slow"]}, "reasons"),
+        ({"user_rating": True, "reasons": ["x"] * 9}, "reasons"),
+        ({"user_rating": True, "reasons": ["x" * 65]}, "reasons"),
+        ({"user_rating": True, "reasons": [" "]}, "reasons"),
+        ({"withdraw": ["rating"]}, "withdraw"),
+        ({"withdraw": True, "comment": "x"}, "withdraw"),
+        ({"withdraw": []}, "body"),
+    ],
+)
+async def test_wrong_words_are_named(body: dict[str, Any], field: str) -> None:
+    http, trace = await traced()
+    answer = await http.call("POST", "/feedback", {"trace_id": trace} | body)
+    assert (answer.status, answer.json()["error"]["field"]) == (400, field)
+    assert given(http) == []
+
+
+async def test_a_batch_keeps_its_good_rows_with_one_sync() -> None:
+    http, trace = await traced()
+    rows = [
+        {"trace_id": trace, "user_rating": "up", "rater": "ann"},
+        {"trace_id": trace, "user_rating": "perhaps"},
+        {"trace_id": "tr-" + "0" * 32, "user_rating": "up"},
+        {"trace_id": trace, "corrected_output": [3], "rater": "bob"},
+        {"trace_id": trace, "colour": "red"},
+        5,
+        {"trace_id": trace, "token": "ft_x", "user_rating": True},
+    ]
+    answer = await http.call("POST", "/feedback/batch", {"feedback": rows})
+    assert answer.status == 200
+    told = answer.json()
+    assert told["accepted"] == 2
+    assert [(e["row"], e["field"]) for e in told["errors"]] == [
+        (1, "user_rating"),
+        (2, "trace_id"),
+        (4, "colour"),
+        (5, "body"),
+        (6, "token"),
+    ]
+    assert [(f.name, f.channel) for f in given(http)] == [("user_rating", "upload"), ("corrected_output", "upload")]
+    assert http.journal.synced == 1
+
+
+@pytest.mark.parametrize("rows", [[], [{}] * 1001])
+async def test_a_batch_has_a_size(rows: list[Any]) -> None:
+    http, _ = await traced()
+    answer = await http.call("POST", "/feedback/batch", {"feedback": rows})
+    assert (answer.status, answer.json()["error"]["field"]) == (400, "feedback")
+    assert http.journal.synced == 0
+
+
+async def token_of(http: Http, trace: str, **more: Any) -> str:
+    headers = {"authorization": "Bearer secret"}
+    answer = await http.call("POST", "/feedback/tokens", {"trace_ids": [trace], **more}, headers=headers)
+    assert answer.status == 200, answer.body
+    return str(answer.json()["tokens"][trace])
+
+
+async def locked() -> tuple[Http, str]:
+    http = await Http().serve(endpoint(package(1)), keys=(key_hash("secret"),))
+    answer = await http.predict([[1, 2, 3]], headers={"authorization": "Bearer secret"})
+    return http, answer.json()["trace_id"]
+
+
+async def test_a_token_lets_anyone_rate_that_one_answer() -> None:
+    http, trace = await locked()
+    token = await token_of(http, trace, rater="ann")
+    assert (await http.call("POST", "/feedback", {"trace_id": trace, "user_rating": "up"})).status == 401
+    answer = await http.call("POST", "/feedback", {"token": token, "user_rating": "up"})
+    assert answer.status == 200
+    (found,) = given(http)
+    assert (found.trace_id, found.rater, found.channel) == (trace, http.recorder.hashed("ann"), "token")
+    taken = await http.call("POST", "/feedback", {"token": token, "withdraw": True})
+    assert taken.status == 200
+
+
+async def test_a_token_for_whoever_holds_it() -> None:
+    http, trace = await locked()
+    await http.call("POST", "/feedback", {"token": await token_of(http, trace), "comment": "hm"})
+    assert [f.rater for f in given(http)] == ["anonymous"]
+
+
+async def test_a_token_is_for_its_trace_its_time_and_its_rater() -> None:
+    http, trace = await locked()
+    other = (await http.predict([[1, 2, 3]], headers={"authorization": "Bearer secret"})).json()["trace_id"]
+    token = await token_of(http, trace, expires_in=60)
+    forged = token[:-1] + ("A" if token[-1] != "A" else "B")
+    for body, status, field in (
+        ({"token": forged}, 401, "token"),
+        ({"token": "ft_" + "A" * 60}, 401, "token"),
+        ({"token": "hello"}, 401, "token"),
+        ({"token": token, "trace_id": other}, 403, "trace_id"),
+        ({"token": token, "rater": "bob"}, 403, "rater"),
+        ({"token": token, "source": "code"}, 403, "source"),
+        ({"token": token, "time": 5.0}, 403, "time"),
+    ):
+        answer = await http.call("POST", "/feedback", body | {"user_rating": True})
+        assert (answer.status, answer.json()["error"]["field"]) == (status, field), body
+    http.clock.move(61)
+    answer = await http.call("POST", "/feedback", {"token": token, "user_rating": True})
+    assert (answer.status, answer.json()["error"]["field"]) == (403, "token")
+    assert given(http) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"trace_ids": []}, "trace_ids"),
+        ({"trace_ids": ["tr-1"]}, "trace_ids"),
+        ({"trace_ids": ["x"] * 1001}, "trace_ids"),
+        ({"expires_in": 0}, "expires_in"),
+        ({"expires_in": 1e9}, "expires_in"),
+    ],
+)
+async def test_wrong_requests_for_tokens(body: dict[str, Any], field: str) -> None:
+    http, trace = await traced()
+    answer = await http.call("POST", "/feedback/tokens", {"trace_ids": [trace]} | body)
+    told = answer.json()["error"]
+    assert answer.status in (400, 404)
+    assert told["field"] == field or (field == "trace_ids" and told["field"] == "trace_id")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,29 @@ def test_the_last_word_stands_in_whatever_order_they_arrive(
     assert {i: repr(f) for i, f in found.items()} == {f.id: repr(f) for f in said}
     news = {i for i, f in found.items() if i not in sent or repr(sent[i].value) != repr(f.value)}
     assert news <= unsent <= set(found)
+
+
+def test_what_was_replaced_is_kept_once_in_whatever_order_it_comes(database: Database) -> None:
+    words = [feedback(1, value, time=float(time)) for time, value in enumerate((True, False, False, True), 1)]
+    with database.write() as conn:
+        feedbacks.put(conn, words[:2])
+        feedbacks.put(conn, [words[3], words[2]])
+        feedbacks.put(conn, words)
+        found = feedbacks.history(conn, "tr-1")
+    assert found[-1] == words[3]
+    assert {f.value for f in found[:-1]} == {True, False} or [f.value for f in found[:-1]] == [False]
+    assert len({(f.id, f.time) for f in found}) == len(found)
+    assert [f.value for f in found if f.time == 2.0] == [False], "the word in between is in the history"
+
+
+def test_what_was_taken_back_says_nothing_and_is_told(database: Database) -> None:
+    with database.write() as conn:
+        feedbacks.put(conn, [feedback(1, time=1.0), feedback(2, time=1.0)])
+        feedbacks.mark_sent(conn, feedbacks.unsent(conn), 2.0)
+        feedbacks.put(conn, [replace(feedback(1, None, time=3.0), withdrawn=True)])
+        assert feedbacks.for_traces(conn, ["tr-1"]) == {}
+        assert [f.withdrawn for f in feedbacks.unsent(conn)] == [True]
+        assert [f.value for f in feedbacks.history(conn, "tr-1")] == [True, None]
+        assert [f.id for f in feedbacks.recent(conn, name="comment")] == []
+        feedbacks.put(conn, [feedback(1, False, time=4.0)])
+        assert [f.value for f in feedbacks.for_traces(conn, ["tr-1"])["tr-1"]] == [False], "said anew"

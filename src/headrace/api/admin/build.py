@@ -19,8 +19,10 @@ from starlette.exceptions import HTTPException
 from headrace import __version__
 from headrace.api.admin import (
     approvals,
+    datasets,
     endpoints,
     export,
+    feedback,
     history,
     jobs,
     mlflow,
@@ -52,7 +54,7 @@ def build(services: Services, passage: mlflow.Passage, **options: Any) -> FastAP
         **options,
     )
     parts = (status, endpoints, releases, pairs, repository, traces, models, export, jobs, history, approvals, webhooks)
-    for part in parts:
+    for part in (*parts, feedback, datasets):
         app.include_router(part.router(services))
     app.include_router(mlflow.router(passage))
     _documents(app)

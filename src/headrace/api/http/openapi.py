@@ -165,10 +165,15 @@ def _ref(name: str) -> Json:
 Row = tuple[str, str, str, str, tuple[int, ...]]  # tag, summary, body, answer, errors
 _CALL = (400, 401, 404, 413, 415, 500, 503, 504)
 _REPOSITORY = (400, 401, 403, 404, 409, 413, 502, 503)
+_SAID = (400, 401, 404, 413, 415, 503)
 _ROWS: dict[str, dict[str, Row]] = {
     "/predict": {"post": ("predict", "Ask a model", "Predict", "Prediction", _CALL)},
-    "/feedback": {
-        "post": ("feedback", "Say what an answer was worth", "Feedback", "Accepted", (400, 401, 404, 413, 415, 503))
+    "/feedback": {"post": ("feedback", "Say what an answer was worth", "Feedback", "Accepted", (*_SAID, 403))},
+    "/feedback/batch": {
+        "post": ("feedback", "Many at once: good rows are kept, wrong ones named", "FeedbackBatch", "Batch", _SAID)
+    },
+    "/feedback/tokens": {
+        "post": ("feedback", "Tokens with which people without a key may rate an answer", "Tokens", "Issued", _SAID)
     },
     "/metrics/events": {
         "post": ("feedback", "Post what was measured", "Posted", "Kept", (400, 401, 404, 413, 415, 503))
@@ -250,15 +255,38 @@ def _schemas() -> Json:
         ),
         "Feedback": {
             **_object(
-                "trace_id",
-                trace_id=text,
+                "",
+                trace_id={**text, "description": "of an answer; with a token it may be left out"},
                 user_rating={"enum": [True, False, "up", "down", "thumbs_up", "thumbs_down"]},
                 corrected_output=anything,
                 comment={**text, "maxLength": 10_000},
+                reasons={"type": "array", "maxItems": 8, "items": {**text, "maxLength": 64}},
                 rater={"type": ["string", "integer"], "description": "who says so; stored as a hash"},
+                source={"enum": ["human", "code", "llm_judge"]},
+                time={"type": ["number", "string"], "description": "when it was said, if not now"},
+                withdraw={"type": ["boolean", "array"], "items": text, "description": "true, or names to take back"},
+                token={**text, "description": "in place of a key: of /feedback/tokens"},
             ),
             "additionalProperties": False,
         },
+        "FeedbackBatch": {
+            **_object(
+                "feedback",
+                feedback={"type": "array", "minItems": 1, "maxItems": 1_000, "items": _ref("Feedback")},
+            ),
+            "additionalProperties": False,
+        },
+        "Batch": _object("accepted errors", accepted=whole, errors={"type": "array", "items": anything}),
+        "Tokens": {
+            **_object(
+                "trace_ids",
+                trace_ids={"type": "array", "minItems": 1, "maxItems": 1_000, "items": text},
+                expires_in={**number, "minimum": 1, "description": "seconds; default a week"},
+                rater={"type": ["string", "integer"], "description": "whom the tokens are for"},
+            ),
+            "additionalProperties": False,
+        },
+        "Issued": _object("tokens expires", tokens={"type": "object"}, expires=number),
         "Accepted": _object("trace_id feedback", trace_id=text, feedback={"type": "array", "items": text}),
         "Posted": {
             **_object(

@@ -42,6 +42,8 @@ def routes(h: Handlers) -> tuple[Route, ...]:
     return (
         Route("POST", "/predict", h.predict, eager=True),
         Route("POST", "/feedback", h.feedback),
+        Route("POST", "/feedback/batch", h.feedback.batch),
+        Route("POST", "/feedback/tokens", h.feedback.tokens),
         Route("POST", "/metrics/events", h.posted),
         Route("GET", "/health", h.status.health),
         Route("GET", "/health/live", h.status.live),
