@@ -32,12 +32,15 @@ from headrace.base.ids import TraceIds, keyed_hash
 from headrace.base.settings import Settings
 from headrace.console.mount import mount
 from headrace.monitor.live import LiveStats
+from headrace.notify.hooks import Hooks
+from headrace.notify.sender import Sender
 from headrace.release import approvals as rules
 from headrace.release import evalue
+from headrace.release import undo as undoing
 from headrace.release.advance import advance
 from headrace.release.plans import plan_from
 from headrace.release.record import seen
-from headrace.store import approvals, audit, feedbacks, plans, releases, versions
+from headrace.store import approvals, audit, endpoints, feedbacks, plans, releases, versions
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
 from headrace.store.journal.records import encode_call
@@ -61,7 +64,7 @@ from headrace.types.model import (
 )
 from headrace.types.release import Cohort, Event, Interval, Judgement, Phase, Release, Tally
 from headrace.types.traffic import Reason, TrafficPolicy
-from tests.browser import shadowed, theatre
+from tests.browser import hooked, shadowed, theatre
 
 ROOT = Path(__file__).parents[2]
 KEY = b"stage" * 4
@@ -81,6 +84,7 @@ class StageServices:
     live: LiveStats
     releases: PlayedReleases
     shop: Shop
+    hooks: Hooks
     planes: Any = field(default_factory=lambda: SimpleNamespace(url="http://127.0.0.1:8000"))
     trouble: str = ""  # what the data plane says about itself
 
@@ -201,6 +205,27 @@ class PlayedReleases:
     def refuse(self, approval_id: str, *, actor: str, reason: str) -> Approval:
         return self._answer(approval_id, lambda r, now: rules.refused(r, now=now))
 
+    def find_undo(self, endpoint: str) -> undoing.Undo:
+        with self._database.read() as conn:
+            return undoing.look(conn, endpoint)
+
+    def undo(self, endpoint: str, *, actor: str, reason: str, entry: int) -> None:
+        found, now = self.find_undo(endpoint), self._clock.now()
+        assert found.entry.id == entry
+        with self._database.write() as conn:
+            there = endpoints.get(conn, endpoint)
+            assert there is not None
+            back = replace(there, policy=TrafficPolicy(baseline=found.to.variant, salt=endpoint))
+            others = [each for each in endpoints.all(conn) if each.name != endpoint]
+            plans.publish(conn, [*others, back], reason="undone", now=now)
+            audit.append(
+                conn, actor=actor, action="endpoint.undo", subject=f"endpoint:{endpoint}", detail=reason, now=now,
+                about=About(
+                    endpoint=endpoint, before=found.entry.about.after, after=(replace(found.to, share=10_000),),
+                    undoes=entry,
+                ),
+            )  # fmt: skip
+
     def _answer(self, approval_id: str, answer: Any) -> Approval:
         with self._database.write() as conn:
             request = approvals.get(conn, approval_id)
@@ -246,6 +271,7 @@ def build(folder: Path, *, empty: bool = False, staged: bool = False) -> StageSe
     services = StageServices(
         settings=settings, clock=clock, database=database, query=JournalQuery(settings.journal), live=live,
         releases=PlayedReleases(database, clock), shop=shop, trouble="no plan yet" if empty else "",
+        hooks=Hooks(database=database, sender=Sender(KEY, clock, "stage"), clock=clock),
     )  # fmt: skip
     if not empty:
         _furnish(services)
@@ -281,6 +307,7 @@ def _furnish(services: StageServices) -> None:
         approvals.put(conn, _waiting(now))
         feedbacks.put(conn, _feedback(shop, calls))
         shadowed.furnish(conn, now)
+        hooked.furnish(conn, now, position=audit.newest_id(conn))
 
 
 def _about(release: Release, event: Event) -> About:
@@ -471,6 +498,11 @@ def running(services: StageServices, *, live: bool = True) -> Iterator[str]:
     def health() -> dict[str, int]:
         """How many page loads the console still holds."""
         return {"clients": len(Client.instances)}
+
+    @app.post("/api/told")
+    def told() -> dict[str, bool]:
+        """A receiver of webhooks."""
+        return {"ok": True}
 
     mount(app, services)  # type: ignore[arg-type]
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))

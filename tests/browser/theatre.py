@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headrace.base.ids import keyed_hash
@@ -18,16 +18,19 @@ from headrace.release.pairs import milliseconds
 from headrace.release.plans import plan_from
 from headrace.store import endpoints, plans, releases, versions
 from headrace.store.db import Connection
+from headrace.types.adapter import Adapter, Compute, Drop, Rename, Scale
 from headrace.types.endpoint import Endpoint, Variant
 from headrace.types.gate import GateResult, Outcome
 from headrace.types.model import Datatype, ModelVersion, Package, RuntimeKind, Signature, Stage, TensorSpec
 from headrace.types.pair import PairTally
-from headrace.types.release import Cohort, Event, Interval, Phase, Release, Scores, Tally
+from headrace.types.release import Cohort, Event, Interval, Member, Phase, Release, Scores, Tally
 from headrace.types.score import Score
 from headrace.types.strategy import ReleasePlan, StepKind
 from headrace.types.traffic import BUCKETS, TrafficPolicy
 
 SHADOW, AB, APPROVAL, SWITCH, EARLY = "rel_mirrored", "rel_sidebyside", "rel_mayi", "rel_allatonce", "rel_tooearly"
+TOGETHER = "embeddings"  # moves with `search`
+ADAPTED = "prices"  # its candidate takes other columns
 LOOK = 2.0  # seconds
 CALM = {"errors": 0.002, "feedback": 0.03, "slow_p99": 0.01, "slow_p90": 0.1, "slow_p50": 0.12}
 GATES = (
@@ -68,6 +71,8 @@ def furnish(conn: Connection, now: float) -> None:
             evalues = {name: evalue.harm(seen) for name, seen in (decision.release.evidence or {}).items()}
             releases.add_interval(conn, release.id, interval=interval, evalues=evalues, judgement=decision.judgement)
     there = [_endpoint(release, play, now) for release, play in played]
+    search = next(endpoint for endpoint in there if endpoint.name == "search")
+    there.append(replace(search, name=TOGETHER, model=TOGETHER))
     plans.publish(conn, [*endpoints.all(conn), *there], reason="the theatre opens", now=now)
 
 
@@ -102,9 +107,15 @@ def _new(play: Play, now: float) -> tuple[Release, Play]:
     release = Release(
         id=play.id, endpoint=play.endpoint, baseline=baseline, candidate=candidate, plan=play.plan, actor="ada",
         candidate_uri=f"models:/{play.endpoint}/{play.versions[1]}", phase=Phase.PROGRESSING, created=at - 9,
-        step_started=at, history=(started,), gates=GATES,
+        step_started=at, history=(started,), gates=GATES, others=_others(play, baseline, candidate),
     )  # fmt: skip
     return release, play
+
+
+def _others(play: Play, baseline: str, candidate: str) -> tuple[Member, ...]:
+    if play.id != EARLY:
+        return ()
+    return (Member(endpoint=TOGETHER, baseline=baseline, candidate=candidate, candidate_uri=f"models:/{TOGETHER}/4"),)
 
 
 class _Crowd:
@@ -201,9 +212,15 @@ def _endpoint(release: Release, play: Play, now: float) -> Endpoint:
         inputs=(TensorSpec(name="row", datatype=Datatype.FP64, shape=(-1, 8)),),
         outputs=(TensorSpec(name="label", datatype=Datatype.INT64, shape=(-1,)),),
     )
+    steps = Adapter(
+        outer=shape,
+        inputs=(Rename(tensor="area", to="square_metres"), Scale(tensor="square_metres", by=(0.0929,))),
+        outputs=(Compute(tensor="label", expression="argmax(scores)", datatype=Datatype.INT64), Drop(tensor="scores")),
+    )
     variants = tuple(
         Variant(
             name=f"v{model.version}", model=model,
+            adapter=steps if play.endpoint == ADAPTED and model.version == play.versions[1] else None,
             package=Package(
                 id=model.sha256, model=model.name, version=model.version, source_sha256=model.sha256,
                 runtime=RuntimeKind.ONNX, signature=shape, files=(), created=now,

@@ -20,9 +20,10 @@ from headrace.console.words import (
     teach,
     theatre,
     traces,
+    webhooks,
 )
 
-KINDS = (shell, parts, overview, endpoints, releases, theatre, results, pairs, traces, records, teach)
+KINDS = (shell, parts, overview, endpoints, releases, theatre, results, pairs, traces, records, webhooks, teach)
 
 
 class Language(StrEnum):

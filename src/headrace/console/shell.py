@@ -30,6 +30,7 @@ from headrace.console.pages import (
     settings,
     teach,
     traces,
+    webhooks,
 )
 from headrace.console.parts.button import icon_button
 from headrace.console.parts.empty import empty
@@ -73,6 +74,7 @@ MAP: tuple[tuple[str, tuple[Place, ...]], ...] = (
         (
             *map(_later, ("access", "policies")),
             Place(name="audit", path="/history", key="h"),
+            Place(name="webhooks", path="/webhooks", key="w"),
             *map(_later, ("compute", "costs")),
             Place(name="settings", path="/settings", key="s"),
         ),
@@ -93,6 +95,7 @@ PAGES: dict[str, Callable[..., Any]] = {
     "/versions": models.show,
     "/history": history.show,
     "/audit": history.show,  # as it was called before
+    "/webhooks": webhooks.show,
     "/settings": settings.show,
     **{place.path: partial(teach.show, name=place.name) for place in PLACES if place.later},
 }

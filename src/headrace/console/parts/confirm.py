@@ -38,6 +38,7 @@ class Question:
     changes: list[Change]
     yes: str  # what the button says
     danger: bool = False
+    reasoned: bool = True  # the history keeps a reason of it
 
 
 def confirm(visit: Visit, question: Question, *, act: Callable[[str], Any], done: Callable[[], None]) -> None:
@@ -49,11 +50,8 @@ def confirm(visit: Visit, question: Question, *, act: Callable[[str], Any], done
         with tag("div", "change"):
             for change in question.changes:
                 _show_change(change)
-        with tag("label", "labelled"):
-            text("span", "label", visit.say("confirm.reason"))
-            with tag("span", "field"):
-                box = tag("input", "", type="text", maxlength=200, placeholder=visit.say("confirm.reason_hint"))
-                box.on("input", lambda event: reason.update(text=str(event.args)), js_handler=VALUE_OF_TARGET)
+        if question.reasoned:
+            _ask_reason(visit, reason)
         notices = tag("div")
 
         async def go() -> None:
@@ -72,6 +70,14 @@ def confirm(visit: Visit, question: Question, *, act: Callable[[str], Any], done
             button(question.yes, go, kind="danger solid" if question.danger else "primary")
     dialog.on("hide", dialog.delete)
     dialog.open()
+
+
+def _ask_reason(visit: Visit, reason: dict[str, str]) -> None:
+    with tag("label", "labelled"):
+        text("span", "label", visit.say("confirm.reason"))
+        with tag("span", "field"):
+            box = tag("input", "", type="text", maxlength=200, placeholder=visit.say("confirm.reason_hint"))
+            box.on("input", lambda event: reason.update(text=str(event.args)), js_handler=VALUE_OF_TARGET)
 
 
 def _show_change(change: Change) -> None:

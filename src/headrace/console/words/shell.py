@@ -47,6 +47,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "place.access": ("Access", "访问"),
     "place.policies": ("Policies", "策略"),
     "place.audit": ("History", "历史"),
+    "place.webhooks": ("Webhooks", "Webhook"),
     "place.compute": ("Compute", "算力"),
     "place.costs": ("Costs", "成本"),
     "place.settings": ("Settings", "设置"),

@@ -1,0 +1,131 @@
+"""Dialogs about receivers: a new one, its secret (shown once), another secret, off, away.
+
+Called by the webhooks page and its drawer. Decides what is asked before; what may be said is notify/hooks.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import run, ui
+
+from headrace.console.parts.button import button, copy_button
+from headrace.console.parts.confirm import Change, Question, confirm, toast
+from headrace.console.parts.frame import problem
+from headrace.console.parts.tag import VALUE_OF_TARGET, tag, text
+from headrace.console.visit import Visit
+from headrace.notify.hooks import Made
+from headrace.types.errors import HeadraceError
+from headrace.types.webhook import EVENTS, Webhook
+
+FIELDS = ("name", "url", "events", "endpoints")
+
+
+def ask_new(visit: Visit, done: Callable[[str], None]) -> None:
+    """`done` gets the name of what was made."""
+    told = {"name": "", "url": "", "events": ", ".join(EVENTS), "endpoints": ""}
+    with ui.dialog() as dialog, tag("div", "dialog"):
+        text("h2", "", visit.say("webhooks.add"))
+        text("p", "soft", visit.say("webhooks.add_means"))
+        for name in FIELDS:
+            _field(visit, told, name)
+        notices = tag("div")
+
+        async def go() -> None:
+            notices.clear()
+            try:
+                made = await run.io_bound(lambda: visit.services.hooks.create(given(told), actor=visit.actor))
+            except HeadraceError as error:
+                with notices:
+                    problem(error.sentence())
+                return
+            dialog.close()
+            if made is not None:
+                show_secret(visit, made)
+                done(made.hook.name)
+
+        with tag("div", "feet"):
+            button(visit.say("confirm.no"), dialog.close)
+            button(visit.say("webhooks.make"), go, kind="primary")
+    dialog.on("hide", dialog.delete)
+    dialog.open()
+
+
+def given(told: dict[str, str]) -> dict[str, Any]:
+    """As notify/hooks.py reads it: names that are listed with commas or blanks."""
+    listed = {key: told[key].replace(",", " ").split() for key in ("events", "endpoints")}
+    return {"name": told["name"].strip(), "url": told["url"].strip(), **listed}
+
+
+def _field(visit: Visit, told: dict[str, str], name: str) -> None:
+    with tag("label", "labelled"):
+        text("span", "label", visit.name("webhook_field", name))
+        with tag("span", "field"):
+            hint = visit.name("webhook_hint", name)
+            box = tag("input", "", type="text", maxlength=500, defaultValue=told[name], placeholder=hint)
+            box.on("input", lambda event: told.update({name: str(event.args)}), js_handler=VALUE_OF_TARGET)
+
+
+def show_secret(visit: Visit, made: Made) -> None:
+    """Nobody can see it again. It stands by itself: the dialog that it was asked for in goes."""
+    if not made.secret:
+        return
+    with ui.context.client.layout, ui.dialog() as dialog, tag("div", "dialog"):
+        text("h2", "", visit.say("webhook.secret_of", name=made.hook.name))
+        text("p", "soft", visit.say("webhook.secret_once"))
+        with tag("div", "command"):
+            text("code", "code", made.secret)
+            copy_button(visit, visit.say("part.copy_command"), made.secret)
+        with tag("div", "feet"):
+            button(visit.say("webhook.secret_kept"), dialog.close, kind="primary")
+    dialog.on("hide", dialog.delete)
+    dialog.open()
+
+
+def ask_rotate(visit: Visit, hook: Webhook, done: Callable[[], None]) -> None:
+    made: list[Made] = []
+
+    def finish() -> None:
+        done()
+        show_secret(visit, made[-1])
+
+    _ask(
+        visit,
+        "rotate",
+        hook,
+        act=lambda: made.append(visit.services.hooks.rotate(hook.name, actor=visit.actor)),
+        done=finish,
+    )
+
+
+def ask_off(visit: Visit, hook: Webhook, done: Callable[[], None]) -> None:
+    def act() -> None:
+        visit.services.hooks.change(hook.name, {"active": False}, actor=visit.actor)
+
+    _ask(visit, "off", hook, act=act, done=done)
+
+
+def ask_remove(visit: Visit, hook: Webhook, done: Callable[[], None]) -> None:
+    def act() -> None:
+        visit.services.hooks.remove(hook.name, actor=visit.actor)
+
+    _ask(visit, "remove", hook, act=act, done=done)
+
+
+def _ask(visit: Visit, deed: str, hook: Webhook, *, act: Callable[[], None], done: Callable[[], None]) -> None:
+    was, will = (visit.name("webhook_change", f"{deed}_{side}") for side in ("was", "will"))
+    question = Question(
+        title=visit.name("webhook_ask", deed, name=hook.name),
+        sentence=visit.name("webhook_ask", f"{deed}_means"),
+        changes=[Change(what=hook.name, was=was, will=will)],
+        yes=visit.name("webhook_yes", deed),
+        danger=deed == "remove",
+        reasoned=False,
+    )
+
+    def told() -> None:
+        toast(visit, visit.name("webhook_did", deed, name=hook.name))
+        done()
+
+    confirm(visit, question, act=lambda _: act(), done=told)
