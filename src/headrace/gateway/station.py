@@ -65,11 +65,30 @@ class Station:
         times, path = self._times, self.kind.path(self.provider, target)
         if seconds < times.total:
             times = Times(min(times.head, seconds), times.idle, seconds)
-        theirs = {name for name, _ in forwarded}
-        headers = [*forwarded, *(header for header in self._headers if header[0] not in theirs)]
         return await self._upstream.ask(
-            b"POST", path.encode("latin-1"), headers, body, times=times, connect=self.provider.connect_seconds
+            b"POST",
+            path.encode("latin-1"),
+            self._with_own(forwarded),
+            body,
+            times=times,
+            connect=self.provider.connect_seconds,
         )
+
+    async def pass_on(self, method: bytes, path: str, forwarded: Headers, body: bytes, *, seconds: float) -> Answer:
+        """Anything else that it offers. Raises as `ask`."""
+        times = Times(self._times.head, self._times.idle, min(seconds, self._times.total))
+        return await self._upstream.ask(
+            method,
+            path.encode("latin-1"),
+            self._with_own(forwarded),
+            body,
+            times=times,
+            connect=self.provider.connect_seconds,
+        )
+
+    def _with_own(self, forwarded: Headers) -> Headers:
+        theirs = {name for name, _ in forwarded}
+        return [*forwarded, *(header for header in self._headers if header[0] not in theirs)]
 
     def retire(self) -> None:
         """No plan names it any more: its last calls may end."""

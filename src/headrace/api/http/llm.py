@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -18,12 +19,14 @@ from headrace.api.http.predict import timeout_of
 from headrace.gateway.complete import Completer, Request
 from headrace.gateway.dialects.base import Address
 from headrace.gateway.dialects.registry import DIALECTS
+from headrace.gateway.passthrough import Passer, RawRequest
 from headrace.gateway.station import passed_on
 from headrace.traffic.meter import Meter
 from headrace.types.errors import HeadraceError, NotFound
 from headrace.types.gateway import Wire
 
 CONVERSATION, MESSAGE, TASK = "x-headrace-chat-id", "x-headrace-message-id", "x-headrace-task"
+_KEPT = "/:@!$&'()*+,;=-._~"  # of a path, unescaped
 _GEMINI = {"generateContent": False, "streamGenerateContent": True}
 
 
@@ -32,6 +35,7 @@ class LlmHandler:
 
     def __init__(self, completer: Completer, meter: Meter, *, user_header: str, limit: int) -> None:
         self._completer = completer
+        self._passer = Passer(completer.boards, completer.limiter, completer.recorder)
         self._meter = meter
         self._user_header = user_header.lower()
         self._limit = limit
@@ -50,6 +54,23 @@ class LlmHandler:
         if verb not in _GEMINI:
             raise NotFound(f"there is no {verb!r}; allowed: {', '.join(_GEMINI)}", field="path")
         return await self._answer(exchange, Wire.GEMINI, "", Address(model=model, stream=_GEMINI[verb]))
+
+    async def passthrough(self, exchange: Exchange, parameters: Parameters) -> None:
+        """/passthrough/PROVIDER/…, any method."""
+        query = f"?{exchange.query}" if exchange.query else ""
+        await self._passer.go(
+            RawRequest(
+                provider=parameters["provider"],
+                method=exchange.method,
+                path=f"/{quote(parameters['rest'], safe=_KEPT)}{query}",
+                body=await exchange.body(self._limit),
+                header=exchange.header,
+                headers=passed_on(exchange.headers),
+                user=exchange.header(self._user_header) or "",
+                parent=exchange.header("traceparent") or "",
+            ),
+            exchange,
+        )
 
     async def models(self, exchange: Exchange, _: Parameters) -> Reply:
         """Those that the caller may ask for, in OpenAI's form or, for a client that says so, in Anthropic's."""

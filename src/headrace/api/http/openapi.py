@@ -38,13 +38,15 @@ def _paths() -> dict[str, dict[str, Json]]:
     }
     plain = {path: {method: _operation(path, *row) for method, row in rows.items()} for path, rows in _ROWS.items()}
     chats = {path: {method: _chat(path, method, summary)} for path, (method, summary) in _CHATS.items()}
+    whole = "/passthrough/{provider}/{rest}"
+    chats[whole] = {m: _chat(whole, m, "A provider's own API, with our key") for m in _PASSED}
     return plain | {path: {method: _operation(path, *row)} for path, (method, row) in v2.items()} | chats
 
 
 def _chat(path: str, method: str, summary: str) -> Json:
     """A form of call that somebody else defined: what is in it is in their words, errors too."""
     anything = {"content": {"application/json": {"schema": _ref("Any")}}}
-    statuses = (400, 401, 403, 404, 413, 429, 502, 503, 504) if method == "post" else (401, 403, 404)
+    statuses = (400, 401, 403, 404, 413, 429, 502, 503, 504) if method != "get" else (401, 403, 404)
     operation: Json = {
         "tags": ["chat"],
         "summary": summary,
@@ -62,6 +64,7 @@ def _chat(path: str, method: str, summary: str) -> Json:
     return operation
 
 
+_PASSED = ("get", "post", "put", "patch", "delete")
 _CHATS = {
     "/v1/chat/completions": ("post", "OpenAI's chat completions, whole or streamed"),
     "/v1/completions": ("post", "OpenAI's completions"),

@@ -21,6 +21,8 @@ from headrace.api.http.repository import RepositoryHandler
 from headrace.api.http.status import StatusHandler
 from headrace.types.gateway import Wire
 
+PASSED = ("GET", "POST", "PUT", "PATCH", "DELETE")  # methods of a provider's own API
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handlers:
@@ -92,4 +94,5 @@ def _llm(llm: LlmHandler) -> tuple[Route, ...]:
         Route("GET", "/v1/models", llm.models),
         Route("GET", "/v1/models/{model}", llm.model),
         Route("POST", "/v1beta/models/{call}", llm.gemini),
+        *(Route(method, "/passthrough/{provider}/{rest}", llm.passthrough) for method in PASSED),
     )
