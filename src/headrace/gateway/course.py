@@ -36,7 +36,7 @@ class Course:
         follow, cross, shown = self._follower.feed, self._cross, []
         for event in events:
             if not event.data:
-                if cross is None:
+                if cross is None or event.raw.startswith(b":"):
                     shown.append(event.raw)  # a comment: keeps connections alive
                 continue
             self.seen = True

@@ -18,7 +18,7 @@ from headrace.compute.upstream import Answer, Unreached
 from headrace.gateway.board import Lane, Version
 from headrace.gateway.choose import Ready, opens_in, order
 from headrace.gateway.course import Course
-from headrace.gateway.crossing import Crossing, crossing
+from headrace.gateway.crossing import Crossing, counted_here, crossing
 from headrace.gateway.dialects.base import Asked, Dialect, Told
 from headrace.gateway.providers.base import Target
 from headrace.gateway.retry import pause
@@ -28,6 +28,7 @@ from headrace.types.gateway import Failure
 ANSWER_BYTES = 64 << 20
 ERROR_BYTES = 1 << 20
 STREAM = b"text/event-stream"
+JSON = (b"content-type", b"application/json")
 _SECONDS = re.compile(r"\d{1,6}(\.\d+)?")
 
 
@@ -151,7 +152,11 @@ async def _attempt(passage: Passage, ready: Ready) -> Got | Missed:
 
 async def _ask(passage: Passage, ready: Ready) -> Got | Missed:
     asked, dialect, station = passage.asked, passage.dialect, ready.station
-    cross = None if dialect.wire in station.speaks else crossing(dialect.wire, station.speaks, asked)
+    if (counted := counted_here(dialect.wire, station.speaks, asked)) is not None:
+        return Whole(ready=ready, status=200, headers=[JSON], body=counted, told=dialect.answered(counted))
+    version = station.provider.api_version
+    spoken = dialect.wire in station.speaks
+    cross = None if spoken else crossing(dialect.wire, station.speaks, asked, version=version)
     wire = cross.theirs.wire if cross else dialect.wire
     target = Target(wire=wire, model=ready.way.model, tail=passage.tail, stream=asked.stream)
     body = cross.request(ready.way.model) if cross else dialect.body(asked, ready.way.model, usage=True)

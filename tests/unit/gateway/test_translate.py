@@ -102,6 +102,14 @@ def test_sampling_does_not_go_where_it_is_refused() -> None:
     assert across.lost == ("temperature", "top_p")
 
 
+def test_the_names_of_what_is_lost_fit_into_a_header() -> None:
+    odd = {"a\r\nset-cookie: b": 1, "ä, b": 1, "x" * 99: 1, **{f"n{i}": 1 for i in range(99)}}
+    across = crossed(Wire.CHAT, Wire.MESSAGES, {"model": "m", "messages": [], **odd})
+    across.request("up")
+    assert across.lost[:3] == ("a??set-cookie:?b", "???b", "x" * 64)
+    assert len(across.lost) == 32
+
+
 @pytest.mark.parametrize("name", ["previous_response_id", "conversation", "prompt", "background"])
 def test_what_needs_a_memory_is_refused(name: str) -> None:
     across = crossed(Wire.RESPONSES, Wire.CHAT, {"model": "m", "input": "x", name: {"id": "x"}})

@@ -7,6 +7,7 @@ its name in `Lost`, never dropped in silence; docs/dialects.md lists it all.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,11 +17,14 @@ import msgspec
 from headrace.types.gateway import Wire
 
 Document = dict[str, Any]
+_MANY, _LONG = 32, 64
+_ODD = re.compile(r"[^\x21-\x2b\x2d-\x7e]")  # spaces, commas, and all that is not ASCII
 END: Document = {}  # of a chat's stream: what is written as [DONE]
 
 
 class Lost:
-    """Names of what could not cross, each once, in the order in which they were met."""
+    """Names of what could not cross, each once, in the order in which they were met. They go into a header and some are
+    the caller's own, so that they are few, short and plain."""
 
     __slots__ = ("_names",)
 
@@ -28,7 +32,8 @@ class Lost:
         self._names: dict[str, None] = {}
 
     def __call__(self, name: str) -> None:
-        self._names[name] = None
+        if len(self._names) < _MANY:
+            self._names[_ODD.sub("?", name[:_LONG])] = None
 
     def rest(self, document: Document, known: frozenset[str], within: str = "") -> None:
         """Every field that no translation knows, unless it says nothing."""
