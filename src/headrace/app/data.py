@@ -159,7 +159,13 @@ class DataPlane:
             report=self._report_plan,
         )
         self.status = StatusHandler(
-            self.fleet, self.journal, self.meter, plane=plane, blind=lambda: self.watch.blind, siblings=siblings
+            self.fleet,
+            self.journal,
+            self.meter,
+            plane=plane,
+            blind=lambda: self.watch.blind,
+            upstreams=self.completer.tally.health,
+            siblings=siblings,
         )
         control = url_of(settings.host, settings.control_port)
         forward = Forwarder(control, self.fleet, admit=self._admit_manager, siblings=siblings)

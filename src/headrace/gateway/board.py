@@ -88,6 +88,15 @@ class Board:
             raise NotFound(f"there is no chat model {model!r}; there are: {there}", field="model")
         return lane
 
+    def ways(self) -> dict[tuple[str, str], Ready]:
+        """Every upstream model that some version names, once."""
+        return {
+            (ready.way.provider, ready.way.model): ready
+            for lane in self.lanes.values()
+            for version in lane.versions.values()
+            for ready in version.ways
+        }
+
     def station(self, name: str) -> Station:
         station = self.stations.get(name)
         if station is None:

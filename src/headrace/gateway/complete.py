@@ -24,6 +24,7 @@ from headrace.gateway.ending import ENDINGS, error_of
 from headrace.gateway.reach import Missed, Passage, Streamed, Whole, reach
 from headrace.gateway.relay import Sink, relay
 from headrace.gateway.station import passed_back
+from headrace.gateway.tally import Tally
 from headrace.traffic.keys import Caller
 from headrace.traffic.limit import Grant, Limiter
 from headrace.traffic.record import HUNG_UP, NOTHING, Open, Recorder, ending
@@ -93,6 +94,7 @@ class Completer:
         self.boards = boards
         self.limiter = limiter
         self.recorder = recorder
+        self.tally = Tally(recorder.meter, lambda: boards.now)
         self._steady = recorder.clock.steady
 
     async def complete(self, request: Request, sink: Sink) -> Answered | None:
@@ -239,7 +241,8 @@ class Completer:
         if course.lane.captured:
             call.output = self.recorder.kept(_written(told))
         waited = passage.waited if passage else 0.0
-        self.recorder.close(call, status, began=course.began, run_seconds=waited, error=error)
+        seconds = self.recorder.close(call, status, began=course.began, run_seconds=waited, error=error)
+        self.tally.spent(call.endpoint, call.variant, spent, seconds)
 
     def _headers(self, course: _Course, theirs: Headers, lost: tuple[str, ...]) -> Headers:
         """The upstream's, and ours: how an answer is found again, who gave it, what could not be said to them, and what

@@ -7,7 +7,7 @@ upstream asked for (Retry-After); then one trial call goes through, and its end 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headrace.types.gateway import Breaker
 
@@ -26,6 +26,7 @@ class Health:
     seconds: float = 0.0
     seen: float = 0.0  # when the average was last moved
     failed_last: str = ""
+    outcomes: dict[str, int] = field(default_factory=dict)  # of attempts: ok, or why they failed
 
     def available(self, now: float) -> bool:
         return now >= self.closed_until and not self.trial
@@ -35,10 +36,11 @@ class Health:
         if self.row and self.closed_until and now >= self.closed_until:
             self.trial = True
 
-    def end(self) -> None:
+    def end(self, outcome: str) -> None:
         """Of every call, however it went."""
         self.inflight -= 1
         self.trial = False
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
     def succeeded(self, seconds: float, now: float) -> None:
         self.row, self.closed_until, self.failed_last = 0, 0.0, ""

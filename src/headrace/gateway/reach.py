@@ -136,10 +136,12 @@ async def _attempt(passage: Passage, ready: Ready) -> Got | Missed:
     passage.attempts += 1
     began = steady()
     health.begin(began)
+    outcome = "given_up"
     try:
         got = await _ask(passage, ready)
+        outcome = got.failure.value if isinstance(got, Missed) else "ok"
     finally:
-        health.end()
+        health.end(outcome)
         passage.waited += steady() - began
     now = steady()
     if not isinstance(got, Missed):

@@ -33,6 +33,8 @@ def _add(to: Lane, lane: Lane) -> None:
     _fill(to.call, lane.call)
     _fill(to.run, lane.run)
     _fill(to.unanswered, lane.unanswered)
+    _fill(to.first, lane.first)
+    _fill(to.own, lane.own)
 
 
 def _fill(to: Histogram, histogram: Histogram) -> None:

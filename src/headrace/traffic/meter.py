@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from headrace.types.call import CallStatus
 
@@ -43,6 +44,49 @@ METRICS = (
         kind="histogram",
         labels=("endpoint", "variant"),
         meaning="time inside the model's runtime",
+    ),
+    Metric(
+        name="headrace_first_seconds",
+        kind="histogram",
+        labels=("endpoint", "variant"),
+        meaning="of streams: time from accepted to the first byte of the answer",
+    ),
+    Metric(
+        name="headrace_gateway_overhead_seconds",
+        kind="histogram",
+        labels=("endpoint", "variant"),
+        meaning="of calls to chat models: time that was not waited for upstreams",
+    ),
+    Metric(
+        name="headrace_tokens_total",
+        kind="counter",
+        labels=("endpoint", "variant", "bucket"),
+        meaning="tokens of calls to chat models: input, cache_read, cache_write, output, reasoning, audio",
+    ),
+    Metric(
+        name="headrace_cost_usd_total",
+        kind="counter",
+        labels=("endpoint", "variant"),
+        meaning="what calls to chat models cost, by the price table",
+    ),
+    Metric(
+        name="headrace_upstream_calls_total",
+        kind="counter",
+        labels=("provider", "model", "outcome"),
+        meaning="attempts at upstream models: ok, or why they failed",
+    ),
+    Metric(
+        name="headrace_upstream_inside",
+        kind="gauge",
+        labels=("provider", "model"),
+        meaning="attempts under way at an upstream model",
+    ),
+    Metric(
+        name="headrace_upstream_left_alone",
+        kind="gauge",
+        labels=("provider", "model"),
+        meaning="1 while an upstream model is not asked, because it failed or said when to come back",
+        fold=max,
     ),
     Metric(
         name="headrace_rows_total", kind="counter", labels=("endpoint", "variant"), meaning="rows in calls that ran"
@@ -181,6 +225,8 @@ class Lane:
     call: Histogram = field(default_factory=Histogram)
     run: Histogram = field(default_factory=Histogram)
     unanswered: Histogram = field(default_factory=Histogram)  # of `call`: those that did not end well
+    first: Histogram = field(default_factory=Histogram)  # of streams: to the first byte
+    own: Histogram = field(default_factory=Histogram)  # of chats: what was not waited for upstreams
 
     def answered(self) -> Histogram:
         """How long its answers took. What hung once must not make the next who hangs look usual."""
@@ -263,9 +309,12 @@ def prometheus(figures: Figures) -> str:
     readings: dict[str, list[str]] = {}
     for name, labels, value in (*_lane_counters(figures), *figures.readings):
         readings.setdefault(name, []).append(f"{name}{_labels(labels)} {_number(value)}")
-    for name, pick in (("headrace_call_seconds", _call_of), ("headrace_run_seconds", _run_of)):
+    for name, pick, always in _HISTOGRAMS:
         readings[name] = [
-            line for key, lane in sorted(figures.lanes.items()) for line in _expose(name, key, pick(lane))
+            line
+            for key, lane in sorted(figures.lanes.items())
+            if always or pick(lane).total
+            for line in _expose(name, key, pick(lane))
         ]
     for metric in METRICS:
         if found := readings.get(metric.name):
@@ -281,12 +330,12 @@ def _lane_counters(figures: Figures) -> Iterator[Reading]:
         yield "headrace_rows_total", labels, lane.rows
 
 
-def _call_of(lane: Lane) -> Histogram:
-    return lane.call
-
-
-def _run_of(lane: Lane) -> Histogram:
-    return lane.run
+_HISTOGRAMS: tuple[tuple[str, Callable[[Lane], Histogram], bool], ...] = (
+    ("headrace_call_seconds", attrgetter("call"), True),
+    ("headrace_run_seconds", attrgetter("run"), True),
+    ("headrace_first_seconds", attrgetter("first"), False),
+    ("headrace_gateway_overhead_seconds", attrgetter("own"), False),
+)
 
 
 def _quantiles(histogram: Histogram) -> dict[str, float]:

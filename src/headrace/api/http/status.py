@@ -28,7 +28,8 @@ PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class StatusHandler:
-    """`blind` tells why the database cannot be asked, or nothing. `siblings`: those it answers for, too."""
+    """`blind` tells why the database cannot be asked, or nothing; `upstreams` how those of chat models are doing.
+    `siblings`: those it answers for, too."""
 
     def __init__(
         self,
@@ -38,9 +39,11 @@ class StatusHandler:
         *,
         plane: str,
         blind: Callable[[], str],
+        upstreams: Callable[[], list[dict[str, Any]]] = list,
         siblings: Siblings | None = None,
     ) -> None:
         self.draining = False
+        self._upstreams = upstreams
         self._fleet = fleet
         self._journal = journal
         self._meter = meter
@@ -90,6 +93,7 @@ class StatusHandler:
                 }
                 for loaded in self._fleet.loaded()
             ],
+            "upstreams": self._upstreams(),
             "journal": {"lost": self._journal.lost},
             "database": {"error": self._blind() or None},
         }
