@@ -40,6 +40,7 @@ from headrace.control.services import Services, keep_until
 from headrace.flywheel.collect import Collector
 from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.export import Exporter
+from headrace.flywheel.stream import Streamer
 from headrace.monitor.feed import LiveFeed
 from headrace.monitor.ledger import Ledger
 from headrace.monitor.live import LiveStats
@@ -156,6 +157,7 @@ def services_of(settings: Settings) -> Services:
         registry=registry,
         releases=releases,
         live=live,
+        streamer=Streamer(database=database, query=query),
         exporter=Exporter(database=database, query=query, clock=clock),
         datasets=datasets,
         collector=collector,

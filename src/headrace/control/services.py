@@ -17,6 +17,7 @@ from headrace.control.planes import PlaneHealth, Planes
 from headrace.flywheel.collect import Collector
 from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.export import Exporter
+from headrace.flywheel.stream import Streamer
 from headrace.monitor.live import LiveStats
 from headrace.monitor.mirror import Mirror
 from headrace.notify.hooks import Hooks
@@ -45,6 +46,7 @@ class Services:
     releases: Releases
     live: LiveStats
     exporter: Exporter
+    streamer: Streamer
     datasets: Datasets
     collector: Collector
     jobs: Jobs

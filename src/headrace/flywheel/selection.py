@@ -42,6 +42,12 @@ class Selection:
     endpoint: str | None = None
     since: float | None = None
     until: float | None = None
+    after: tuple[float, str] | None = None  # time and trace id of the last row that arrived
+    limit: int | None = None  # calls
+
+    @property
+    def paged(self) -> bool:
+        return self.after is not None or self.limit is not None
 
     @property
     def query(self) -> str:
@@ -56,7 +62,8 @@ class Selection:
         return urlencode({name: str(value) for name, value in wanted.items() if value is not None})
 
 
-_NAMES = ("model", "rating", "from", "to", "format", "endpoint")
+_NAMES = ("model", "rating", "from", "to", "format", "endpoint", "after", "limit")
+MOST = 1_000_000_000
 _ALIASES = {"thumbs_up": "up", "thumbs_down": "down"}
 
 
@@ -74,9 +81,14 @@ def read_selection(parameters: Mapping[str, str]) -> Selection:
     since, until = moment("from", given.get("from")), moment("to", given.get("to"))
     if since is not None and until is not None and since >= until:
         raise BadInput(f"from {given['from']!r} is not before to {given['to']!r}", field="from")
+    form = _member(Format, "format", given.get("format", Format.JSONL))
+    if form is Format.PARQUET and ("after" in given or "limit" in given):
+        raise BadInput("parquet comes whole; pages are of csv and jsonl", field="format")
     return Selection(
         model=given["model"],
-        format=_member(Format, "format", given.get("format", Format.JSONL)),
+        format=form,
+        after=_after(given.get("after")),
+        limit=_limit(given.get("limit")),
         rating=None if rating is None else _member(Rating, "rating", _ALIASES.get(rating.lower(), rating)),
         endpoint=given.get("endpoint"),
         since=since,
@@ -89,6 +101,26 @@ def _member(kind: type[Kind], name: str, text: str) -> Kind:
         return kind(text.lower())
     except ValueError:
         raise BadInput(f"{name} is {text!r}; allowed: {', '.join(kind)}", field=name) from None
+
+
+def _after(text: str | None) -> tuple[float, str] | None:
+    if text is None:
+        return None
+    time, comma, trace_id = text.partition(",")
+    try:
+        if comma and trace_id:
+            return float(time), trace_id
+    except ValueError:
+        pass
+    raise BadInput(f"after is {text!r}; allowed: time,trace_id of the last row that arrived", field="after")
+
+
+def _limit(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise BadInput(f"limit is {text!r}; allowed: 1 to {MOST}", field="limit")
+    return int(text)
 
 
 def moment(name: str, text: str | None) -> float | None:

@@ -96,6 +96,17 @@ def for_traces(conn: Connection, trace_ids: Sequence[str]) -> dict[str, tuple[Fe
     return {trace_id: tuple(items) for trace_id, items in found.items()}
 
 
+def within(conn: Connection, low: str, high: str) -> dict[str, tuple[Feedback, ...]]:
+    """As for_traces, of all traces from `low` to `high`, both included."""
+    found: dict[str, list[Feedback]] = {}
+    here = feedback.c.trace_id.between(low, high)
+    for body in conn.scalars(select(feedback.c.body).where(here).order_by(feedback.c.time, feedback.c.id)):
+        item = unpack(body, Feedback)
+        if not item.withdrawn:
+            found.setdefault(item.trace_id, []).append(item)
+    return {trace_id: tuple(items) for trace_id, items in found.items()}
+
+
 def history(conn: Connection, trace_id: str) -> tuple[Feedback, ...]:
     """All that was ever said of a trace, in order of time; the last of each id is how it stands now."""
     passed = select(feedback_history.c.body).where(feedback_history.c.trace_id == trace_id)

@@ -1,4 +1,4 @@
-"""GET /export: the flywheel's data set, made whole before its first byte is sent. The data plane passes it on to us."""
+"""GET /export: the flywheel's data set, whole with its hash, or as it is read. The data plane passes it on to us."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
 from headrace.control.services import Services
-from headrace.flywheel.export import Export
-from headrace.flywheel.selection import Selection, read_selection
+from headrace.flywheel.export import MEDIA, Export
+from headrace.flywheel.selection import Format, Selection, read_selection
 from headrace.types.errors import Overloaded
 
 CHUNK = 256 * 1024
+WHOLE = 20_000  # calls: written in about a second
 AT_ONCE = 2  # each reads the whole journal and writes a file
 
 
@@ -26,8 +27,15 @@ def router(services: Services) -> APIRouter:
 
     @routes.get("/export")
     def export(request: Request) -> Response:
-        """`model`, `endpoint`, `rating` (up, down, corrected, any), `from`, `to`, `format` (csv, jsonl, parquet)."""
+        """`model`, `endpoint`, `rating` (up, down, corrected, any), `from`, `to`, `format` (csv, jsonl, parquet).
+
+        Up to 20,000 calls, and parquet, come as a file whose hash stands in the headers. More come as they are
+        read, and can be taken up: `after` is time,trace_id of the last row that arrived. `limit` is of calls.
+        """
         selection = read_selection(request.query_params)
+        if selection.paged or (selection.format is not Format.PARQUET and _many(services, selection)):
+            blocks = services.streamer.stream(selection)
+            return StreamingResponse(blocks, media_type=MEDIA[selection.format], headers=_disposition(selection))
         if not places.acquire(blocking=False):
             raise Overloaded(f"{AT_ONCE} exports are being made already", retry_after=5.0)
         try:
@@ -37,6 +45,12 @@ def router(services: Services) -> APIRouter:
         return StreamingResponse(_content(file), media_type=made.media, headers=_headers(selection, made))
 
     return routes
+
+
+def _many(services: Services, selection: Selection) -> bool:
+    """Too many for a file first. A rating is of few calls, but nobody knows which without reading."""
+    count = services.query.count(since=selection.since, until=selection.until, endpoint=selection.endpoint)
+    return count > WHOLE
 
 
 def _make(services: Services, selection: Selection) -> tuple[Export, IO[bytes]]:
@@ -50,9 +64,7 @@ def _make(services: Services, selection: Selection) -> tuple[Export, IO[bytes]]:
 
 def _headers(selection: Selection, made: Export) -> dict[str, str]:
     data = made.dataset
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", selection.model)
-    return {
-        "content-disposition": f'attachment; filename="{name}.{selection.format}"',
+    return _disposition(selection) | {
         "content-length": str(data.files[0].size),
         "x-headrace-dataset": data.id,
         "x-headrace-rows": str(data.rows),
@@ -61,6 +73,11 @@ def _headers(selection: Selection, made: Export) -> dict[str, str]:
         "x-headrace-misfits": str(made.misfits),
         "x-headrace-sha256": data.files[0].sha256,
     }
+
+
+def _disposition(selection: Selection) -> dict[str, str]:
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", selection.model)
+    return {"content-disposition": f'attachment; filename="{name}.{selection.format}"'}
 
 
 def _content(file: IO[bytes]) -> Iterator[bytes]:
