@@ -147,6 +147,7 @@ def services_of(settings: Settings) -> Services:
             Loop("webhooks", deliveries.turn, seconds=0.5, clock=clock, patience=5.0),
             Loop("jobs", jobs.turn, seconds=0.5, clock=clock, patience=5.0),
             Loop("archive", turn_archive, seconds=10.0, clock=clock),
+            Loop("pairs", releases.tidy, seconds=600.0, clock=clock),
         ]
     )
     return Services(

@@ -8,19 +8,17 @@ canary that ramps has none; its e-values do not mind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headrace.release import asymptotic, betting, evalue, once, srm
 from headrace.release.advance import exposures
-from headrace.release.arms import seen, split
-from headrace.release.novelty import Novelty, Part, novelty, part_of
+from headrace.release.course import Course
+from headrace.release.novelty import Novelty
 from headrace.types.release import Interval, MetricEvidence, Phase, Release, Tally
 from headrace.types.score import Arm, Bets, Normal, Reading
 from headrace.types.strategy import Direction, MetricKind, MetricSpec, StepKind
 from headrace.types.traffic import BUCKETS
-
-PARTS = 40  # of time, that novelty is looked for in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +56,16 @@ class Results:
 
 def results(release: Release, intervals: Sequence[Interval] = ()) -> Results:
     """`intervals`: those that are stored, in order; without them nothing is said of novelty."""
+    course = Course(release.plan.metrics)
+    course.add(intervals)
+    return results_of(release, course.novelties())
+
+
+def results_of(release: Release, novelties: Mapping[str, Novelty]) -> Results:
     at_horizon = _at_horizon(release)
     steps = exposures(release)
     return Results(
-        metrics=tuple(_result(release, spec, intervals, at_horizon) for spec in release.plan.metrics),
+        metrics=tuple(_result(release, spec, novelties[spec.name], at_horizon) for spec in release.plan.metrics),
         split=Split(log_bayes_factor=srm.log_bayes_factor(steps), alarm=srm.alarming(steps)),
         at_horizon=at_horizon,
     )
@@ -76,7 +80,7 @@ def _at_horizon(release: Release) -> bool:
     return decided and min(release.exposed[0]) >= steps[0].min_units
 
 
-def _result(release: Release, spec: MetricSpec, intervals: Sequence[Interval], at_horizon: bool) -> MetricResult:
+def _result(release: Release, spec: MetricSpec, novelty: Novelty, at_horizon: bool) -> MetricResult:
     found = (release.evidence or {}).get(spec.name, MetricEvidence())
     tally = Tally(
         baseline_units=found.baseline_units,
@@ -103,7 +107,7 @@ def _result(release: Release, spec: MetricSpec, intervals: Sequence[Interval], a
         log_harm_limit=evalue.roll_back_at(spec, release.plan),
         log_proof=evalue.proof(found),
         log_proof_limit=evalue.proven_at(release.plan),
-        novelty=novelty(list(_parts(spec, intervals))),
+        novelty=novelty,
     )
 
 
@@ -160,43 +164,3 @@ def _rate(events: int, units: int) -> float | None:
 
 def _mean(arm: Arm) -> float | None:
     return arm.mean if arm.units else None
-
-
-# --- over time
-
-
-def _parts(spec: MetricSpec, intervals: Sequence[Interval]) -> Iterable[Part]:
-    """What each part of the time saw, at most PARTS of them."""
-    size = max(1, -(-len(intervals) // PARTS))
-    for start in range(0, len(intervals), size):
-        group = intervals[start : start + size]
-        if spec.kind is MetricKind.VALUE:
-            yield _scored(spec, group)
-        else:
-            yield part_of(_summed(_tallies(spec, group)))
-
-
-def _scored(spec: MetricSpec, group: Sequence[Interval]) -> Part:
-    scores = [s for interval in group for each in interval.scores if each.about == spec.event for s in each.scores]
-    candidate, values = split(scores)
-    return seen(Arm(), values[~candidate]), seen(Arm(), values[candidate])
-
-
-def _tallies(spec: MetricSpec, group: Sequence[Interval]) -> Iterable[Tally]:
-    for interval in group:
-        if spec.kind in (MetricKind.FEEDBACK, MetricKind.RATE):
-            yield from (cohort.release for cohort in interval.late if cohort.about == spec.event)
-        elif spec.name in interval.release:
-            yield interval.release[spec.name]
-
-
-def _summed(tallies: Iterable[Tally]) -> Tally:
-    total = Tally()
-    for each in tallies:
-        total = Tally(
-            baseline_units=total.baseline_units + each.baseline_units,
-            candidate_units=total.candidate_units + each.candidate_units,
-            baseline_events=total.baseline_events + each.baseline_events,
-            candidate_events=total.candidate_events + each.candidate_events,
-        )
-    return total

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.base.ids import new_id
+from headrace.base.log import fields
 from headrace.release import act, deeds, moves, permit, protect
 from headrace.release import undo as undoing
 from headrace.release.adapters import Written
@@ -31,10 +32,11 @@ from headrace.release.record import RegistryCall
 from headrace.release.services import Service, is_url, registered_uri
 from headrace.release.stage import move_stage
 from headrace.release.start import prepare, register, wishes_of
+from headrace.release.story import Stories, Told
 from headrace.release.sync import sync
 from headrace.release.turn import Turn
 from headrace.release.undo import Undo
-from headrace.store import endpoints, releases
+from headrace.store import endpoints, pairs, releases
 from headrace.types.approval import Action, Approval, ApprovalState, Deed
 from headrace.types.endpoint import Endpoint
 from headrace.types.errors import BadInput, Conflict, HeadraceError
@@ -56,6 +58,7 @@ class Releases:
         self._starting: set[str] = set()
         self._guard = threading.Lock()
         self._claims = Claims(parts.clock)
+        self._stories = Stories(parts.database)
         moves.release_all(parts)
 
     def deploy(
@@ -255,6 +258,17 @@ class Releases:
     def watch_failovers(self) -> None:
         """Hear of live versions that data planes have ejected, and make lasting what is."""
         self._failovers.turn()
+
+    def tell(self, release: Release) -> Told:
+        """What was stored of it, short enough for a page that looks every second."""
+        return self._stories.tell(release)
+
+    def tidy(self) -> None:
+        """Pairs hold what users sent: they go when the calls go, counted from the end of their release."""
+        before = self._parts.clock.now() - self._parts.settings.retention_days * 86_400
+        with self._parts.database.write() as conn:
+            if gone := pairs.forget_old(conn, before=before):
+                log.info("pairs of old releases are gone", extra=fields(pairs=gone))
 
     def _guarded(self) -> bool:
         """Whether anything here may need a second person: else nothing is looked up for it."""

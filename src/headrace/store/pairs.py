@@ -1,7 +1,7 @@
 """Pairs of a release that are worth a look: the worst ones, and a fair sample of all.
 
-Called by the release engine (keep) and by the admin API and the console (read). Both sets are bounded; a pair that is
-in neither goes. They stay when the release has ended.
+Called by the release engine (keep, forget_old) and by the admin API and the console (read). Both sets are bounded; a
+pair that is in neither goes. They stay when the release has ended, for as long as calls stay in the journal.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, and_, delete, insert, select
 
-from headrace.store.tables import pack, release_pair, unpack
+from headrace.store.tables import pack, release, release_pair, unpack
 from headrace.types.pair import Pair
+from headrace.types.release import Release
 
 WORST, SAMPLE = 500, 1_000
 
@@ -59,3 +60,11 @@ def sample(conn: Connection, release_id: str, *, limit: int = SAMPLE) -> tuple[P
     """Drawn without regard to what was found: rates in it are rates of the traffic."""
     query = select(_here.body).where(_here.release == release_id).order_by(_here.draw).limit(limit)
     return tuple(unpack(body, Pair) for body in conn.scalars(query))
+
+
+def forget_old(conn: Connection, *, before: float) -> int:
+    """Those of releases that ended before that time; how many there were."""
+    kept = select(_here.release).distinct()
+    ended = select(release.c.body).where(~release.c.active, release.c.created < before, release.c.id.in_(kept))
+    old = [found.id for body in conn.scalars(ended) if (found := unpack(body, Release)).ended < before]
+    return conn.execute(delete(release_pair).where(_here.release.in_(old))).rowcount if old else 0

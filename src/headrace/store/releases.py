@@ -98,6 +98,19 @@ def intervals(conn: Connection, release_id: str, *, limit: int | None = None) ->
     return tuple(unpack(body, StoredInterval) for body in reversed(conn.scalars(query).all()))
 
 
+def intervals_after(
+    conn: Connection, release_id: str, number: int, *, limit: int
+) -> tuple[tuple[int, StoredInterval], ...]:
+    """With their numbers, which run from 1, in order of time."""
+    query = (
+        select(release_interval.c.number, release_interval.c.body)
+        .where(release_interval.c.release == release_id, release_interval.c.number > number)
+        .order_by(release_interval.c.number)
+        .limit(limit)
+    )
+    return tuple((row.number, unpack(row.body, StoredInterval)) for row in conn.execute(query))
+
+
 def counted(conn: Connection, release_id: str) -> dict[str, set[str]]:
     """Units whose event has been counted, by `scope/metric`."""
     found: dict[str, set[str]] = {}

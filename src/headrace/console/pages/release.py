@@ -36,7 +36,7 @@ from headrace.console.quotes import has_results
 from headrace.console.sentences import Traffic, reason_of, say_release, taken, upper_first
 from headrace.console.visit import Visit
 from headrace.console.waits import Asked, asked
-from headrace.release.results import Results, results
+from headrace.release.results import Results
 from headrace.release.undo import Undo
 from headrace.store import endpoints, releases
 from headrace.types.release import Event, Release, Verdict
@@ -65,15 +65,14 @@ class Found:
 def load(services: Services, release_id: str) -> Found:
     with services.database.read() as conn:
         release = releases.get(conn, release_id)
-        intervals = tuple(releases.intervals(conn, release_id)) if release else ()
         there = {m.endpoint: endpoints.get(conn, m.endpoint) for m in release.members} if release else {}
     endpoint = there.get(release.endpoint) if release else None
-    found = results(release, [each.interval for each in intervals]) if release and has_results(release) else None
+    told = services.releases.tell(release) if release else None
     return Found(
         release=release,
-        intervals=intervals,
+        intervals=told.intervals if told else (),
         policy_share=share_now(endpoint, release.candidate) if release else 0,
-        results=found,
+        results=told.results if told and release and has_results(release) else None,
         now=services.clock.now(),
         sides=sides_of(endpoint, release) if release else None,
         traffic=traffic_of(services, release.endpoint) if release else Traffic(),
