@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 TIMED  = @start=$$SECONDS; trap 'echo "$@: $$((SECONDS-start)) s"' EXIT;
 
-.PHONY: demo test check bench docs conformance screenshots format setup clean
+.PHONY: demo test check bench docs conformance chat-env screenshots format setup clean
 
 setup: $(STAMP)
 
@@ -54,8 +54,11 @@ conformance: setup  ## a real Triton and KServe's client, each in an environment
 	HEADRACE_KSERVE_PYTHON=$(abspath $(VENV)-kserve/bin/python) \
 	$(BIN)/python -m pytest tests/contract/test_real_triton.py tests/contract/test_kserve_client.py
 
+chat-env: setup  ## Open WebUI in an environment of its own (1.1 GB), for the tests that drive the real one
+	$(TIMED) HEADRACE_CHAT_ENVIRONMENT=$(abspath $(VENV)-chat) $(BIN)/headrace chat install
+
 screenshots: setup  ## console pages for the docs
 	$(TIMED) $(BIN)/python -m docs.screenshots
 
 clean:
-	rm -rf $(VENV) $(VENV)-triton $(VENV)-kserve .headrace .headrace-bench
+	rm -rf $(VENV) $(VENV)-triton $(VENV)-kserve $(VENV)-chat .headrace .headrace-bench

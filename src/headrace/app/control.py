@@ -28,8 +28,13 @@ from headrace.api.admin.mlflow import Passage
 from headrace.base.clock import SystemClock
 from headrace.base.ids import load_key, token_of
 from headrace.base.log import fields, setup_log
+from headrace.base.secret import Secret
 from headrace.base.settings import Settings, SettingsError, load_settings
 from headrace.batch.jobs import Jobs
+from headrace.chat.collect import ChatRatings
+from headrace.chat.door import FeedbackDoor
+from headrace.chat.place import load, place_of
+from headrace.chat.webui import WebUi
 from headrace.compute.logfile import last_line
 from headrace.compute.ports import listen, unix_address, url_of
 from headrace.compute.program import start_program
@@ -123,6 +128,7 @@ def services_of(settings: Settings) -> Services:
     ledger = Ledger(database=database, folder=settings.journal, clock=clock)
     feed = LiveFeed(live, settings.journal, query, clock)
 
+    chat = chat_of(settings, database)
     jobs = jobs_of(settings, database)
     sender = Sender(load_key(settings.keys / "webhooks"), clock, __version__)
     deliveries = Deliveries(database=database, sender=sender, clock=clock)
@@ -142,6 +148,7 @@ def services_of(settings: Settings) -> Services:
             Loop("live", feed.turn, seconds=0.25, clock=clock, patience=5.0),
             Loop("feedback", collector.turn, seconds=0.25, clock=clock, patience=5.0),
             Loop("ledger", ledger.turn, seconds=0.5, clock=clock, patience=5.0),
+            Loop("chat", chat.turn, seconds=0.5, clock=clock),
             Loop("mirror", mirror.turn, seconds=1.0, clock=clock, patience=5.0),
             Loop("datasets", datasets.tell, seconds=2.0, clock=clock, patience=10.0),
             Loop("webhooks", deliveries.turn, seconds=0.5, clock=clock, patience=5.0),
@@ -163,12 +170,32 @@ def services_of(settings: Settings) -> Services:
         datasets=datasets,
         collector=collector,
         jobs=jobs,
+        chat=chat,
         mirror=mirror,
         hooks=hooks,
         links=TraceSink(settings.mlflow_uri, EXPERIMENT, client=httpx.Client(timeout=PAGE_SECONDS)),
         planes=planes,
         loops=loops,
         started=clock.now(),
+    )
+
+
+def chat_of(settings: Settings, database: Database) -> ChatRatings:
+    """Its door is opened with the first access key, else with the application's own."""
+    place, ours = place_of(settings), Secret(settings.api_keys.partition(",")[0].strip())
+
+    def key() -> Secret:
+        connection = load(place)
+        return ours or (connection.key if connection else ours)
+
+    return ChatRatings(
+        connection=lambda: load(place),
+        reach=WebUi,
+        say=FeedbackDoor(url_of(settings.host, settings.port), key=key),
+        database=database,
+        folder=settings.journal,
+        clock=SystemClock(),
+        retention_seconds=settings.retention_days * 86_400,
     )
 
 

@@ -44,6 +44,8 @@ class Settings:
     llm_threads: int = setting(1, "threads that the local LLM computes with")
     llm_context: int = setting(8192, "tokens that all slots of the local LLM hold together")
     llm_slots: int = setting(4, "calls that the local LLM answers at once; the others wait")
+    chat_port: int = setting(8080, "port of the chat application (`headrace chat`); 0 takes a free one")
+    chat_environment: str = setting("", "where Open WebUI is installed; empty: in the data folder")
     database_url: str = setting("", "SQLAlchemy URL; empty: SQLite in the data folder")
     mlflow_uri: str = setting("", "a running MLflow server; empty: one is started and supervised")
     admin_token: Secret = setting(Secret(""), "bearer token that the control plane asks for; empty: none")
@@ -76,6 +78,7 @@ class Settings:
             ("control_port", 0, 65_535),
             ("api_workers", 1, 64),
             ("grpc_port", -1, 65_535),
+            ("chat_port", 0, 65_535),
             ("llm_port", -1, 65_535),
             ("llm_threads", 1, 256),
             ("llm_context", 256, 1 << 20),

@@ -33,7 +33,7 @@ from headrace.compute.supervise import Child, ChildStatus, State, Supervisor, re
 from headrace.compute.sweep import sweep
 from headrace.types.errors import Conflict, Unavailable
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 _STOP_SECONDS = 20.0
 _LOOK_SECONDS = 0.05
 

@@ -12,6 +12,7 @@ from headrace import __version__
 from headrace.base.clock import Clock
 from headrace.base.settings import Settings
 from headrace.batch.jobs import Jobs
+from headrace.chat.collect import ChatRatings
 from headrace.control.loops import Loops
 from headrace.control.planes import PlaneHealth, Planes
 from headrace.flywheel.collect import Collector
@@ -51,6 +52,7 @@ class Services:
     collector: Collector
     jobs: Jobs
     mirror: Mirror
+    chat: ChatRatings
     links: TraceSink  # impatient: for pages that a person waits for
     hooks: Hooks
     planes: Planes

@@ -182,6 +182,21 @@ approval = Table(
     Column("body", Text, nullable=False),
 )
 
+chat_answer = Table(
+    "chat_answer",
+    metadata,
+    Column("message", Text, primary_key=True),
+    Column("trace_id", Text, nullable=False),
+    Column("time", Double, nullable=False),
+)
+
+chat_rating = Table(
+    "chat_rating",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
 webhook = Table(
     "webhook",
     metadata,

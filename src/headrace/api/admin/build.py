@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from headrace import __version__
 from headrace.api.admin import (
     approvals,
+    chat,
     datasets,
     endpoints,
     export,
@@ -54,7 +55,7 @@ def build(services: Services, passage: mlflow.Passage, **options: Any) -> FastAP
         **options,
     )
     parts = (status, endpoints, releases, pairs, repository, traces, models, export, jobs, history, approvals, webhooks)
-    for part in (*parts, feedback, datasets):
+    for part in (*parts, feedback, datasets, chat):
         app.include_router(part.router(services))
     app.include_router(mlflow.router(passage))
     _documents(app)
