@@ -23,6 +23,7 @@ from bench.batching import batching
 from bench.change import change
 from bench.cost import rss_mb
 from bench.failover import failover
+from bench.gateway import gateway
 from bench.options import Options, parse, say
 from bench.running import Platform
 from bench.serving import serving
@@ -43,6 +44,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "shadow": ("Copying live calls to a shadow", shadow),
     "change": ("Changing what serves, under load", change),
     "failover": ("When the live version breaks", failover),
+    "gateway": ("What a chat costs beyond its upstream", gateway),
 }
 
 
