@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,7 +26,7 @@ from bench.cost import closed_loop, cpu_seconds, generator
 from bench.options import Options, say
 from bench.peers.base import HOME
 from bench.running import Platform, free_port, wait_for
-from bench.wire import prepare
+from bench.wire import post_json, prepare
 
 EVENTS = 200
 CONCURRENCY = (1, 16, 64)
@@ -132,7 +132,7 @@ def _configure(platform: Platform, port: int) -> str:
         "prices": [{"provider": "mock", "model": "gpt", "input": 1.0, "output": 4.0}],
     }
     _done(platform.http.put(f"{platform.control}/api/v1/gateway", json=document))
-    made = _done(platform.http.post(f"{platform.control}/api/v1/keys", json={"name": "bench", "team": "bench"}))
+    made = _done(platform.http.post(f"{platform.control}/api/v1/gateway/keys", json={"name": "bench", "team": "bench"}))
     for name, provider in (("assistant", "mock"), ("streamer", "mocks")):
         upstream = {"kind": "chat", "name": name, "model": f"{provider}/gpt"}
         _done(platform.http.post(f"{platform.control}/api/v1/endpoints/{name}/deploy", json={"upstream": upstream}))
@@ -145,13 +145,10 @@ def _done(response: httpx.Response) -> Any:
 
 
 def _requests(file: Path, model: str, key: str, *, stream: bool = False) -> Path:
-    body = json.dumps(BODY | {"model": model} | ({"stream": True} if stream else {})).encode()
-    authorization = f"authorization: Bearer {key}\r\n" if key else ""
-    head = (
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-        f"{authorization}content-length: {len(body)}\r\n\r\n"
-    )
-    return prepare(file, [head.encode() + body])
+    body = BODY | {"model": model} | ({"stream": True} if stream else {})
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    request = post_json("/v1/chat/completions", body)
+    return prepare(file, [replace(request, headers={**request.headers, **headers})], users=0 if not key else 1000)
 
 
 def _median(port: int, pid: int, file: Path, concurrency: int, options: Options) -> Point:

@@ -18,8 +18,8 @@ from headrace.base.clock import ManualClock
 from headrace.base.secret import Secret
 from headrace.gateway.board import FILE, Boards
 from headrace.gateway.complete import Answered, Completer
-from headrace.gateway.complete import Request as ChatRequest
 from headrace.gateway.dialects.base import Address
+from headrace.gateway.visit import Request as ChatRequest
 from headrace.store.counters.local import LocalCounters
 from headrace.store.journal.records import decode
 from headrace.store.secrets import Vault
@@ -145,7 +145,7 @@ async def gateway(tmp_path: Path, **scripts: Script) -> AsyncIterator[Site]:
     folders = Folders(tmp_path / "packages")
     limiter = Limiter(LocalCounters(clock), hashed=record.hashed, meter=record.meter, clock=clock)
     vault = Vault(tmp_path / "keys", Secret(""))
-    boards = Boards(artifacts=folders, hashed=record.hashed, door=Door(reveal=vault.reveal))
+    boards = Boards(artifacts=folders, hashed=record.hashed, steady=clock.steady, door=Door(reveal=vault.reveal))
     async with AsyncExitStack() as stack:
         came, providers = {}, []
         for name, script in scripts.items():

@@ -147,7 +147,9 @@ class DataPlane:
         )
         self.seeding = Seeding(self.limiter, self.database, self.clock)
         self.fleet.followers.append(lambda plan: self.limiter.apply(plan.gateway.limits))
-        self.boards = self.fleet.neighbour = Boards(artifacts=artifacts, hashed=self.recorder.hashed, door=door)
+        self.boards = self.fleet.neighbour = Boards(
+            artifacts=artifacts, hashed=self.recorder.hashed, steady=self.clock.steady, door=door
+        )
         self.fleet.followers.append(self.boards.flip)
         self.completer = Completer(self.boards, self.limiter, self.recorder)
         self._plans = DatabasePlans(self.database)

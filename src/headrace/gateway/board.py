@@ -15,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from headrace.gateway.cache import Cache
 from headrace.gateway.choose import Ready
 from headrace.gateway.health import Health
 from headrace.gateway.retry import Budget
@@ -43,6 +44,7 @@ class Version:
 
     name: str  # of the variant
     number: int
+    package: str
     chat: Chat
     ways: tuple[Ready, ...]
 
@@ -56,6 +58,7 @@ class Lane:
     gate: Gate
     versions: dict[str, Version]
     budget: Budget
+    cache: Cache
     captured: bool
 
     def version(self, name: str) -> Version:
@@ -108,7 +111,9 @@ class Board:
 class Boards:
     """`now` is the board in force."""
 
-    def __init__(self, *, artifacts: Verifier, hashed: Callable[[str], str], door: Door = OPEN) -> None:
+    def __init__(
+        self, *, artifacts: Verifier, hashed: Callable[[str], str], steady: Callable[[], float], door: Door = OPEN
+    ) -> None:
         self.now = Board(callers=Callers(door.keys))
         self._artifacts = artifacts
         self._hashed = hashed
@@ -117,6 +122,8 @@ class Boards:
         self._health: dict[tuple[str, str], Health] = {}  # by provider and upstream model
         self._gates: dict[str, Gate] = {}
         self._budgets: dict[str, Budget] = {}
+        self._caches: dict[str, Cache] = {}
+        self._steady = steady
         self._secrets: dict[str, str] = {}  # by provider, of the stations in force
         self._prepared: Board | None = None
         self._fresh: dict[str, str] = {}
@@ -156,6 +163,7 @@ class Boards:
         for name in self._gates.keys() - made.lanes.keys():
             del self._gates[name]
             self._budgets.pop(name, None)
+            self._caches.pop(name, None)
 
     async def close(self) -> None:
         for station in self.now.stations.values():
@@ -207,7 +215,9 @@ class Boards:
                 )
             health = self._health.setdefault((way.provider, way.model), Health())
             ways.append(Ready(way=way, station=station, health=health, price=prices.get((way.provider, way.model))))
-        return Version(name=variant.name, number=variant.package.version, chat=chat, ways=tuple(ways))
+        return Version(
+            name=variant.name, number=variant.package.version, package=variant.package.id, chat=chat, ways=tuple(ways)
+        )
 
     def _read(self, package: Package) -> Chat:
         folder = self._artifacts.verify(package)
@@ -225,5 +235,6 @@ class Boards:
             gate=gate,
             versions=versions,
             budget=self._budgets.setdefault(endpoint.name, Budget()),
+            cache=self._caches.setdefault(endpoint.name, Cache(self._steady)),
             captured=endpoint.capture is not Capture.NONE,
         )

@@ -1,4 +1,4 @@
-"""One call to a chat model: admit → route → reserve → dress → reach → relay → settle → record. Read this first.
+"""One call to a chat model: admit → route → look → reserve → dress → reach → relay → settle. Read this first.
 
 Called by the edge (api/http/llm.py), which brings a request and the caller's side of the connection. Decides the order,
 and what kind of ending each failure is. Ignores HTTP, and what a dialect means: an endpoint is an endpoint like any
@@ -8,58 +8,34 @@ other, so who answers is its traffic policy's business, and each call is one lin
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
 
 from headrace.base.log import trace
 from headrace.compute.line import Headers
-from headrace.gateway.board import Boards, Lane, Version
-from headrace.gateway.choose import Ready
-from headrace.gateway.cost import cost_of
-from headrace.gateway.dialects.base import Address, Asked, Dialect, Told
+from headrace.gateway.board import Boards, Version
+from headrace.gateway.cache import Kept, Wish, key_of, wish_of
+from headrace.gateway.dialects.base import Asked
 from headrace.gateway.dialects.registry import DIALECTS
 from headrace.gateway.ending import ENDINGS, error_of
 from headrace.gateway.reach import Missed, Passage, Streamed, Whole, reach
 from headrace.gateway.relay import Sink, relay
+from headrace.gateway.settle import Settlement, expected
 from headrace.gateway.station import passed_back
 from headrace.gateway.tally import Tally
-from headrace.traffic.keys import Caller
-from headrace.traffic.limit import Grant, Limiter
-from headrace.traffic.record import HUNG_UP, NOTHING, Open, Recorder, ending
-from headrace.traffic.route import Header, decide
+from headrace.gateway.visit import Request, Visit, said
+from headrace.traffic.limit import Limiter
+from headrace.traffic.record import HUNG_UP, Recorder, ending
+from headrace.traffic.route import decide
 from headrace.types.call import CallStatus
 from headrace.types.errors import HeadraceError
-from headrace.types.gateway import Affinity, Scope, Spent, Usage, Wire
+from headrace.types.gateway import Affinity, Scope, Wire
 
-LETTERS = 4  # of a token, where nobody counted them: English has about as many
-ANSWER_TOKENS = 512  # reserved where the caller named no bound
-_SAID = ("messages", "input", "prompt", "contents")  # of a request: what was said to the model
 _MEDIA = (Wire.IMAGES, Wire.AUDIO, Wire.MODERATIONS, Wire.RERANK)
 _SCOPES = {Wire.EMBEDDINGS: Scope.EMBEDDINGS, **dict.fromkeys(_MEDIA, Scope.MEDIA)}
-_encoder = msgspec.json.Encoder()
 _messages = msgspec.json.Decoder(list[msgspec.Raw])
-
-
-@dataclass(slots=True, kw_only=True)
-class Request:
-    """`tail`: the path below the base URL. `headers`: those that may go on to an upstream. `task`: what a chat
-    application asks for itself, such as a title."""
-
-    wire: Wire
-    tail: str
-    body: bytes
-    at: Address
-    header: Header
-    headers: Headers
-    user: str = ""
-    parent: str = ""
-    wanted: str | None = None
-    conversation: str = ""
-    message: str = ""
-    task: str = ""
-    timeout_ms: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,30 +47,13 @@ class Answered:
     body: bytes
 
 
-@dataclass(slots=True, kw_only=True)
-class _Course:
-    """A call as far as it has come, for the line in the journal."""
-
-    request: Request
-    caller: Caller
-    dialect: Dialect
-    asked: Asked
-    lane: Lane
-    call: Open
-    began: float
-    grant: Grant = field(default_factory=Grant)
-    passage: Passage | None = None
-    ready: Ready | None = None
-    told: Told = field(default_factory=Told)
-    first: float = 0.0  # when the caller got the first byte of a stream
-
-
 class Completer:
     def __init__(self, boards: Boards, limiter: Limiter, recorder: Recorder) -> None:
         self.boards = boards
         self.limiter = limiter
         self.recorder = recorder
         self.tally = Tally(recorder.meter, lambda: boards.now)
+        self._ends = Settlement(limiter, recorder, self.tally)
         self._steady = recorder.clock.steady
 
     async def complete(self, request: Request, sink: Sink) -> Answered | None:
@@ -113,21 +72,19 @@ class Completer:
             parent=request.parent,
         )
         trace.set(call.trace_id)
-        course = _Course(
-            request=request, caller=caller, dialect=dialect, asked=asked, lane=lane, call=call, began=began
-        )
+        visit = Visit(request=request, caller=caller, dialect=dialect, asked=asked, lane=lane, call=call, began=began)
         try:
             lane.gate.enter()  # admit: how many
             try:
-                return await self._answer(course, sink)
+                return await self._answer(visit, sink)
             finally:
                 lane.gate.leave()
         except BaseException as error:  # re-raised: also a bug of ours, or a shutdown, leaves its line in the journal
-            self._failed(course, error)
+            self._failed(visit, error)
             raise
 
-    async def _answer(self, course: _Course, sink: Sink) -> Answered | None:
-        request, lane, call, asked = course.request, course.lane, course.call, course.asked
+    async def _answer(self, visit: Visit, sink: Sink) -> Answered | None:
+        request, lane, call, asked = visit.request, visit.lane, visit.call, visit.asked
         decision = decide(
             lane.policy,
             unit=call.unit,
@@ -141,114 +98,123 @@ class Completer:
         if request.task:
             call.counted = False  # a title is no evidence of how well it answers
         if lane.captured:
-            call.input = self.recorder.kept(_said(asked))
-        tokens, cost = _expected(asked, version, len(request.body))
-        course.grant = await self.limiter.reserve(course.caller, lane.endpoint.name, tokens=tokens, cost=cost)
-        limit = lane.endpoint.limits.timeout_ms
-        timeout_ms = min(limit, request.timeout_ms) if request.timeout_ms > 0 else limit
-        passage = course.passage = Passage(
-            dialect=course.dialect,
-            asked=course.dialect.dressed(asked, version.chat),
-            tail=request.tail,
-            forwarded=request.headers,
-            lane=lane,
-            version=version,
-            key=_affinity(version, course),
-            began=course.began,
-            ends=course.began + timeout_ms / 1000,
-            steady=self._steady,
-        )
-        got = await reach(passage)
-        course.ready = got.ready
+            call.input = self.recorder.kept(said(asked))
+        kept, key, wish = self._look(visit, version)
+        if kept is not None:
+            return await self._again(visit, kept, sink)
+        tokens, cost = expected(asked, version, len(request.body))
+        visit.grant = await self.limiter.reserve(visit.caller, lane.endpoint.name, tokens=tokens, cost=cost)
+        got = await reach(self._passage(visit, version))
+        visit.ready = got.ready
         if isinstance(got, Missed):
-            return self._missed(course, got)
-        headers = self._headers(course, got.headers, got.lost)
-        course.told = got.told if isinstance(got, Whole) else got.course.told
+            return self._missed(visit, got)
+        headers = self._headers(visit, got.headers, got.lost)
         if isinstance(got, Whole):
-            self._settle(course, CallStatus.OK)
+            visit.told = got.told
+            self._ends.end(visit, CallStatus.OK)
+            if wish.keep and key:
+                self._keep(visit, version, key, got.status, got.headers, got.body)
             return Answered(status=got.status, headers=headers, body=got.body)
-        await self._stream(course, got, headers, sink)
+        visit.told = got.course.told
+        heard = bytearray() if wish.keep and key else None
+        failed = await self._stream(visit, got, headers, sink, heard)
+        if heard is not None and failed is None:
+            self._keep(visit, version, key, got.status, got.headers, bytes(heard))
         return None
 
-    async def _stream(self, course: _Course, got: Streamed, headers: Headers, sink: Sink) -> None:
-        course.first = self._steady()
-        sink.begin(got.status, headers)
-        failed = await relay(got, sink, course.dialect)
-        if failed is None:
-            self._settle(course, CallStatus.OK)
-        else:
-            self._settle(course, ending(failed), error=failed.sentence())
+    def _passage(self, visit: Visit, version: Version) -> Passage:
+        limit = visit.lane.endpoint.limits.timeout_ms
+        timeout_ms = min(limit, visit.request.timeout_ms) if visit.request.timeout_ms > 0 else limit
+        visit.passage = Passage(
+            dialect=visit.dialect,
+            asked=visit.dialect.dressed(visit.asked, version.chat),
+            tail=visit.request.tail,
+            forwarded=visit.request.headers,
+            lane=visit.lane,
+            version=version,
+            key=_affinity(version, visit),
+            began=visit.began,
+            ends=visit.began + timeout_ms / 1000,
+            steady=self._steady,
+        )
+        return visit.passage
 
-    def _missed(self, course: _Course, missed: Missed) -> Answered:
+    async def _stream(
+        self, visit: Visit, got: Streamed, headers: Headers, sink: Sink, heard: bytearray | None
+    ) -> HeadraceError | None:
+        visit.first = self._steady()
+        sink.begin(got.status, headers)
+        failed = await relay(got, sink, visit.dialect, heard)
+        if failed is None:
+            self._ends.end(visit, CallStatus.OK)
+        else:
+            self._ends.end(visit, ending(failed), error=failed.sentence())
+        return failed
+
+    # the cache
+
+    def _look(self, visit: Visit, version: Version) -> tuple[Kept | None, bytes, Wish]:
+        """What is kept for this request, under which key (empty: nothing is), and what the caller wishes."""
+        settings = version.chat.cache
+        wish = wish_of(visit.request.header("cache-control"))
+        if settings.ttl_seconds <= 0:
+            return None, b"", wish
+        key = key_of(version.package, visit.request.wire, visit.asked, visit.caller, shared=settings.shared)
+        return visit.lane.cache.get(key, settings, wish), key, wish
+
+    async def _again(self, visit: Visit, kept: Kept, sink: Sink) -> Answered | None:
+        """The same answer once more. It counts as a request, and costs nothing."""
+        visit.grant = await self.limiter.reserve(visit.caller, visit.lane.endpoint.name)
+        visit.told, visit.cached = kept.told, "exact"
+        headers = self._headers(visit, kept.headers, ())
+        headers += [(b"x-headrace-cache", b"hit"), (b"age", b"%d" % (self._steady() - kept.at))]
+        if not visit.asked.stream:
+            self._ends.end(visit, CallStatus.OK)
+            return Answered(status=kept.status, headers=headers, body=kept.body)
+        visit.first = self._steady()
+        sink.begin(kept.status, headers)
+        await sink.write(kept.body)
+        sink.end()
+        self._ends.end(visit, CallStatus.OK)
+        return None
+
+    def _keep(self, visit: Visit, version: Version, key: bytes, status: int, headers: Headers, body: bytes) -> None:
+        media = [header for header in headers if header[0] == b"content-type"]
+        kept = Kept(status=status, headers=media, body=body, told=visit.told, at=self._steady())
+        visit.lane.cache.put(key, kept, version.chat.cache)
+
+    def _missed(self, visit: Visit, missed: Missed) -> Answered:
         """Nobody answered. An upstream's own refusal goes to the caller as it came, when it speaks the same."""
-        error = error_of(missed, course.lane.endpoint.name)
-        error.trace_id, error.variant = course.call.trace_id, course.call.variant
+        error = error_of(missed, visit.lane.endpoint.name)
+        error.trace_id, error.variant = visit.call.trace_id, visit.call.variant
         if not missed.status:
             raise error
         body = missed.body
         if missed.crossed:
-            body = course.dialect.refusal(missed.status, missed.failure, missed.message)
-        self._settle(course, ENDINGS[missed.failure], error=error.sentence())
-        headers = self._headers(course, missed.headers, ())
+            body = visit.dialect.refusal(missed.status, missed.failure, missed.message)
+        self._ends.end(visit, ENDINGS[missed.failure], error=error.sentence())
+        headers = self._headers(visit, missed.headers, ())
         return Answered(status=missed.status, headers=headers, body=body)
 
-    def _failed(self, course: _Course, error: BaseException) -> None:
+    def _failed(self, visit: Visit, error: BaseException) -> None:
         """Record it as what it was, and tell the caller under which trace id."""
-        call = course.call
+        call = visit.call
         if isinstance(error, HeadraceError):
             error.trace_id, error.variant = call.trace_id, call.variant
-            self._settle(course, ending(error), error=error.sentence())
+            self._ends.end(visit, ending(error), error=error.sentence())
         elif isinstance(error, asyncio.CancelledError) and error.args == (HUNG_UP,):
-            course.told.finish = "aborted"
+            visit.told.finish = "aborted"
             # Who stops reading an answer that comes has seen enough of it; who waits in vain has not.
-            self._settle(course, CallStatus.OK if course.first else CallStatus.TIMEOUT, error=HUNG_UP)
+            self._ends.end(visit, CallStatus.OK if visit.first else CallStatus.TIMEOUT, error=HUNG_UP)
         else:
             call.counted = False  # not the model's doing
-            self._settle(course, CallStatus.FAILED, error=f"interrupted: {type(error).__name__}")
+            self._ends.end(visit, CallStatus.FAILED, error=f"interrupted: {type(error).__name__}")
 
-    def _settle(self, course: _Course, status: CallStatus, *, error: str = "") -> None:
-        """What it used and cost, and its line."""
-        call, told, ready, request = course.call, course.told, course.ready, course.request
-        usage, estimated = told.usage, False
-        if usage is None:
-            usage, estimated = _estimate(course), True
-        passage = course.passage
-        cost = cost_of(usage, ready.price if ready else None)
-        if passage is None:
-            self.limiter.release(course.grant)
-        else:
-            self.limiter.settle(course.grant, tokens=usage.total, cost=cost)
-        spent = Spent(
-            usage=usage,
-            cost=cost,
-            provider=ready.way.provider if ready else "",
-            model=(told.model or ready.way.model) if ready else "",
-            key=course.caller.key,
-            team=course.caller.team,
-            workspace=course.caller.workspace,
-            user=call.unit if call.sticky else "",
-            first_ms=round((course.first - course.began) * 1000, 3) if course.first else 0.0,
-            wait_ms=round(passage.waited * 1000, 3) if passage else 0.0,
-            attempts=passage.attempts if passage else 0,
-            finish=told.finish,
-            estimated=estimated,
-            conversation=request.conversation,
-            message=request.message,
-            task=request.task,
-        )
-        call.spent = msgspec.Raw(_encoder.encode(spent))
-        call.rows = 1
-        if course.lane.captured:
-            call.output = self.recorder.kept(_written(told))
-        waited = passage.waited if passage else 0.0
-        seconds = self.recorder.close(call, status, began=course.began, run_seconds=waited, error=error)
-        self.tally.spent(call.endpoint, call.variant, spent, seconds)
-
-    def _headers(self, course: _Course, theirs: Headers, lost: tuple[str, ...]) -> Headers:
+    def _headers(self, visit: Visit, theirs: Headers, lost: tuple[str, ...]) -> Headers:
         """The upstream's, and ours: how an answer is found again, who gave it, what could not be said to them, and what
         is left of our own limits, which hold before theirs."""
-        call, ready, passage = course.call, course.ready, course.passage
-        left = course.grant.headers
+        call, ready, passage = visit.call, visit.ready, visit.passage
+        left = visit.grant.headers
         named = {name for name, _ in left}
         headers = [header for header in passed_back(theirs) if header[0] not in named]
         headers += [*left, (b"x-headrace-trace", call.trace_id.encode())]
@@ -263,51 +229,25 @@ class Completer:
         return headers
 
 
-def _said(asked: Asked) -> msgspec.Raw | None:
-    return next((asked.fields[name] for name in _SAID if name in asked.fields), NOTHING)
-
-
-def _written(told: Told) -> bytes | msgspec.Raw:
-    if told.tools:
-        return _encoder.encode({"text": told.text, "tools": told.tools})
-    return _encoder.encode(told.text) if told.text else NOTHING
-
-
-def _expected(asked: Asked, version: Version, size: int) -> tuple[int, float]:
-    """Tokens and cost to be reserved: all that was sent, and the longest answer that may come."""
-    output = asked.max_tokens or ANSWER_TOKENS
-    price = version.ways[0].price if version.ways else None
-    return size // LETTERS + output, cost_of(Usage(input=size // LETTERS, output=output), price)
-
-
-def _estimate(course: _Course) -> Usage:
-    """Nobody told: what was sent, and what had been heard when it ended."""
-    if course.ready is None or (not course.first and not course.told.text):
-        return Usage()
-    said = _said(course.asked)
-    output = max(course.told.tokens_seen, len(course.told.text) // LETTERS)
-    return Usage(input=len(said or b"") // LETTERS, output=output)
-
-
-def _affinity(version: Version, course: _Course) -> str:
+def _affinity(version: Version, visit: Visit) -> str:
     """What keeps going the same way, of this call."""
-    kind, call = version.chat.affinity, course.call
+    kind, call = version.chat.affinity, visit.call
     if kind is Affinity.USER:
         return call.unit if call.sticky else ""
     if kind is Affinity.CONVERSATION:
-        return course.request.conversation
+        return visit.request.conversation
     if kind is Affinity.PREFIX:
-        return _prefix(course.asked)
+        return _prefix(visit.asked)
     return ""
 
 
 def _prefix(asked: Asked) -> str:
     """What a prompt begins with, as far as providers keep it ready: the system prompt and the first message."""
-    said = _said(asked)
+    spoken = said(asked)
     try:
-        messages = _messages.decode(said) if said is not None else []
+        messages = _messages.decode(spoken)
     except msgspec.DecodeError:  # a prompt that is one text
-        messages = [said or NOTHING]
+        messages = [spoken]
     digest = blake2b(bytes(asked.fields.get("system", b"")), digest_size=16)
     for message in messages[:2]:
         digest.update(bytes(message))

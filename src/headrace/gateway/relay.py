@@ -24,15 +24,26 @@ class Sink(Protocol):
     def end(self) -> None: ...
 
 
-async def relay(streamed: Streamed, sink: Sink, dialect: Dialect) -> HeadraceError | None:
-    """The head is written. What went wrong on the way, after the caller was told."""
+async def relay(
+    streamed: Streamed, sink: Sink, dialect: Dialect, heard: bytearray | None = None
+) -> HeadraceError | None:
+    """The head is written. What went wrong on the way, after the caller was told. `heard` takes what they get."""
     answer, course = streamed.answer, streamed.course
     failed: HeadraceError | None = None
     try:
-        await sink.write(streamed.begun)
-        while piece := await answer.piece():
-            await sink.write(course.feed(piece))
-        await sink.write(course.rest())
+        shown = streamed.begun
+        while True:
+            if heard is not None:
+                heard += shown
+            await sink.write(shown)
+            piece = await answer.piece()
+            if not piece:
+                break
+            shown = course.feed(piece)
+        rest = course.rest()
+        if heard is not None:
+            heard += rest
+        await sink.write(rest)
         if not course.told.ended:
             failed = UpstreamError(f"provider {streamed.ready.station.name!r} ended its stream in the middle")
             await sink.write(dialect.error_event(failed))

@@ -133,7 +133,7 @@ class Http:
         self.predictor = Predictor(self.recorder)
         self.runtime = ScriptedRuntime({1: behave})
         self.verifier = Trusting()
-        self.boards = Boards(artifacts=self.verifier, hashed=self.recorder.hashed)
+        self.boards = Boards(artifacts=self.verifier, hashed=self.recorder.hashed, steady=self.clock.steady)
         self.fleet = Fleet(
             self.predictor,
             artifacts=self.verifier,

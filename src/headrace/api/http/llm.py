@@ -16,11 +16,12 @@ from headrace.api.errors import kind_of, status_of
 from headrace.api.http.edge import Parameters, error_headers
 from headrace.api.http.exchange import Exchange, Reply, json_reply
 from headrace.api.http.predict import timeout_of
-from headrace.gateway.complete import Completer, Request
+from headrace.gateway.complete import Completer
 from headrace.gateway.dialects.base import Address
 from headrace.gateway.dialects.registry import DIALECTS
 from headrace.gateway.passthrough import Passer, RawRequest
 from headrace.gateway.station import passed_on
+from headrace.gateway.visit import Request
 from headrace.traffic.meter import Meter
 from headrace.types.errors import HeadraceError, NotFound
 from headrace.types.gateway import Wire

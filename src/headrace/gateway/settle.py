@@ -1,0 +1,92 @@
+"""The end of a call to a chat model: what it used, what it cost, and its line in the journal.
+
+Called by complete.py, once a call, however it ended. Decides what is billed where nobody told the usage: what was sent,
+and what had been heard. Ignores what becomes of the line: it is the ledger.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.gateway.board import Version
+from headrace.gateway.cost import cost_of
+from headrace.gateway.dialects.base import Asked, Told
+from headrace.gateway.tally import Tally
+from headrace.gateway.visit import Visit, said
+from headrace.traffic.limit import Limiter
+from headrace.traffic.record import NOTHING, Recorder
+from headrace.types.call import CallStatus
+from headrace.types.gateway import Spent, Usage
+
+LETTERS = 4  # of a token, where nobody counted them: English has about as many
+ANSWER_TOKENS = 512  # reserved where the caller named no bound
+_encoder = msgspec.json.Encoder()
+
+
+class Settlement:
+    def __init__(self, limiter: Limiter, recorder: Recorder, tally: Tally) -> None:
+        self.limiter = limiter
+        self.recorder = recorder
+        self.tally = tally
+
+    def end(self, visit: Visit, status: CallStatus, *, error: str = "") -> None:
+        """What it used and cost, and its line."""
+        call, told, ready, request = visit.call, visit.told, visit.ready, visit.request
+        usage, estimated = told.usage, False
+        if visit.cached:
+            usage = Usage()
+        elif usage is None:
+            usage, estimated = _estimate(visit), True
+        passage = visit.passage
+        cost = cost_of(usage, ready.price if ready else None)
+        if passage is None and not visit.cached:
+            self.limiter.release(visit.grant)
+        else:
+            self.limiter.settle(visit.grant, tokens=usage.total, cost=cost)
+        spent = Spent(
+            usage=usage,
+            cost=cost,
+            provider=ready.way.provider if ready else "",
+            model=(told.model or ready.way.model) if ready else "",
+            key=visit.caller.key,
+            team=visit.caller.team,
+            workspace=visit.caller.workspace,
+            user=call.unit if call.sticky else "",
+            first_ms=round((visit.first - visit.began) * 1000, 3) if visit.first else 0.0,
+            wait_ms=round(passage.waited * 1000, 3) if passage else 0.0,
+            attempts=passage.attempts if passage else 0,
+            finish=told.finish,
+            estimated=estimated,
+            cached=visit.cached,
+            conversation=request.conversation,
+            message=request.message,
+            task=request.task,
+        )
+        call.spent = msgspec.Raw(_encoder.encode(spent))
+        call.rows = 1
+        if visit.lane.captured:
+            call.output = self.recorder.kept(_written(told))
+        waited = passage.waited if passage else 0.0
+        seconds = self.recorder.close(call, status, began=visit.began, run_seconds=waited, error=error)
+        self.tally.spent(call.endpoint, call.variant, spent, seconds)
+
+
+def expected(asked: Asked, version: Version, size: int) -> tuple[int, float]:
+    """Tokens and cost to be reserved: all that was sent, and the longest answer that may come."""
+    output = asked.max_tokens or ANSWER_TOKENS
+    price = version.ways[0].price if version.ways else None
+    return size // LETTERS + output, cost_of(Usage(input=size // LETTERS, output=output), price)
+
+
+def _written(told: Told) -> bytes | msgspec.Raw:
+    if told.tools:
+        return _encoder.encode({"text": told.text, "tools": told.tools})
+    return _encoder.encode(told.text) if told.text else NOTHING
+
+
+def _estimate(visit: Visit) -> Usage:
+    """Nobody told: what was sent, and what had been heard when it ended."""
+    if visit.ready is None or (not visit.first and not visit.told.text):
+        return Usage()
+    output = max(visit.told.tokens_seen, len(visit.told.text) // LETTERS)
+    return Usage(input=len(said(visit.asked)) // LETTERS, output=output)

@@ -1,0 +1,66 @@
+"""One call to a chat model on its way: what was asked, and how far it has come.
+
+Made by complete.py, filled in step by step, read by settle.py at its end, however it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from headrace.compute.line import Headers
+from headrace.gateway.board import Lane
+from headrace.gateway.choose import Ready
+from headrace.gateway.dialects.base import Address, Asked, Dialect, Told
+from headrace.gateway.reach import Passage
+from headrace.traffic.keys import Caller
+from headrace.traffic.limit import Grant
+from headrace.traffic.record import NOTHING, Open
+from headrace.traffic.route import Header
+from headrace.types.gateway import Wire
+
+_SAID = ("messages", "input", "prompt", "contents")  # of a request: what was said to the model
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """`tail`: the path below the base URL. `headers`: those that may go on to an upstream. `task`: what a chat
+    application asks for itself, such as a title."""
+
+    wire: Wire
+    tail: str
+    body: bytes
+    at: Address
+    header: Header
+    headers: Headers
+    user: str = ""
+    parent: str = ""
+    wanted: str | None = None
+    conversation: str = ""
+    message: str = ""
+    task: str = ""
+    timeout_ms: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Visit:
+    """A call as far as it has come, for the line in the journal."""
+
+    request: Request
+    caller: Caller
+    dialect: Dialect
+    asked: Asked
+    lane: Lane
+    call: Open
+    began: float
+    grant: Grant = field(default_factory=Grant)
+    passage: Passage | None = None
+    ready: Ready | None = None
+    told: Told = field(default_factory=Told)
+    first: float = 0.0  # when the caller got the first byte of a stream
+    cached: str = ""  # exact: the answer was there already
+
+
+def said(asked: Asked) -> msgspec.Raw:
+    return next((asked.fields[name] for name in _SAID if name in asked.fields), NOTHING)
