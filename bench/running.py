@@ -67,7 +67,7 @@ class Platform:
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "up.log").open("ab") as log:
             self.process = subprocess.Popen([HEADRACE, "up"], env=self.env, stdout=log, stderr=log, cwd=self.home)
-        wait_for(self._ready, seconds=90, what=f"headrace up (see {self.home}/up.log)")
+        wait_for(self._ready, seconds=240, what=f"headrace up (see {self.home}/up.log)")
         self.ready_seconds = time.monotonic() - start
 
     def _ready(self) -> bool:

@@ -46,6 +46,8 @@ from headrace.flywheel.collect import Collector
 from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.export import Exporter
 from headrace.flywheel.stream import Streamer
+from headrace.flywheel.turns import Turns
+from headrace.flywheel.usable import Usable
 from headrace.monitor.feed import LiveFeed
 from headrace.monitor.ledger import Ledger
 from headrace.monitor.live import LiveStats
@@ -66,6 +68,7 @@ from headrace.store.traces import TraceSink
 from headrace.traffic.record import GATE_PURPOSE
 from headrace.types.errors import HeadraceError
 from headrace.types.job import Job
+from headrace.types.turn import Turn
 
 EXPERIMENT = "headrace"  # of MLflow, in which the traces of production are
 STOP_SECONDS = 3  # for open pages and streams; what is under way elsewhere is safe to break off
@@ -130,6 +133,7 @@ def services_of(settings: Settings) -> Services:
 
     chat = chat_of(settings, database)
     jobs = jobs_of(settings, database)
+    wheels = turns_of(settings, database, query)
     sender = Sender(load_key(settings.keys / "webhooks"), clock, __version__)
     deliveries = Deliveries(database=database, sender=sender, clock=clock)
     hooks = Hooks(database=database, sender=sender, clock=clock)
@@ -153,6 +157,7 @@ def services_of(settings: Settings) -> Services:
             Loop("datasets", datasets.tell, seconds=2.0, clock=clock, patience=10.0),
             Loop("webhooks", deliveries.turn, seconds=0.5, clock=clock, patience=5.0),
             Loop("jobs", jobs.turn, seconds=0.5, clock=clock, patience=5.0),
+            Loop("turns", wheels.tick, seconds=0.5, clock=clock, patience=5.0),
             Loop("archive", turn_archive, seconds=10.0, clock=clock),
             Loop("pairs", releases.tidy, seconds=600.0, clock=clock),
         ]
@@ -171,6 +176,7 @@ def services_of(settings: Settings) -> Services:
         collector=collector,
         jobs=jobs,
         chat=chat,
+        turns=wheels,
         mirror=mirror,
         hooks=hooks,
         links=TraceSink(settings.mlflow_uri, EXPERIMENT, client=httpx.Client(timeout=PAGE_SECONDS)),
@@ -212,6 +218,27 @@ def jobs_of(settings: Settings, database: Database) -> Jobs:
         folder=settings.files_folder,
         start=start,
         last_words=lambda job: last_line(_log_of(settings, job)),
+    )
+
+
+def turns_of(settings: Settings, database: Database, query: JournalQuery) -> Turns:
+    settings.flywheels_folder.mkdir(parents=True, exist_ok=True)
+
+    def log_of(turn: Turn) -> Path:
+        return settings.logs / "turns" / f"{turn.id}.log"
+
+    def start(turn: Turn) -> subprocess.Popen[bytes]:
+        program = (sys.executable, "-m", "headrace.app.turn", turn.id)
+        return start_program(program, log=log_of(turn), env=os.environ | settings.environment())
+
+    return Turns(
+        database=database,
+        clock=SystemClock(),
+        folder=settings.flywheel,
+        specs=settings.flywheels_folder,
+        usable=Usable(database, query),
+        start=start,
+        last_words=lambda turn: last_line(log_of(turn)),
     )
 
 
@@ -264,6 +291,7 @@ async def serve(services: Services, listener: socket.socket) -> None:
         await Server(config).serve(sockets=[listener])
     finally:
         services.jobs.close()
+        services.turns.close()
         services.planes.close()
         services.links.close()
         services.query.close()

@@ -69,6 +69,9 @@ class Settings:
     webhooks: str = setting("", "YAML file of webhooks, in force at every start; empty: as the API and commands say")
     lms: str = setting("", "YAML file of language-model aliases for programs; empty: lms.yaml in the data folder")
     files: str = setting("", "folder whose files jobs of the API may read and write; empty: files in the data folder")
+    flywheels: str = setting(
+        "", "folder of the flywheels, one folder an endpoint: their programs run here; empty: in the data folder"
+    )
     log_level: str = setting("info", "debug, info, warning or error")
 
     def __post_init__(self) -> None:
@@ -119,6 +122,15 @@ class Settings:
     @property
     def files_folder(self) -> Path:
         return Path(self.files).expanduser().absolute() if self.files else self.home / "files"
+
+    @property
+    def flywheels_folder(self) -> Path:
+        return Path(self.flywheels).expanduser().absolute() if self.flywheels else self.home / "flywheels"
+
+    @property
+    def flywheel(self) -> Path:
+        """What turns have made, by what it was made from; a folder each for those under way."""
+        return self.home / "flywheel"
 
     @property
     def logs(self) -> Path:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import headrace
-from headrace.cli import chat, dataset, endpoint, feedback, llm, migrate, release, webhook
+from headrace.cli import chat, dataset, endpoint, feedback, llm, migrate, release, turn, webhook
 from headrace.cli.approvals import approvals, approve, refuse, undo
 from headrace.cli.demo.command import demo
 from headrace.cli.deploy import deploy
@@ -79,6 +79,7 @@ app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(webhook.app, name="webhook")
 app.add_typer(llm.app, name="llm")
 app.add_typer(chat.app, name="chat")
+app.add_typer(turn.app, name="turn")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -91,13 +91,15 @@ class Admin:
         plan: Json | None = None,
         also: dict[str, str] | None = None,
         adapters: dict[str, Json] | None = None,
+        release_id: str = "",
         on_progress: Callable[[str], None] = _ignore,
     ) -> Json:
         """Start to move an endpoint's traffic to a candidate; `plan` overrides parts of the default plan. `also`: more
         endpoints and their candidates, which move with it. `adapters`: by endpoint, for candidates that take or give
-        other than callers know, as in docs/adapters.md."""
+        other than callers know, as in docs/adapters.md. `release_id`: asked again with the same, the answer is the
+        release that there is."""
         body: Json = {"candidate": candidate} | ({"plan": plan} if plan else {}) | ({"also": also} if also else {})
-        body |= {"adapters": adapters} if adapters else {}
+        body |= ({"adapters": adapters} if adapters else {}) | ({"release_id": release_id} if release_id else {})
         return _object(self._wire.stream(f"{_API}/endpoints/{_part(endpoint)}/releases", body, on_progress))
 
     def dry_run(
@@ -147,6 +149,34 @@ class Admin:
     def abort(self, release_id: str, *, reason: str = "") -> Json:
         """All traffic back to the baseline now."""
         return self._act(release_id, "abort", reason)
+
+    def flywheels(self) -> list[Json]:
+        """With what each waits for."""
+        return _list(self._wire.get(f"{_API}/flywheels"), "flywheels")
+
+    def flywheel(self, endpoint: str) -> Json:
+        return _object(self._wire.get(f"{_API}/flywheels/{_part(endpoint)}"))
+
+    def plan_turn(self, endpoint: str) -> Json:
+        """Days to decision. Nothing begins."""
+        return _object(self._wire.get(f"{_API}/flywheels/{_part(endpoint)}/plan"))
+
+    def begin_turn(self, endpoint: str, *, why: str = "") -> Json:
+        return _object(self._wire.post(f"{_API}/flywheels/{_part(endpoint)}/turns", {"why": why}))
+
+    def report_drift(self, endpoint: str, *, why: str = "") -> Json:
+        """What a monitor calls; begins a turn."""
+        return _object(self._wire.post(f"{_API}/flywheels/{_part(endpoint)}/drift", {"why": why}))
+
+    def turns(self, *, endpoint: str | None = None, limit: int | None = None) -> list[Json]:
+        """The newest first."""
+        return _list(self._wire.get(f"{_API}/turns", endpoint=endpoint, limit=limit), "turns")
+
+    def turn(self, turn_id: str) -> Json:
+        return _object(self._wire.get(f"{_API}/turns/{_part(turn_id)}"))
+
+    def cancel_turn(self, turn_id: str) -> Json:
+        return _object(self._wire.post(f"{_API}/turns/{_part(turn_id)}/cancel", {}))
 
     def submit_job(self, order: Json) -> Json:
         """A file in the control plane's folder for files: `{"endpoint", "input", "output", …}`."""

@@ -19,6 +19,7 @@ from headrace.flywheel.collect import Collector
 from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.export import Exporter
 from headrace.flywheel.stream import Streamer
+from headrace.flywheel.turns import Turns
 from headrace.monitor.live import LiveStats
 from headrace.monitor.mirror import Mirror
 from headrace.notify.hooks import Hooks
@@ -51,6 +52,7 @@ class Services:
     datasets: Datasets
     collector: Collector
     jobs: Jobs
+    turns: Turns
     mirror: Mirror
     chat: ChatRatings
     links: TraceSink  # impatient: for pages that a person waits for

@@ -127,7 +127,7 @@ class Releases:
             deed = Deed(kind=Action.UNDO, endpoint=endpoint, arguments={"entry": found.entry.id})
             return undoing.undo(self._parts, found, cause=self._permit(deed, cause), progress=progress)
 
-    def start(
+    def start(  # noqa: PLR0913 - each is a word of the request
         self,
         endpoint: str,
         candidate_uri: str,
@@ -136,10 +136,14 @@ class Releases:
         plan: ReleasePlan | None = None,
         also: Mapping[str, str] | None = None,
         adapters: Mapping[str, Written] | None = None,
+        release_id: str = "",
         progress: Progress = log.debug,
     ) -> Release:
         """Returns when the candidate has its first share. `also`: further endpoints and their candidates, which move
-        and roll back with this one. `adapters`: by endpoint, where a candidate's signature is not what callers know."""
+        and roll back with this one. `adapters`: by endpoint, where a candidate's signature is not what callers know.
+        `release_id`: whoever asks a second time with the same one gets the release that there is."""
+        if release_id and (there := self._known(release_id)) is not None:
+            return there
         plan = plan or default_plan()
         wanted = _uris(endpoint, candidate_uri, also)
         cause = Cause(actor=actor)
@@ -150,7 +154,9 @@ class Releases:
         with ExitStack() as stack:
             for name in sorted(wish.endpoint for wish in wishes):
                 stack.enter_context(self._alone(name))
-            release_id = new_id("rel")
+            release_id = release_id or new_id("rel")
+            if (there := self._known(release_id)) is not None:  # begun while this waited
+                return there
             self._starting.add(release_id)  # known as ours before it is on record, or the clock would take it for lost
             try:
                 release = register(
@@ -269,6 +275,10 @@ class Releases:
         with self._parts.database.write() as conn:
             if gone := pairs.forget_old(conn, before=before):
                 log.info("pairs of old releases are gone", extra=fields(pairs=gone))
+
+    def _known(self, release_id: str) -> Release | None:
+        with self._parts.database.read() as conn:
+            return releases.get(conn, release_id)
 
     def _guarded(self) -> bool:
         """Whether anything here may need a second person: else nothing is looked up for it."""

@@ -19,6 +19,7 @@ from headrace.store.tables import (
     release,
     release_pair,
     review,
+    turn,
     webhook_delivery,
 )
 
@@ -49,5 +50,7 @@ Index("feedback_history_by_trace", feedback_history.c.trace_id)
 Index("dataset_by_name", dataset.c.name, dataset.c.number, unique=True)
 Index("review_by_place", review.c.state, review.c.endpoint, review.c.place)
 Index("job_by_time", job.c.created)
+Index("turn_active", turn.c.created, sqlite_where=text("active"), postgresql_where=text("active"))
+Index("turn_by_endpoint", turn.c.endpoint, turn.c.created)
 Index("webhook_delivery_by_hook", webhook_delivery.c.hook, webhook_delivery.c.state, webhook_delivery.c.id)
 Index("package_by_version", package.c.model, package.c.version)

@@ -164,6 +164,16 @@ job = Table(
     Column("body", Text, nullable=False),
 )
 
+turn = Table(
+    "turn",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
 ejection = Table(
     "ejection",
     metadata,

@@ -24,6 +24,7 @@ from headrace.api.admin import (
     endpoints,
     export,
     feedback,
+    flywheel,
     history,
     jobs,
     mlflow,
@@ -55,7 +56,7 @@ def build(services: Services, passage: mlflow.Passage, **options: Any) -> FastAP
         **options,
     )
     parts = (status, endpoints, releases, pairs, repository, traces, models, export, jobs, history, approvals, webhooks)
-    for part in (*parts, feedback, datasets, chat):
+    for part in (*parts, feedback, datasets, chat, flywheel):
         app.include_router(part.router(services))
     app.include_router(mlflow.router(passage))
     _documents(app)

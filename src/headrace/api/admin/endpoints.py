@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,13 +48,22 @@ class Described:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """`plan` overrides parts of the default plan: strategy, shares (per cent), min_seconds, min_units, max_seconds,
-    alpha, … `also`: more endpoints and their candidates, which move with this one."""
+    alpha, … `also`: more endpoints and their candidates, which move with this one. `release_id`: rel_ and 16 letters or
+    digits of the caller's choice; asked again with the same, the answer is the release that there is."""
 
     candidate: str
+    release_id: str = ""
     plan: dict[str, Any] | None = None
     also: dict[str, str] | None = None
     adapter: dict[str, Any] | None = None  # as in docs/adapters.md, when it takes or gives other than callers know
     adapters: dict[str, dict[str, Any]] | None = None  # the same for the endpoints of `also`
+
+    def wanted_id(self) -> str:
+        if self.release_id and not re.fullmatch("rel_[0-9a-z]{16}", self.release_id):
+            raise BadInput(
+                f"release_id is {self.release_id!r}; allowed: rel_ and 16 of 0-9 and a-z", field="release_id"
+            )
+        return self.release_id
 
     def written(self, name: str) -> dict[str, Written]:
         """By endpoint."""
@@ -146,11 +156,18 @@ def router(services: Services) -> APIRouter:
     @routes.post("/endpoints/{name}/releases")
     async def start(name: str, request: Request, body: Start) -> Response:
         """It advances on evidence. Answers when the first step has begun."""
-        actor, plan, adapters = actor_of(request), plan_from(body.plan), body.written(name)
+        actor, plan, adapters, wanted = actor_of(request), plan_from(body.plan), body.written(name), body.wanted_id()
         return await long_work(
             request,
             lambda tell: services.releases.start(
-                name, body.candidate, plan=plan, also=body.also, adapters=adapters, actor=actor, progress=tell
+                name,
+                body.candidate,
+                plan=plan,
+                also=body.also,
+                adapters=adapters,
+                release_id=wanted,
+                actor=actor,
+                progress=tell,
             ),
         )
 

@@ -1,0 +1,120 @@
+"""Takes one turn and kills itself with -9 at each point that is named, once: `python -m tests.faults.turn_program`.
+
+Arguments: folder, turn, points. The points are tried in order of their coming; a process that dies at one is started
+again, by fork, so that the imports are paid once. Prints how often it was started, and the points where it died.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dbos._dbos import _get_or_create_dbos_registry
+
+from headrace.flywheel import conduct as conducting
+from headrace.flywheel.durable import Durable, Work
+from headrace.flywheel.made import Kept, Made
+from headrace.flywheel.steps import curate, evaluate, export, gate, register, release, train, validate
+from headrace.store.db import Database
+from tests.turn_world import FileClient, World
+
+STEPS = {
+    "export": export,
+    "curate": curate,
+    "validate": validate,
+    "train": train,
+    "evaluate": evaluate,
+    "gate": gate,
+    "register": register,
+    "release": release,
+}
+
+
+class Fate:
+    def __init__(self, folder: Path, points: set[str]) -> None:
+        self._folder, self._points = folder, points
+        folder.mkdir(exist_ok=True)
+
+    def strike(self, point: str) -> None:
+        mark = self._folder / point.replace(":", "-")
+        if point in self._points and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def met(self) -> list[str]:
+        return sorted(path.name.replace("-", ":", 1) for path in self._folder.iterdir())
+
+
+def arm(fate: Fate) -> None:
+    """`inside`: all is done and nobody knows; `made`: kept, and DBOS has not got it; `recorded`: the row has not."""
+    for name, module in STEPS.items():
+        module.build = _inside(fate, name, module.build)  # type: ignore[attr-defined]
+    progress = train._progress
+
+    def told(words: str) -> tuple[float, str]:
+        fate.strike("train:running")
+        return progress(words)
+
+    train._progress = told
+    told_mlflow = FileClient.create_model_version
+
+    def create(self: FileClient, *given: Any, **named: Any) -> None:
+        told_mlflow(self, *given, **named)
+        fate.strike("register:told")
+
+    FileClient.create_model_version = create  # type: ignore[method-assign]
+    step = Durable.step
+
+    def durable(self: Durable, name: str, work: Work) -> str:
+        def worked() -> str:
+            text = work()
+            fate.strike(f"{name}:made")
+            return text
+
+        text = step(self, name, worked)
+        fate.strike(f"{name}:recorded")
+        return text
+
+    Durable.step = durable  # type: ignore[method-assign]
+
+
+def _inside(fate: Fate, name: str, build: Callable[..., Made]) -> Callable[..., Made]:
+    def built(*given: Any, **named: Any) -> Made:
+        made = build(*given, **named)
+        fate.strike(f"{name}:inside")
+        return made
+
+    return built
+
+
+def attempt(folder: Path, turn_id: str) -> None:
+    place = World(folder, Database(f"sqlite:///{folder}/headrace.db"))
+    durable = Durable(turn_id=turn_id, url=f"sqlite:///{place.state}/turns/{turn_id}/turn.db")
+    _get_or_create_dbos_registry().get_internal_queue()._polling_interval_sec = 0.05  # a second each time adds up
+    conducting.conduct(place.shop(turn_id), durable, Kept(place.state / "kept", turn=turn_id))
+
+
+def main() -> None:
+    folder, turn_id = Path(sys.argv[1]), sys.argv[2]
+    fate = Fate(folder / "fate", set(sys.argv[3].split(",")))
+    arm(fate)
+    for starts in range(1, 80):
+        child = os.fork()
+        if not child:
+            attempt(folder, turn_id)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+            continue
+        sys.stdout.write(json.dumps({"starts": starts, "died": fate.met(), "status": status}))
+        return
+    raise SystemExit("it never ends")
+
+
+if __name__ == "__main__":
+    main()
