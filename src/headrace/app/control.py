@@ -14,8 +14,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -55,6 +56,7 @@ from headrace.monitor.mirror import Mirror
 from headrace.notify.deliver import Deliveries
 from headrace.notify.hooks import Hooks
 from headrace.notify.sender import Sender
+from headrace.provision.service import Provision
 from headrace.release.parts import Parts
 from headrace.release.service import Releases
 from headrace.store.artifacts import Artifacts
@@ -64,9 +66,12 @@ from headrace.store.journal.archive import Archive
 from headrace.store.journal.query import JournalQuery
 from headrace.store.migrate import migrate
 from headrace.store.registry import Registry
+from headrace.store.secrets import Vault
 from headrace.store.traces import TraceSink
+from headrace.traffic.keys import CALLERS_KEY
 from headrace.traffic.record import GATE_PURPOSE
 from headrace.types.errors import HeadraceError
+from headrace.types.gateway import Price, Provider
 from headrace.types.job import Job
 from headrace.types.turn import Turn
 
@@ -137,6 +142,13 @@ def services_of(settings: Settings) -> Services:
     sender = Sender(load_key(settings.keys / "webhooks"), clock, __version__)
     deliveries = Deliveries(database=database, sender=sender, clock=clock)
     hooks = Hooks(database=database, sender=sender, clock=clock)
+    provision = Provision(
+        database=database,
+        vault=Vault(settings.keys, settings.master_key),
+        pepper=load_key(settings.keys / CALLERS_KEY),
+        catalogue=price_rows,
+        clock=clock,
+    )
     if settings.webhooks:
         hooks.apply_file(Path(settings.webhooks).expanduser())
 
@@ -179,6 +191,7 @@ def services_of(settings: Settings) -> Services:
         turns=wheels,
         mirror=mirror,
         hooks=hooks,
+        provision=provision,
         links=TraceSink(settings.mlflow_uri, EXPERIMENT, client=httpx.Client(timeout=PAGE_SECONDS)),
         planes=planes,
         loops=loops,
@@ -203,6 +216,16 @@ def chat_of(settings: Settings, database: Database) -> ChatRatings:
         clock=SystemClock(),
         retention_seconds=settings.retention_days * 86_400,
     )
+
+
+def price_rows(providers: Iterable[Provider]) -> tuple[Price, ...]:
+    """Of the providers' models. Without the extra there are only the prices that a person said."""
+    if find_spec("genai_prices") is None:
+        log.warning("no list of prices: pip install 'headrace[gateway]'")
+        return ()
+    from headrace.provision.catalogue import catalogue  # noqa: PLC0415 -- an extra, and 0.5 s
+
+    return catalogue(providers)
 
 
 def jobs_of(settings: Settings, database: Database) -> Jobs:

@@ -13,10 +13,11 @@ from typing import Annotated
 import typer
 
 import headrace
-from headrace.cli import chat, dataset, endpoint, feedback, llm, migrate, release, turn, webhook
+from headrace.cli import chat, dataset, endpoint, feedback, gateway, key, llm, migrate, release, secret, turn, webhook
 from headrace.cli.approvals import approvals, approve, refuse, undo
 from headrace.cli.demo.command import demo
 from headrace.cli.deploy import deploy
+from headrace.cli.gateway import apply, diff
 from headrace.cli.history import history
 from headrace.cli.jobs import jobs
 from headrace.cli.models import models, stage
@@ -65,6 +66,7 @@ def root(
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(up, down, status, logs),
     *(deploy, models, stage),
+    *(apply, diff),
     *(history, undo, approvals, approve, refuse),
     *(predict, jobs, stream, traces, export),
     demo,
@@ -77,6 +79,9 @@ app.add_typer(dataset.app, name="dataset")
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(webhook.app, name="webhook")
+app.add_typer(gateway.app, name="gateway")
+app.add_typer(key.app, name="key")
+app.add_typer(secret.app, name="secret")
 app.add_typer(llm.app, name="llm")
 app.add_typer(chat.app, name="chat")
 app.add_typer(turn.app, name="turn")

@@ -301,6 +301,60 @@ class Admin:
     def retry_delivery(self, webhook: str, delivery: int) -> Json:
         return _object(self._wire.post(f"{_API}/webhooks/{_part(webhook)}/deliveries/{delivery}/retry", {}))
 
+    def gateway(self) -> Json:
+        """`gateway` as it may be applied again, its `version`, keys, and the names of secrets."""
+        return _object(self._wire.get(f"{_API}/gateway"))
+
+    def apply_gateway(self, gateway: Json, *, reason: str = "", version: int | None = None) -> Json:
+        """Sections that are missing stay as they are. `version`: that this is a change of; Conflict if there is a newer
+        one. New keys are in the answer this once."""
+        body = {"gateway": gateway, "reason": reason} | ({} if version is None else {"version": version})
+        return _object(self._wire.put(f"{_API}/gateway", body))
+
+    def diff_gateway(self, gateway: Json) -> list[Json]:
+        return _list(self._wire.post(f"{_API}/gateway/diff", {"gateway": gateway}), "lines")
+
+    def gateway_versions(self, *, limit: int | None = None) -> list[Json]:
+        """The newest first."""
+        return _list(self._wire.get(f"{_API}/gateway/versions", limit=limit), "versions")
+
+    def roll_back_gateway(self, version: int, *, reason: str = "") -> Json:
+        return _object(self._wire.post(f"{_API}/gateway/rollback", {"version": version, "reason": reason}))
+
+    def import_litellm(self, config: Json) -> Json:
+        return _object(self._wire.post(f"{_API}/gateway/import/litellm", {"gateway": config}))
+
+    def keys(self) -> list[Json]:
+        return _list(self._wire.get(f"{_API}/gateway/keys"), "keys")
+
+    def create_key(self, **described: Any) -> Json:
+        """name, workspace, team, user, models, scopes, trusted, user_secret, expires. `secret` is shown this once."""
+        return _object(self._wire.post(f"{_API}/gateway/keys", described))
+
+    def rotate_key(self, key: str, *, grace_seconds: float) -> Json:
+        path = f"{_API}/gateway/keys/{_part(key)}/rotate"
+        return _object(self._wire.post(path, {"grace_seconds": grace_seconds}))
+
+    def revoke_key(self, key: str) -> Json:
+        return _object(self._wire.delete(f"{_API}/gateway/keys/{_part(key)}"))
+
+    def secrets(self) -> list[str]:
+        """Their names."""
+        return _list(self._wire.get(f"{_API}/gateway/secrets"), "secrets")
+
+    def set_secret(self, name: str, value: str) -> Json:
+        return _object(self._wire.put(f"{_API}/gateway/secrets/{_part(name)}", {"value": value}))
+
+    def remove_secret(self, name: str) -> Json:
+        return _object(self._wire.delete(f"{_API}/gateway/secrets/{_part(name)}"))
+
+    def rotate_secrets(self) -> Json:
+        return _object(self._wire.post(f"{_API}/gateway/secrets/rotate", {}))
+
+    def spend(self, *, by: str = "", since: float | None = None, until: float | None = None) -> list[Json]:
+        """What calls to language models used and cost, the dearest first; `by` such as team,model,day."""
+        return _list(self._wire.get(f"{_API}/gateway/spend", by=by or None, since=since, until=until), "sums")
+
     def live(self, endpoint: str) -> Json:
         return _object(self._wire.get(f"{_API}/live", endpoint=endpoint))
 

@@ -23,6 +23,7 @@ from headrace.flywheel.turns import Turns
 from headrace.monitor.live import LiveStats
 from headrace.monitor.mirror import Mirror
 from headrace.notify.hooks import Hooks
+from headrace.provision.service import Provision
 from headrace.release.service import Releases
 from headrace.store import cursors, plans
 from headrace.store.db import Database
@@ -57,6 +58,7 @@ class Services:
     chat: ChatRatings
     links: TraceSink  # impatient: for pages that a person waits for
     hooks: Hooks
+    provision: Provision
     planes: Planes
     loops: Loops
     started: float

@@ -192,7 +192,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """USD for a million tokens of each bucket, and for a call. `since`: from this time on (seconds since the epoch)."""
+    """USD for a million tokens of each bucket, and for a call. `since`: from this time on (seconds since the epoch).
+    `above`: for calls with more tokens of input. `pattern`: shapes of other names of this model: `gpt-5*|*/gpt-5`."""
 
     provider: str
     model: str  # of the upstream
@@ -204,7 +205,9 @@ class Price:
     audio: float = 0.0
     call: float = 0.0
     since: float = 0.0
-    source: str = ""  # genai-prices 0.2.3, override
+    above: int = 0
+    pattern: str = ""
+    source: str = ""  # genai-prices 0.2.3; empty: as a person said
 
 
 class Level(StrEnum):

@@ -25,6 +25,7 @@ from headrace.api.admin import (
     export,
     feedback,
     flywheel,
+    gateway,
     history,
     jobs,
     mlflow,
@@ -56,7 +57,7 @@ def build(services: Services, passage: mlflow.Passage, **options: Any) -> FastAP
         **options,
     )
     parts = (status, endpoints, releases, pairs, repository, traces, models, export, jobs, history, approvals, webhooks)
-    for part in (*parts, feedback, datasets, chat, flywheel):
+    for part in (*parts, feedback, datasets, chat, flywheel, gateway):
         app.include_router(part.router(services))
     app.include_router(mlflow.router(passage))
     _documents(app)

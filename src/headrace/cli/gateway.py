@@ -1,0 +1,227 @@
+"""`headrace apply`, `headrace diff` and `headrace gateway`: the LLM gateway from a file, its versions, what it cost.
+
+Called by people and scripts. A new key is shown when it is made, and never again.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.markup import escape
+
+from headrace.cli.options import ControlUrl, Home, Json, Reason, admin
+from headrace.cli.show import ago, emit, note, say, table
+from headrace.types.errors import BadInput
+
+app = typer.Typer(
+    help="The LLM gateway: its configuration, versions, and what it cost.", no_args_is_help=True, rich_markup_mode=None
+)
+File = Annotated[Path, typer.Option("--file", "-f", help="YAML: providers, keys, people, limits, prices.")]
+
+_SIGN = {"add": "[green]+[/]", "change": "[yellow]~[/]", "remove": "[red]-[/]"}
+
+
+def apply(
+    file: File,
+    reason: Reason = "",
+    version: Annotated[
+        int | None, typer.Option("--version", help="That this is a change of; refused if there is a newer one.")
+    ] = None,
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """Make the LLM gateway what a file says, within a second and without cutting a stream.
+
+    \b
+    Example:
+        headrace apply -f gateway.yaml --reason "more for search"
+    """
+    with admin(home, url) as control:
+        done = control.apply_gateway(read_document(file), reason=reason, version=version)
+    if json:
+        emit(done)
+        return
+    _lines(done["lines"])
+    for made in done["keys"]:
+        say(f"key {escape(made['key']['name'])}: [bold]{made['secret']}[/]")
+    if done["keys"]:
+        note("Keys are shown this once.")
+    if done["lines"]:
+        say(f"version {done['version']}")
+
+
+def diff(file: File, home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
+    """Show what applying a file would change. Exit status 1 when it would change something.
+
+    \b
+    Example:
+        headrace diff -f gateway.yaml
+    """
+    with admin(home, url) as control:
+        lines = control.diff_gateway(read_document(file))
+    emit(lines) if json else _lines(lines)
+    if lines:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
+    """Print the gateway as a file that can be applied again.
+
+    \b
+    Example:
+        headrace gateway show > gateway.yaml
+    """
+    with admin(home, url) as control:
+        found = control.gateway()
+    if json:
+        emit(found)
+        return
+    typer.echo(yaml.safe_dump(found["gateway"], sort_keys=False, allow_unicode=True), nl=False)
+
+
+@app.command()
+def history(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000)] = 20,
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """List the versions of the gateway, the newest first.
+
+    \b
+    Example:
+        headrace gateway history
+    """
+    with admin(home, url) as control:
+        found = control.gateway_versions(limit=limit)
+    if json:
+        emit(found)
+        return
+    rows = [(v["version"], ago(v["created"]), v["actor"], v["reason"]) for v in found]
+    table(("version", "when", "who", "what"), rows, empty="nothing was applied yet: headrace apply -f gateway.yaml")
+
+
+@app.command()
+def rollback(
+    version: Annotated[int, typer.Argument(help="As the history has it.")],
+    reason: Reason = "",
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """Go back to providers, people, limits and prices of a version. Keys and secrets stay as they are.
+
+    \b
+    Example:
+        headrace gateway rollback 12
+    """
+    with admin(home, url) as control:
+        done = control.roll_back_gateway(version, reason=reason)
+    if json:
+        emit(done)
+        return
+    _lines(done["lines"])
+
+
+@app.command()
+def spend(
+    by: Annotated[str, typer.Option("--by", help="team, user, key, endpoint, provider, model, day …")] = "team,model",
+    days: Annotated[int, typer.Option("--days", min=1, max=3660, help="Back from now.")] = 30,
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """Show what calls to language models used and cost, the dearest first.
+
+    \b
+    Example:
+        headrace gateway spend --by team,day --days 7
+    """
+    since = (datetime.now(UTC) - timedelta(days=days)).timestamp()
+    with admin(home, url) as control:
+        found = control.spend(by=by, since=since)
+    if json:
+        emit(found)
+        return
+    names = [name.strip() for name in by.split(",") if name.strip()]
+    rows = [
+        (
+            *(_label(name, each["group"][name]) for name in names),
+            *(each["calls"], sum(each["usage"].values()), f"{each['cost']:.4f}"),
+        )
+        for each in found
+    ]
+    table((*names, "calls", "tokens", "USD"), rows, empty=f"no call to a language model in {days} days")
+
+
+@app.command("import-litellm")
+def import_litellm(
+    file: Annotated[Path, typer.Argument(help="LiteLLM's config.yaml.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the gateway is written.")] = None,
+    home: Home = None,
+    url: ControlUrl = None,
+    json: Json = False,
+) -> None:
+    """Turn LiteLLM's config.yaml into a gateway file, and say what could not be taken over. Nothing is applied.
+
+    \b
+    Example:
+        headrace gateway import-litellm config.yaml --out gateway.yaml
+    """
+    with admin(home, url) as control:
+        found = control.import_litellm(read_document(file))
+    if json:
+        emit(found)
+        return
+    text = yaml.safe_dump(found["gateway"], sort_keys=False, allow_unicode=True)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text)
+        say(f"written to {escape(str(out))}: headrace diff -f {escape(str(out))}")
+    for name in found["secrets"]:
+        note(f"first: headrace secret set {name}")
+    for endpoint in found["endpoints"]:
+        ways = ", ".join(f"{way['provider']}/{way['model']}" for way in endpoint["ways"])
+        note(f"to deploy: {endpoint['name']} ← {ways}")
+    for line in found["missing"]:
+        note(f"not taken over: {line}")
+
+
+def read_document(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInput(f"{str(file)!r} cannot be read: {error}", field="file") from error
+    if not isinstance(content, dict):
+        raise BadInput(f"{str(file)!r} holds no sections", field="file", hint="see docs/keys.md")
+    return {str(name): jsonable(value) for name, value in content.items()}
+
+
+def jsonable(content: Any) -> Any:
+    """Dates, which YAML reads as such, as text."""
+    if isinstance(content, dict):
+        return {str(name): jsonable(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [jsonable(value) for value in content]
+    return content.isoformat() if hasattr(content, "isoformat") else content
+
+
+def _lines(lines: list[dict[str, Any]]) -> None:
+    for line in lines:
+        detail = f": {escape(line['detail'])}" if line["detail"] else ""
+        say(f"{_SIGN[line['deed']]} {line['section']} {escape(line['name'])}{detail}")
+    if not lines:
+        note("nothing to change")
+
+
+def _label(name: str, value: Any) -> str:
+    if name in ("day", "hour"):
+        return f"{datetime.fromtimestamp(value, UTC):{'%Y-%m-%d' if name == 'day' else '%Y-%m-%d %H:00'}}"
+    return str(value)
