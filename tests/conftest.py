@@ -8,7 +8,7 @@ import pytest
 
 from bench.running import Platform
 
-pytest_plugins = ["tests.llm", "tests.postgres"]
+pytest_plugins = ["tests.llm", "tests.openwebui", "tests.postgres"]
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ from headrace.compute.logfile import last_line
 from headrace.compute.ports import listen, unix_address, url_of
 from headrace.compute.program import start_program
 from headrace.console.mount import mount
+from headrace.control.llm import LocalLlm
 from headrace.control.loops import Loop, Loops
 from headrace.control.planes import Planes
 from headrace.control.services import Services, keep_until
@@ -137,6 +138,7 @@ def services_of(settings: Settings) -> Services:
     feed = LiveFeed(live, settings.journal, query, clock)
 
     chat = chat_of(settings, database)
+    llm = LocalLlm(settings, database=database, releases=releases, clock=clock)
     jobs = jobs_of(settings, database)
     wheels = turns_of(settings, database, query)
     sender = Sender(load_key(settings.keys / "webhooks"), clock, __version__)
@@ -171,6 +173,7 @@ def services_of(settings: Settings) -> Services:
             Loop("jobs", jobs.turn, seconds=0.5, clock=clock, patience=5.0),
             Loop("turns", wheels.tick, seconds=0.5, clock=clock, patience=5.0),
             Loop("archive", turn_archive, seconds=10.0, clock=clock),
+            *([Loop("llm", llm.turn, seconds=1.0, clock=clock)] if settings.llm_port >= 0 else ()),
             Loop("pairs", releases.tidy, seconds=600.0, clock=clock),
         ]
     )
