@@ -58,8 +58,10 @@ from headrace.notify.deliver import Deliveries
 from headrace.notify.hooks import Hooks
 from headrace.notify.sender import Sender
 from headrace.provision.service import Provision
+from headrace.programs.service import Programs
 from headrace.release.parts import Parts
 from headrace.release.service import Releases
+from headrace.serving.lm import aliases_of
 from headrace.store.artifacts import Artifacts
 from headrace.store.dataset_sink import DatasetSink
 from headrace.store.db import Database
@@ -192,6 +194,7 @@ def services_of(settings: Settings) -> Services:
         jobs=jobs,
         chat=chat,
         turns=wheels,
+        programs=Programs(registry=registry, aliases=aliases_of(settings), work=settings.home / "work", clock=clock),
         mirror=mirror,
         hooks=hooks,
         provision=provision,

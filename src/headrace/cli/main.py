@@ -15,6 +15,7 @@ import typer
 import headrace
 from headrace.cli import chat, dataset, endpoint, feedback, gateway, key, llm, migrate, release, secret, turn, webhook
 from headrace.cli.approvals import approvals, approve, refuse, undo
+from headrace.cli.compile import compile_
 from headrace.cli.demo.command import demo
 from headrace.cli.deploy import deploy
 from headrace.cli.gateway import apply, diff
@@ -73,6 +74,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )
 for command in COMMANDS:
     app.command()(command)
+app.command("compile")(compile_)
 app.add_typer(release.app, name="release")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(dataset.app, name="dataset")

@@ -192,6 +192,25 @@ class Admin:
     def cancel_job(self, job_id: str) -> Json:
         return _object(self._wire.post(f"{_API}/jobs/{_part(job_id)}/cancel", {}))
 
+    def compile(self, order: Json) -> Json:
+        """Begin to compile a program: `{"program", "rows", "how", …}` as in docs/programs.md."""
+        return _object(self._wire.post(f"{_API}/programs/compilations", order))
+
+    def compilations(self) -> list[Json]:
+        """The newest first."""
+        return _list(self._wire.get(f"{_API}/programs/compilations"), "compilations")
+
+    def compilation(self, compile_id: str) -> Json:
+        return _object(self._wire.get(f"{_API}/programs/compilations/{_part(compile_id)}"))
+
+    def cancel_compilation(self, compile_id: str) -> Json:
+        return _object(self._wire.post(f"{_API}/programs/compilations/{_part(compile_id)}/cancel", {}))
+
+    def try_program(self, inputs: Json, *, program: Json | None = None, code: str = "", model: str = "") -> Json:
+        """One row through a program that need not be deployed."""
+        body: Json = {"inputs": inputs, "code": code, "model": model} | ({"program": program} if program else {})
+        return _object(self._wire.post(f"{_API}/programs/try", body))
+
     def traces(self, **selection: Any) -> list[Json]:
         return _list(self._wire.get(f"{_API}/traces", **selection), "traces")
 

@@ -24,6 +24,7 @@ from headrace.monitor.live import LiveStats
 from headrace.monitor.mirror import Mirror
 from headrace.notify.hooks import Hooks
 from headrace.provision.service import Provision
+from headrace.programs.service import Programs
 from headrace.release.service import Releases
 from headrace.store import cursors, plans
 from headrace.store.db import Database
@@ -54,6 +55,7 @@ class Services:
     collector: Collector
     jobs: Jobs
     turns: Turns
+    programs: Programs
     mirror: Mirror
     chat: ChatRatings
     links: TraceSink  # impatient: for pages that a person waits for

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from headrace.optimize.prepare import prepare
 from headrace.optimize.service import prepare_service
+from headrace.programs.prepare import is_program, prepare_program
 from headrace.release.change import variant_name
 from headrace.release.parts import Parts, Progress
 from headrace.release.services import REGISTERED, Service, is_url, read_url, registered, version_of
@@ -20,7 +22,7 @@ from headrace.types.call import CallStatus
 from headrace.types.endpoint import Variant
 from headrace.types.errors import BadInput
 from headrace.types.gateway import Chat
-from headrace.types.model import ModelVersion
+from headrace.types.model import ModelVersion, Package
 
 CAPTURED = 200  # recent calls whose inputs help to prove parity
 
@@ -48,19 +50,27 @@ def make_ready(
         progress(f"fetch {version.uri}")
         artifact = parts.registry.download(version, parts.work / folder)
         recorded = parts.registry.record_sha256(version, artifact=artifact)
-        package = prepare(
-            recorded,
-            artifact,
-            artifacts=parts.artifacts,
-            rows=list(_captured(parts, endpoint)),
-            work=parts.work,
-            progress=progress,
-            clock=parts.clock,
-        )
+        package = _package(parts, recorded, artifact, endpoint=endpoint, progress=progress)
     with parts.database.write() as conn:
         versions.put(conn, recorded)
         packages.put(conn, package)
     return Variant(name=variant_name(recorded), model=recorded, package=package)
+
+
+def _package(parts: Parts, version: ModelVersion, artifact: Path, *, endpoint: str, progress: Progress) -> Package:
+    if is_program(artifact):
+        return prepare_program(
+            version, artifact, artifacts=parts.artifacts, work=parts.work, progress=progress, clock=parts.clock
+        )
+    return prepare(
+        version,
+        artifact,
+        artifacts=parts.artifacts,
+        rows=list(_captured(parts, endpoint)),
+        work=parts.work,
+        progress=progress,
+        clock=parts.clock,
+    )
 
 
 def describe(parts: Parts, service: Service, version: ModelVersion, progress: Progress) -> Variant:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from headrace.serving.sse import Assembler
 from headrace.types.errors import HeadraceError, TimedOut
 from headrace.types.program import Budget, Usage
 
+Hear = Callable[[str], None]
 CONNECTIONS = 256  # to one language model
 STOPPED = 402  # what a child is told when the budget is used up: Payment Required
 OK, UNKNOWN, BROKEN, AWAY, LATE = 200, 400, 502, 503, 504
@@ -97,41 +98,44 @@ class Desk:
 
     async def _answer(self, host: HostProcess, message: Message) -> None:
         header, blobs = message
-        told: Header = {"op": "told", "ask": header["ask"]}
+        ask = header["ask"]
+
+        def tell(text: str) -> None:
+            host.tell({"op": "told", "ask": ask, "more": True, "text": text})
+
+        told, body = await self.ask(header, bytes(blobs[0]), tell if header.get("stream") else None)
+        host.tell({"op": "told", "ask": ask, **told}, [body])
+
+    async def ask(self, header: Header, body: bytes, hear: Hear | None) -> tuple[Header, bytes]:
+        """`header`: which account pays (`for`), which alias is asked (`lm`). Never raises for what a service does."""
         account = self._accounts.get(header.get("for", 0))
         alias = header.get("lm") or self._allowed[0]
         if account is None or alias not in self._allowed:
             why = "the call has ended" if account is None else f"this program does not declare {alias!r}"
-            host.tell({**told, "status": UNKNOWN, "why": why})
-            return
+            return {"status": UNKNOWN, "why": why}, b""
         if self._used_up():
-            host.tell({**told, "status": STOPPED, "why": self.stopped})
-            return
+            return {"status": STOPPED, "why": self.stopped}, b""
         self._begun += 1
         try:
-            route = self._aliases.route(alias)
-            status, body = await self._post(host, route, account, header, bytes(blobs[0]))
+            status, answer = await self._post(self._aliases.route(alias), account, body, hear)
         except HeadraceError as error:
-            status, body = (LATE if isinstance(error, TimedOut) else AWAY), error.sentence().encode()
+            status, answer = (LATE if isinstance(error, TimedOut) else AWAY), error.sentence().encode()
         finally:
             self._begun -= 1
-        why = "" if status < 400 else f"the language model {alias!r} answered with status {status}: {_quoted(body)}"
+        why = "" if status == OK else f"the language model {alias!r} answered with status {status}: {_quoted(answer)}"
         spent = self.usage if self._budget else account.usage
-        host.tell({**told, "status": status, "why": why, "calls": spent.calls, "money": spent.money}, [body])
+        return {"status": status, "why": why, "calls": spent.calls, "money": spent.money}, answer
 
-    async def _post(
-        self, host: HostProcess, route: Route, account: Account, header: Header, body: bytes
-    ) -> tuple[int, bytes]:
+    async def _post(self, route: Route, account: Account, body: bytes, hear: Hear | None) -> tuple[int, bytes]:
         left = account.deadline - asyncio.get_running_loop().time()
         if left <= 0:
             raise TimedOut("the call is over its time")
         asked = msgspec.json.decode(body, type=dict[str, Any])
         asked["model"] = route.model
         pieces: Assembler | None = None
-        if header.get("stream"):
+        if hear is not None:
             asked |= {"stream": True, "stream_options": {"include_usage": True}}
-            ask = header["ask"]
-            pieces = Assembler(lambda text: host.tell({"op": "told", "ask": ask, "more": True, "text": text}))
+            pieces = Assembler(hear)
         service = self._services.get(route.url) or self._services.setdefault(
             route.url, Upstream(f"the language model at {route.url}", route.url, connections=CONNECTIONS)
         )

@@ -120,6 +120,8 @@ def _parse(file: Path) -> dict[str, _Written]:
         found = msgspec.convert(content, dict[str, _Written])
         for written in found.values():
             parse_url(written.url)
+            if "?" in written.url:
+                raise BadInput("a url with a query would show it in messages", field="url", hint="a key has key_env")
     except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError, BadInput) as error:
         told = error.sentence() if isinstance(error, BadInput) else str(error)
         raise UpstreamError(f"{file.name} cannot be read: {told}", field="lm") from error

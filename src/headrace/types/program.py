@@ -40,6 +40,25 @@ class OptimizerName(StrEnum):
     GEPA = "GEPA"
 
 
+class Register(StrEnum):
+    """When a compiled program becomes a version."""
+
+    BETTER = "better"  # unless it scores lower than before
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class Phase(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"  # `error` says why
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self is not Phase.RUNNING
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramField:
     """`choices`: the only values that it may have."""

@@ -31,6 +31,7 @@ from headrace.api.admin import (
     mlflow,
     models,
     pairs,
+    programs,
     releases,
     repository,
     status,
@@ -57,7 +58,7 @@ def build(services: Services, passage: mlflow.Passage, **options: Any) -> FastAP
         **options,
     )
     parts = (status, endpoints, releases, pairs, repository, traces, models, export, jobs, history, approvals, webhooks)
-    for part in (*parts, feedback, datasets, chat, flywheel, gateway):
+    for part in (*parts, feedback, datasets, chat, flywheel, gateway, programs):
         app.include_router(part.router(services))
     app.include_router(mlflow.router(passage))
     _documents(app)

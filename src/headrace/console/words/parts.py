@@ -111,6 +111,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "runtime.remote": ("another V2 server", "另一台 V2 服务器"),
     "runtime.legacy": ("an HTTP service", "HTTP 服务"),
     "runtime.pyfunc": ("model host", "模型宿主进程"),
+    "runtime.program": ("a program that asks a language model", "调用语言模型的程序"),
     "runtime.chat": ("a language model elsewhere", "外部语言模型"),
     "feedback.up": ("Thumbs up", "赞"),
     "feedback.down": ("Thumbs down", "踩"),

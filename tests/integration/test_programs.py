@@ -1,0 +1,149 @@
+"""A program from a file to traffic on a whole platform: compiled, registered, deployed, swapped under load. No key of
+its language model is anywhere on disk afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+from lm_server import FakeLM, fake_lm
+from mlflow import MlflowClient
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import mlflow.pyfunc
+
+from bench.running import Platform
+
+pytestmark = pytest.mark.process
+TICKET = {
+    "name": "ticket",
+    "lm": "fast",
+    "instructions": "Say which team answers this mail.",
+    "inputs": [{"name": "text", "description": "the mail"}],
+    "outputs": [{"name": "team", "choices": ["billing", "technical"]}],
+}
+ROWS = [
+    {"text": f"mail {n} about {'money' if n % 2 else 'a crash'}", "team": "billing" if n % 2 else "technical"}
+    for n in range(40)
+]
+
+
+def learns(body: dict[str, Any]) -> str:
+    """Right once it was shown examples."""
+    shown, crash = len(body["messages"]) > 2, "crash" in str(body["messages"][-1]["content"])
+    return json.dumps({"team": "technical" if shown and crash else "billing"})
+
+
+LM_KEY, CANARY = "UPSTREAM_TEST_LM_KEY", "canary-4f1b90c7-of-a-language-model"
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Of its own: nothing else may write what is looked for at the end."""
+    os.environ[LM_KEY] = CANARY
+    with Platform(tmp_path_factory.mktemp("platform") / "home") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lm(platform: Platform) -> Iterator[FakeLM]:
+    with fake_lm(learns) as found:
+        aliases = {"fast": {"url": found.url, "model": "m", "key_env": LM_KEY, "price": {"input": 1, "output": 2}}}
+        (platform.home / "lms.yaml").write_text(json.dumps(aliases))
+        yield found
+
+
+@pytest.fixture(scope="module")
+def compiled(platform: Platform, lm: FakeLM, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("ticket")
+    (folder / "ticket.json").write_text(json.dumps(TICKET))
+    (folder / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in ROWS))
+    options = ["--data", str(folder / "rows.jsonl"), "--optimizer", "LabeledFewShot", "--set", "demos=3"]
+    told = json.loads(platform.run("compile", str(folder / "ticket.json"), *options, "--json").stdout)
+    again = json.loads(
+        platform.run(
+            "compile", str(folder / "ticket.json"), *options, "--seed", "1", "--against", "models:/ticket/1", "--json"
+        ).stdout
+    )
+    assert (told["version"], again["version"]) == (1, 2)
+    platform.run("deploy", "models:/ticket/1", "--endpoint", "ticket")
+    return told
+
+
+def test_it_is_measured_and_in_mlflow(compiled: dict[str, Any], platform: Platform) -> None:
+    assert compiled["compiled"]["after"]["mean"] == 1.0 > compiled["compiled"]["before"]["mean"]
+    client = MlflowClient(f"{platform.control}/mlflow")
+    version = client.get_model_version("ticket", "2")
+    run = client.get_run(version.run_id)
+    assert version.tags["headrace.parent"] == "models:/ticket/1"
+    assert run.data.params["optimizer"] == "LabeledFewShot"
+    assert run.data.params["settings.demos"] == "3"
+    assert run.data.metrics["after"] == 1.0
+    assert run.data.metrics["lm_calls"] > 0
+    assert run.inputs.dataset_inputs[0].dataset.name == "rows.jsonl"
+
+
+def test_a_stock_mlflow_loads_it(compiled: dict[str, Any], platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_HOME", str(platform.home))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{platform.control}/mlflow")
+    model = mlflow.pyfunc.load_model("models:/ticket/1")
+    found = model.predict(pd.DataFrame({"text": ["a crash", "money"]}))
+    assert found == [{"team": "technical"}, {"team": "billing"}]
+
+
+def test_it_answers_like_any_model(compiled: dict[str, Any], platform: Platform, lm: FakeLM) -> None:
+    with httpx.Client(base_url=platform.data, timeout=30) as http:
+        inputs = [{"text": "a crash"}, {"text": "money"}]
+        answer = http.post("/predict", json={"model": "ticket", "inputs": inputs}).json()
+        assert answer["result"] == ["technical", "billing"]
+        tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a crash"]}
+        infer = http.post("/v2/models/ticket/infer", json={"inputs": [tensor]}).json()
+        assert infer["outputs"][0] == {"name": "team", "datatype": "BYTES", "shape": [1], "data": ["technical"]}
+        described = http.get("/v2/models/ticket").json()
+        assert described["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
+    assert len(lm.asked[-1]["messages"]) == 2 + 2 * 3  # it shows its three examples
+
+
+def test_a_swap_under_load_fails_no_call(compiled: dict[str, Any], platform: Platform) -> None:
+    ended, statuses, versions = threading.Event(), list[int](), set[int]()
+
+    def call() -> None:
+        with httpx.Client(base_url=platform.data, timeout=60) as http:
+            while not ended.is_set():
+                response = http.post("/predict", json={"model": "ticket", "inputs": {"text": "a crash"}})
+                statuses.append(response.status_code)
+                versions.add(response.json().get("model_version", 0))
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for version in (2, 1, 2):
+            platform.run("deploy", f"models:/ticket/{version}", "--endpoint", "ticket")
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert set(statuses) == {200}
+    assert versions == {1, 2}
+
+
+def test_no_key_and_no_address_is_kept_anywhere(compiled: dict[str, Any], platform: Platform, lm: FakeLM) -> None:
+    """In no artifact, package, log, database or journal; the address only in the file that names the alias."""
+    assert {headers["authorization"] for headers in lm.headers} == {f"Bearer {CANARY}"}
+    kept = {file: file.read_bytes() for file in platform.home.rglob("*") if file.is_file()}
+    assert not [file for file, content in kept.items() if CANARY.encode() in content]
+    told = [file.relative_to(platform.home) for file, content in kept.items() if lm.url.encode() in content]
+    assert told == [Path("lms.yaml")]
+    programs = [file.parent for file in kept if file.name == "program.json"]
+    assert programs
+    assert not [f for folder in programs for f in folder.rglob("*") if f.is_file() and f.suffix not in (".json", ".py")]
