@@ -57,8 +57,8 @@ from headrace.monitor.mirror import Mirror
 from headrace.notify.deliver import Deliveries
 from headrace.notify.hooks import Hooks
 from headrace.notify.sender import Sender
-from headrace.provision.service import Provision
 from headrace.programs.service import Programs
+from headrace.provision.service import Provision
 from headrace.release.parts import Parts
 from headrace.release.service import Releases
 from headrace.serving.lm import aliases_of

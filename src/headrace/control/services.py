@@ -23,8 +23,8 @@ from headrace.flywheel.turns import Turns
 from headrace.monitor.live import LiveStats
 from headrace.monitor.mirror import Mirror
 from headrace.notify.hooks import Hooks
-from headrace.provision.service import Provision
 from headrace.programs.service import Programs
+from headrace.provision.service import Provision
 from headrace.release.service import Releases
 from headrace.store import cursors, plans
 from headrace.store.db import Database
