@@ -11,6 +11,7 @@ import re
 from headrace.types.errors import (
     ApprovalNeeded,
     BadInput,
+    Blocked,
     CallerError,
     Conflict,
     Forbidden,
@@ -40,6 +41,7 @@ class WrongMethod(CallerError):
 
 STATUS: dict[type[HeadraceError], int] = {
     BadInput: 400,
+    Blocked: 400,
     Unauthenticated: 401,
     ApprovalNeeded: 403,
     Forbidden: 403,

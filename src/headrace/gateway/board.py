@@ -17,6 +17,8 @@ import msgspec
 
 from headrace.gateway.cache import Cache
 from headrace.gateway.choose import Ready
+from headrace.gateway.guards.base import Guard as Checker
+from headrace.gateway.guards.registry import build
 from headrace.gateway.health import Health
 from headrace.gateway.retry import Budget
 from headrace.gateway.station import Station
@@ -47,6 +49,8 @@ class Version:
     package: str
     chat: Chat
     ways: tuple[Ready, ...]
+    before: tuple[Checker, ...] = ()
+    after: tuple[Checker, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,7 @@ class Lane:
     budget: Budget
     cache: Cache
     captured: bool
+    masked: bool = False  # personal data is scrubbed out of what is captured
 
     def version(self, name: str) -> Version:
         found = self.versions.get(name)
@@ -215,8 +220,15 @@ class Boards:
                 )
             health = self._health.setdefault((way.provider, way.model), Health())
             ways.append(Ready(way=way, station=station, health=health, price=prices.get((way.provider, way.model))))
+        checkers = [(guard, build(guard)) for guard in chat.guards]
         return Version(
-            name=variant.name, number=variant.package.version, package=variant.package.id, chat=chat, ways=tuple(ways)
+            name=variant.name,
+            number=variant.package.version,
+            package=variant.package.id,
+            chat=chat,
+            ways=tuple(ways),
+            before=tuple(checker for guard, checker in checkers if guard.before),
+            after=tuple(checker for guard, checker in checkers if guard.after),
         )
 
     def _read(self, package: Package) -> Chat:
@@ -237,4 +249,5 @@ class Boards:
             budget=self._budgets.setdefault(endpoint.name, Budget()),
             cache=self._caches.setdefault(endpoint.name, Cache(self._steady)),
             captured=endpoint.capture is not Capture.NONE,
+            masked=endpoint.capture is Capture.MASKED,
         )

@@ -1,4 +1,4 @@
-"""One call to a chat model: admit → route → look → reserve → dress → reach → relay → settle. Read this first.
+"""One call to a chat model: admit → route → look → reserve → guard → reach → relay → settle. Read me.
 
 Called by the edge (api/http/llm.py), which brings a request and the caller's side of the connection. Decides the order,
 and what kind of ending each failure is. Ignores HTTP, and what a dialect means: an endpoint is an endpoint like any
@@ -20,9 +20,10 @@ from headrace.gateway.cache import Kept, Wish, key_of, wish_of
 from headrace.gateway.dialects.base import Asked
 from headrace.gateway.dialects.registry import DIALECTS
 from headrace.gateway.ending import ENDINGS, error_of
+from headrace.gateway.guard import Guards
 from headrace.gateway.reach import Missed, Passage, Streamed, Whole, reach
-from headrace.gateway.relay import Sink, relay
-from headrace.gateway.settle import Settlement, expected
+from headrace.gateway.relay import Ears, Sink, relay
+from headrace.gateway.settle import Settlement, expected, scrubbed
 from headrace.gateway.station import passed_back
 from headrace.gateway.tally import Tally
 from headrace.gateway.visit import Request, Visit, said
@@ -30,7 +31,7 @@ from headrace.traffic.limit import Limiter
 from headrace.traffic.record import HUNG_UP, Recorder, ending
 from headrace.traffic.route import decide
 from headrace.types.call import CallStatus
-from headrace.types.errors import HeadraceError
+from headrace.types.errors import Blocked, HeadraceError, ModelFailed
 from headrace.types.gateway import Affinity, Scope, Wire
 
 _MEDIA = (Wire.IMAGES, Wire.AUDIO, Wire.MODERATIONS, Wire.RERANK)
@@ -98,10 +99,12 @@ class Completer:
         if request.task:
             call.counted = False  # a title is no evidence of how well it answers
         if lane.captured:
-            call.input = self.recorder.kept(said(asked))
+            call.input = self.recorder.kept(scrubbed(said(asked)) if lane.masked else said(asked))
         kept, key, wish = self._look(visit, version)
         if kept is not None:
             return await self._again(visit, kept, sink)
+        if version.before or version.after:
+            visit.guards = Guards(version.before, version.after)
         tokens, cost = expected(asked, version, len(request.body))
         visit.grant = await self.limiter.reserve(visit.caller, lane.endpoint.name, tokens=tokens, cost=cost)
         got = await reach(self._passage(visit, version))
@@ -111,10 +114,11 @@ class Completer:
         headers = self._headers(visit, got.headers, got.lost)
         if isinstance(got, Whole):
             visit.told = got.told
+            body = got.body if visit.guards is None else _heard(visit.guards, got.body)
             self._ends.end(visit, CallStatus.OK)
             if wish.keep and key:
-                self._keep(visit, version, key, got.status, got.headers, got.body)
-            return Answered(status=got.status, headers=headers, body=got.body)
+                self._keep(visit, version, key, got.status, got.headers, body)
+            return Answered(status=got.status, headers=headers, body=body)
         visit.told = got.course.told
         heard = bytearray() if wish.keep and key else None
         failed = await self._stream(visit, got, headers, sink, heard)
@@ -125,9 +129,10 @@ class Completer:
     def _passage(self, visit: Visit, version: Version) -> Passage:
         limit = visit.lane.endpoint.limits.timeout_ms
         timeout_ms = min(limit, visit.request.timeout_ms) if visit.request.timeout_ms > 0 else limit
+        asked = visit.dialect.dressed(visit.asked, version.chat)
         visit.passage = Passage(
             dialect=visit.dialect,
-            asked=visit.dialect.dressed(visit.asked, version.chat),
+            asked=asked if visit.guards is None else visit.guards.asked(asked),
             tail=visit.request.tail,
             forwarded=visit.request.headers,
             lane=visit.lane,
@@ -144,7 +149,8 @@ class Completer:
     ) -> HeadraceError | None:
         visit.first = self._steady()
         sink.begin(got.status, headers)
-        failed = await relay(got, sink, visit.dialect, heard)
+        guarded = None if visit.guards is None else visit.guards.stream(visit.dialect.wire)
+        failed = await relay(got, sink, visit.dialect, Ears(guarded, heard))
         if failed is None:
             self._ends.end(visit, CallStatus.OK)
         else:
@@ -227,6 +233,14 @@ class Completer:
         if lost:
             headers.append((b"x-headrace-lost", ", ".join(lost).encode("latin-1", "replace")))
         return headers
+
+
+def _heard(guards: Guards, body: bytes) -> bytes:
+    """What a guard stops in an answer is the model's failure, not the caller's."""
+    try:
+        return guards.answered(body)
+    except Blocked as error:
+        raise ModelFailed(f"the answer was stopped by a guard: {error.message}") from error
 
 
 def _affinity(version: Version, visit: Visit) -> str:

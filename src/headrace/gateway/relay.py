@@ -6,12 +6,14 @@ and the answer ends as HTTP ends, so that no client waits. Who hangs up ends the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from headrace.compute.line import Headers
 from headrace.gateway.dialects.base import Dialect
+from headrace.gateway.guard import GuardedStream
 from headrace.gateway.reach import Streamed
-from headrace.types.errors import HeadraceError, TimedOut, UpstreamError
+from headrace.types.errors import Blocked, HeadraceError, ModelFailed, TimedOut, UpstreamError
 
 
 class Sink(Protocol):
@@ -24,34 +26,46 @@ class Sink(Protocol):
     def end(self) -> None: ...
 
 
-async def relay(
-    streamed: Streamed, sink: Sink, dialect: Dialect, heard: bytearray | None = None
-) -> HeadraceError | None:
-    """The head is written. What went wrong on the way, after the caller was told. `heard` takes what they get."""
+@dataclass(slots=True)
+class Ears:
+    """Between the upstream's stream and the caller: guards, and a copy for the cache."""
+
+    guarded: GuardedStream | None = None
+    heard: bytearray | None = None
+
+    def pass_on(self, shown: bytes) -> bytes:
+        return self._kept(shown if self.guarded is None else self.guarded.feed(shown))
+
+    def rest(self) -> bytes:
+        return b"" if self.guarded is None else self._kept(self.guarded.close())
+
+    def _kept(self, shown: bytes) -> bytes:
+        if self.heard is not None:
+            self.heard += shown
+        return shown
+
+
+async def relay(streamed: Streamed, sink: Sink, dialect: Dialect, ears: Ears) -> HeadraceError | None:
+    """The head is written. What went wrong on the way, after the caller was told."""
     answer, course = streamed.answer, streamed.course
     failed: HeadraceError | None = None
     try:
-        shown = streamed.begun
-        while True:
-            if heard is not None:
-                heard += shown
-            await sink.write(shown)
-            piece = await answer.piece()
-            if not piece:
-                break
-            shown = course.feed(piece)
-        rest = course.rest()
-        if heard is not None:
-            heard += rest
-        await sink.write(rest)
-        if not course.told.ended:
+        await sink.write(ears.pass_on(streamed.begun))
+        while piece := await answer.piece():
+            await sink.write(ears.pass_on(course.feed(piece)))
+        await sink.write(ears.pass_on(course.rest()))
+        if course.told.ended:
+            await sink.write(ears.rest())
+        else:
             failed = UpstreamError(f"provider {streamed.ready.station.name!r} ended its stream in the middle")
-            await sink.write(dialect.error_event(failed))
     except (UpstreamError, TimedOut) as error:
         failed = error
-        await sink.write(dialect.error_event(error))
+    except Blocked as error:
+        failed = ModelFailed(f"the answer was stopped by a guard: {error.message}")
     finally:
         answer.close()
+    if failed is not None:
+        await sink.write(dialect.error_event(failed))
     sink.end()
     if failed is None and course.told.failure is not None:  # told by the upstream itself, and passed on
         failed = UpstreamError(course.told.message or "an error inside the stream")

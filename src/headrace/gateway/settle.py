@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from headrace.base.scrub import scrub_value
 from headrace.gateway.board import Version
 from headrace.gateway.cost import cost_of
 from headrace.gateway.dialects.base import Asked, Told
@@ -61,11 +62,13 @@ class Settlement:
             conversation=request.conversation,
             message=request.message,
             task=request.task,
+            guards=visit.guards.memory.told if visit.guards else {},
         )
         call.spent = msgspec.Raw(_encoder.encode(spent))
         call.rows = 1
         if visit.lane.captured:
-            call.output = self.recorder.kept(_written(told))
+            written = _written(told)
+            call.output = self.recorder.kept(scrubbed(written) if visit.lane.masked else written)
         waited = passage.waited if passage else 0.0
         seconds = self.recorder.close(call, status, began=visit.began, run_seconds=waited, error=error)
         self.tally.spent(call.endpoint, call.variant, spent, seconds)
@@ -76,6 +79,11 @@ def expected(asked: Asked, version: Version, size: int) -> tuple[int, float]:
     output = asked.max_tokens or ANSWER_TOKENS
     price = version.ways[0].price if version.ways else None
     return size // LETTERS + output, cost_of(Usage(input=size // LETTERS, output=output), price)
+
+
+def scrubbed(text: bytes | msgspec.Raw) -> bytes:
+    """JSON without personal data, for the journal."""
+    return _encoder.encode(scrub_value(msgspec.json.decode(text)))
 
 
 def _written(told: Told) -> bytes | msgspec.Raw:

@@ -13,6 +13,7 @@ from headrace.compute.line import Headers
 from headrace.gateway.board import Lane
 from headrace.gateway.choose import Ready
 from headrace.gateway.dialects.base import Address, Asked, Dialect, Told
+from headrace.gateway.guard import Guards
 from headrace.gateway.reach import Passage
 from headrace.traffic.keys import Caller
 from headrace.traffic.limit import Grant
@@ -55,6 +56,7 @@ class Visit:
     call: Open
     began: float
     grant: Grant = field(default_factory=Grant)
+    guards: Guards | None = None
     passage: Passage | None = None
     ready: Ready | None = None
     told: Told = field(default_factory=Told)

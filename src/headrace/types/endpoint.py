@@ -24,6 +24,7 @@ class Capture(StrEnum):
     """How much of a call the journal keeps."""
 
     FULL = "full"
+    MASKED = "masked"  # of chats: without personal data; of predictions nothing, since tensors have no words
     NONE = "none"  # the call is recorded, its input and output are not
 
 

@@ -3,6 +3,7 @@
 HeadraceError
 ├── CallerError           the caller sent something wrong; the same call will fail again
 │   ├── BadInput          a field is missing, malformed, or does not fit the signature
+│   ├── Blocked           a guard of the gateway does not let this text pass
 │   ├── TooLarge          the body is over the limit
 │   ├── Unauthenticated   no key, or a key that is not known
 │   ├── Forbidden         a known caller without the right
@@ -57,6 +58,10 @@ class CallerError(HeadraceError):
 
 
 class BadInput(CallerError):
+    pass
+
+
+class Blocked(CallerError):
     pass
 
 

@@ -129,8 +129,8 @@ class Guard:
 
     kind: str
     name: str = ""
-    before: bool = True
-    after: bool = False
+    before: bool = True  # it sees what callers say
+    after: bool = True  # it sees what models answer
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -331,6 +331,7 @@ class Spent:
     conversation: str = ""
     message: str = ""  # id that a chat application gave the answer
     task: str = ""  # of a chat application's own: title_generation, …: not evidence of quality
+    guards: dict[str, int] = field(default_factory=dict)  # what guards found, and how often
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

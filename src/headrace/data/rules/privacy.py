@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
+from headrace.base.scrub import scrub, scrub_value
 from headrace.data.rows import Candidate, Done, Scene
-from headrace.data.scrub import scrub, scrub_value
 
 
 class Privacy:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.data.scrub import iban, luhn, scrub, scrub_value
+from headrace.base.scrub import iban, luhn, scrub, scrub_value
 
 
 @pytest.mark.parametrize(
