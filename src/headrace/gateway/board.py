@@ -8,6 +8,7 @@ health, an endpoint its gate. A board never changes once it is built: a call see
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,10 +25,11 @@ from headrace.gateway.retry import Budget
 from headrace.gateway.station import Station
 from headrace.traffic.admit import OPEN, Door, Gate
 from headrace.traffic.keys import Callers, callers_of
+from headrace.traffic.price import Prices
 from headrace.traffic.route import as_applied
 from headrace.types.endpoint import Capture, Endpoint, Plan, Task, Variant
 from headrace.types.errors import HeadraceError, ModelRefused, NotFound, Unavailable
-from headrace.types.gateway import Chat, Gateway, Price, Provider, ProviderKind
+from headrace.types.gateway import Chat, Gateway, Provider, ProviderKind
 from headrace.types.model import Package
 from headrace.types.traffic import TrafficPolicy
 
@@ -137,7 +139,7 @@ class Boards:
         """Everything read and checked, nothing changed. What cannot be realised, by endpoint and variant, and why."""
         refused: dict[tuple[str, str], str] = {}
         stations = self._stations(plan.gateway, refused)
-        prices = {(price.provider, price.model): price for price in plan.gateway.prices}
+        prices = Prices(plan.gateway.prices)
         lanes: dict[str, Lane] = {}
         for endpoint in plan.endpoints:
             if endpoint.task is not Task.CHAT:
@@ -204,9 +206,7 @@ class Boards:
                 f"provider {provider.name!r}: {error.message}", field="secret", hint=error.hint
             ) from error
 
-    async def _version(
-        self, variant: Variant, stations: Mapping[str, Station], prices: Mapping[tuple[str, str], Price]
-    ) -> Version:
+    async def _version(self, variant: Variant, stations: Mapping[str, Station], prices: Prices) -> Version:
         chat = self._chats.get(variant.package.id)
         if chat is None:
             chat = self._chats[variant.package.id] = await asyncio.to_thread(self._read, variant.package)
@@ -219,7 +219,9 @@ class Boards:
                     field="ways",
                 )
             health = self._health.setdefault((way.provider, way.model), Health())
-            ways.append(Ready(way=way, station=station, health=health, price=prices.get((way.provider, way.model))))
+            tariff = prices.tariff(way.provider, way.model)
+            price = tariff.at(time.time())
+            ways.append(Ready(way=way, station=station, health=health, price=price, tariff=tariff))
         checkers = [(guard, build(guard)) for guard in chat.guards]
         return Version(
             name=variant.name,

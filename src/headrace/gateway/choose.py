@@ -14,6 +14,7 @@ from hashlib import blake2b
 
 from headrace.gateway.health import Health
 from headrace.gateway.station import Station
+from headrace.traffic.price import UNPRICED, Tariff
 from headrace.types.gateway import Balance, Chat, Price, Way
 
 Draw = Callable[[], float]  # [0, 1)
@@ -26,7 +27,8 @@ class Ready:
     way: Way
     station: Station
     health: Health
-    price: Price | None = None
+    price: Price | None = None  # when the plan came, to choose by
+    tariff: Tariff = UNPRICED  # to bill by
 
 
 def order(ways: Sequence[Ready], chat: Chat, *, key: str, now: float, draw: Draw) -> list[Ready]:

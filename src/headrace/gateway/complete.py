@@ -105,7 +105,7 @@ class Completer:
             return await self._again(visit, kept, sink)
         if version.before or version.after:
             visit.guards = Guards(version.before, version.after)
-        tokens, cost = expected(asked, version, len(request.body))
+        tokens, cost = expected(asked, version, len(request.body), now=call.time)
         visit.grant = await self.limiter.reserve(visit.caller, lane.endpoint.name, tokens=tokens, cost=cost)
         got = await reach(self._passage(visit, version))
         visit.ready = got.ready

@@ -10,11 +10,11 @@ import msgspec
 
 from headrace.base.scrub import scrub_value
 from headrace.gateway.board import Version
-from headrace.gateway.cost import cost_of
 from headrace.gateway.dialects.base import Asked, Told
 from headrace.gateway.tally import Tally
 from headrace.gateway.visit import Visit, said
 from headrace.traffic.limit import Limiter
+from headrace.traffic.price import UNPRICED
 from headrace.traffic.record import NOTHING, Recorder
 from headrace.types.call import CallStatus
 from headrace.types.gateway import Spent, Usage
@@ -39,7 +39,7 @@ class Settlement:
         elif usage is None:
             usage, estimated = _estimate(visit), True
         passage = visit.passage
-        cost = cost_of(usage, ready.price if ready else None)
+        cost = ready.tariff.cost(usage, call.time) if ready else 0.0
         if passage is None and not visit.cached:
             self.limiter.release(visit.grant)
         else:
@@ -52,7 +52,7 @@ class Settlement:
             key=visit.caller.key,
             team=visit.caller.team,
             workspace=visit.caller.workspace,
-            user=call.unit if call.sticky else "",
+            user=self._user(visit),
             first_ms=round((visit.first - visit.began) * 1000, 3) if visit.first else 0.0,
             wait_ms=round(passage.waited * 1000, 3) if passage else 0.0,
             attempts=passage.attempts if passage else 0,
@@ -73,12 +73,18 @@ class Settlement:
         seconds = self.recorder.close(call, status, began=visit.began, run_seconds=waited, error=error)
         self.tally.spent(call.endpoint, call.variant, spent, seconds)
 
+    def _user(self, visit: Visit) -> str:
+        """As limits count them, so that the ledger can tell their counters: whom the key names, else the unit."""
+        if visit.caller.user:
+            return self.recorder.hashed(visit.caller.user)
+        return visit.call.unit if visit.call.sticky else ""
 
-def expected(asked: Asked, version: Version, size: int) -> tuple[int, float]:
+
+def expected(asked: Asked, version: Version, size: int, *, now: float) -> tuple[int, float]:
     """Tokens and cost to be reserved: all that was sent, and the longest answer that may come."""
     output = asked.max_tokens or ANSWER_TOKENS
-    price = version.ways[0].price if version.ways else None
-    return size // LETTERS + output, cost_of(Usage(input=size // LETTERS, output=output), price)
+    tariff = version.ways[0].tariff if version.ways else UNPRICED
+    return size // LETTERS + output, tariff.cost(Usage(input=size // LETTERS, output=output), now)
 
 
 def scrubbed(text: bytes | msgspec.Raw) -> bytes:

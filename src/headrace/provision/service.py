@@ -43,6 +43,7 @@ class Provision:
     def __init__(self, *, database: Database, vault: Vault, pepper: bytes, catalogue: Catalogue, clock: Clock) -> None:
         self._database, self._vault, self._pepper = database, vault, pepper
         self._catalogue, self._clock = catalogue, clock
+        self._listed: tuple[tuple[Provider, ...], tuple[Price, ...]] = ((), ())
 
     def current(self) -> Gateway:
         with self._database.read() as conn:
@@ -67,6 +68,8 @@ class Provision:
 
     def apply(self, given: Any, *, actor: str, reason: str = "", expected: int | None = None) -> Applied:
         """`expected`: the version that this is a change of. Raises BadInput, and Conflict when there is a newer one."""
+        now = self.current()
+        self._look_up(now, read(given, now).providers)
         with self._database.write() as conn:
             number = versions.number(conn)
             if expected is not None and expected != number:
@@ -79,6 +82,9 @@ class Provision:
 
     def roll_back(self, number: int, *, actor: str, reason: str = "") -> Applied:
         """Raises NotFound, and BadInput when a secret that it needs is gone."""
+        with self._database.read() as conn:
+            found = versions.version(conn, number)
+            self._look_up(versions.current(conn), found.body.providers if found else ())
         with self._database.write() as conn:
             wanted = versions.version(conn, number)
             if wanted is None:
@@ -191,10 +197,17 @@ class Provision:
         audit.append(conn, actor=actor, action=action, subject=f"gateway:{number}", detail=detail, now=now)
         return Applied(version=number, revision=plan.revision, lines=lines, keys=keys)
 
+    def _look_up(self, now: Gateway, providers: tuple[Provider, ...]) -> None:
+        """The lists' prices, before a transaction begins: reading the lists for the first time takes a second."""
+        if providers not in (now.providers, self._listed[0]):
+            self._listed = (providers, self._catalogue(providers))
+
     def _priced(self, before: Gateway, after: Gateway) -> Gateway:
         """With the lists' prices of its providers, read anew when providers change."""
-        same = before.providers == after.providers
-        listed = tuple(p for p in before.prices if p.source) if same else self._catalogue(after.providers)
+        listed = tuple(price for price in before.prices if price.source)
+        if before.providers != after.providers:
+            self._look_up(before, after.providers)
+            listed = self._listed[1]
         return replace(after, prices=(*overrides(after), *listed))
 
 

@@ -28,6 +28,31 @@ def cost(usage: Usage, price: Price | None) -> float:
     return tokens / MILLION + price.call
 
 
+class Tariff:
+    """All prices of one upstream model."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: Iterable[Price] = ()) -> None:
+        self._rows = tuple(rows)
+
+    def at(self, now: float, *, input_tokens: int = 0) -> Price | None:
+        """`input_tokens`: of the whole prompt, cached or not."""
+        best: Price | None = None
+        for row in self._rows:
+            holds = row.since <= now and (not row.above or input_tokens > row.above)
+            if holds and (best is None or _rank(row) >= _rank(best)):
+                best = row
+        return best
+
+    def cost(self, usage: Usage, now: float) -> float:
+        prompt = usage.input + usage.cache_read + usage.cache_write
+        return cost(usage, self.at(now, input_tokens=prompt))
+
+
+UNPRICED = Tariff()
+
+
 class Prices:
     """Of a plan."""
 
@@ -41,25 +66,21 @@ class Prices:
             if price.pattern:
                 patterns.setdefault((price.provider, price.pattern), []).append(price)
         self._patterns = [(provider, text, rows) for (provider, text), rows in patterns.items()]
-        self._found: dict[tuple[str, str], list[Price]] = {}
+        self._found: dict[tuple[str, str], Tariff] = {}
 
-    def of(self, provider: str, model: str, *, now: float, input_tokens: int = 0) -> Price | None:
-        """`input_tokens`: of the whole prompt, cached or not."""
-        rows = self._found.get((provider, model))
-        if rows is None:
+    def tariff(self, provider: str, model: str) -> Tariff:
+        found = self._found.get((provider, model))
+        if found is None:
             if len(self._found) >= _KNOWN:
                 self._found.clear()
-            rows = self._found[provider, model] = self._look(provider, model)
-        best: Price | None = None
-        for row in rows:
-            holds = row.since <= now and (not row.above or input_tokens > row.above)
-            if holds and (best is None or _rank(row) >= _rank(best)):
-                best = row
-        return best
+            found = self._found[provider, model] = Tariff(self._look(provider, model))
+        return found
+
+    def of(self, provider: str, model: str, *, now: float, input_tokens: int = 0) -> Price | None:
+        return self.tariff(provider, model).at(now, input_tokens=input_tokens)
 
     def cost(self, provider: str, model: str, usage: Usage, *, now: float) -> float:
-        prompt = usage.input + usage.cache_read + usage.cache_write
-        return cost(usage, self.of(provider, model, now=now, input_tokens=prompt))
+        return self.tariff(provider, model).cost(usage, now)
 
     def _look(self, provider: str, model: str) -> list[Price]:
         exact = self._exact.get((provider, model), [])

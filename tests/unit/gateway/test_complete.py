@@ -22,7 +22,9 @@ USAGE = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
 async def test_an_answer_passes_as_the_bytes_it_came_as(tmp_path: Path) -> None:
     body = json.dumps(ANSWER, indent=1).encode()
     async with gateway(tmp_path, one=saying(200, body, x_request_id="req-1", set_cookie="a=b")) as site:
-        await site.apply(assistant(site.folders.add(Chat(ways=ways("one")))), prices=(price("one", input=2, output=6),))
+        later, longer = price("one", input=99, since=4e9), price("one", input=9, above=1000)
+        prices = (price("one", input=2, output=6), later, longer)
+        await site.apply(assistant(site.folders.add(Chat(ways=ways("one")))), prices=prices)
         seen = await site.ask(ASK, conversation="c1", message="m1", user="ada")
         assert (seen.status, seen.body) == (200, body)
         assert seen.headers["x-request-id"] == "req-1"
