@@ -54,13 +54,17 @@ def test_commands_in_docs_exist(path: Path) -> None:
             assert option.split("=")[0] in known, f"{path.name}: {line}: {option} is not an option"
 
 
+UNSAID = {"release": "start", "feedback": "give"}  # the command of a group that need not be named
+
+
 @cache
 def options_of(*words: str) -> frozenset[str]:
-    """Of the longest command that the words begin with, and of all above it. `release digits …` starts a release."""
+    """Of the longest command that the words begin with, and of all above it. `release digits …` starts a release,
+    `feedback TRACE …` gives feedback."""
     command = ALL
     assert words[0] in command.commands, f"headrace {words[0]} is not a command"  # type: ignore[attr-defined]
     found: set[str] = set()
-    for word in (*words, "start" if words[0] == "release" else ""):
+    for word in (*words, UNSAID.get(words[0], "")):
         command = getattr(command, "commands", {}).get(word, command)
         found |= {option for given in command.params for option in (*given.opts, *given.secondary_opts)}
     return frozenset(found) | (options_of("release") if words[0] == "release" and words[1:] else frozenset())
