@@ -47,6 +47,7 @@ from headrace.control.services import Services, keep_until
 from headrace.flywheel.collect import Collector
 from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.export import Exporter
+from headrace.flywheel.review import Reviews
 from headrace.flywheel.stream import Streamer
 from headrace.flywheel.turns import Turns
 from headrace.flywheel.usable import Usable
@@ -190,6 +191,7 @@ def services_of(settings: Settings) -> Services:
         streamer=Streamer(database=database, query=query),
         exporter=Exporter(database=database, query=query, clock=clock),
         datasets=datasets,
+        reviews=Reviews(database=database, query=query, clock=clock),
         collector=collector,
         jobs=jobs,
         chat=chat,

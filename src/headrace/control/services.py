@@ -18,6 +18,7 @@ from headrace.control.planes import PlaneHealth, Planes
 from headrace.flywheel.collect import Collector
 from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.export import Exporter
+from headrace.flywheel.review import Reviews
 from headrace.flywheel.stream import Streamer
 from headrace.flywheel.turns import Turns
 from headrace.monitor.live import LiveStats
@@ -52,6 +53,7 @@ class Services:
     exporter: Exporter
     streamer: Streamer
     datasets: Datasets
+    reviews: Reviews
     collector: Collector
     jobs: Jobs
     turns: Turns

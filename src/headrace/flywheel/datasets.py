@@ -17,12 +17,13 @@ from urllib.parse import urlencode
 import msgspec
 
 from headrace.base.clock import Clock
-from headrace.data.curate import code_hash, curate, settle
+from headrace.data.curate import Curated, code_hash, curate, settle
 from headrace.data.rows import Candidate, Judge, Scene
 from headrace.flywheel.columns import Columns
 from headrace.flywheel.differ import difference
 from headrace.flywheel.gather import gather
 from headrace.flywheel.lines import COLUMNS, candidate_of, line_of, origin_of
+from headrace.flywheel.review import disputes
 from headrace.flywheel.wanted import endpoints_of
 from headrace.store import audit, datasets, feedbacks
 from headrace.store.dataset_files import DatasetFiles, sum_hashes
@@ -111,6 +112,7 @@ class Datasets:
             code=code_hash(rules),
             report=report,
         )
+        self._dispute(made, found.rows)
         return self._keep(version, before, golden, recipe, actor)
 
     def get(self, name: str) -> DatasetVersion:
@@ -215,6 +217,14 @@ class Datasets:
         for line in lines:
             columns.look(line)
         return self.files.add(lines, split)
+
+    def _dispute(self, made: Curated, rows: list[Candidate]) -> None:
+        """What people contradict each other about waits for a reviewer."""
+        where = {row.trace_id: row.endpoint for row in rows}
+        disputed = [(trace_id, where[trace_id]) for trace_id in made.report.disputed]
+        if disputed:
+            with self._database.write() as conn:
+                disputes(conn, disputed, self._clock.now())
 
     def _keep(
         self, version: DatasetVersion, before: DatasetVersion | None, golden: Golden | None, recipe: Recipe, actor: str

@@ -20,6 +20,7 @@ from headrace.base.secret import Secret
 from headrace.base.settings import Settings
 from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.export import Exporter
+from headrace.flywheel.review import Reviews
 from headrace.flywheel.stream import Streamer
 from headrace.monitor.live import LiveStats
 from headrace.release.parts import Cause
@@ -150,6 +151,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
             query=query,
             live=LiveStats(clock),
             releases=releases,
+            reviews=Reviews(database=database, query=query, clock=clock),
             streamer=Streamer(database=database, query=query),
             exporter=Exporter(database=database, query=query, clock=clock),
             datasets=Datasets(database=database, query=query, folder=tmp_path / "datasets", clock=clock),

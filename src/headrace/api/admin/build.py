@@ -34,6 +34,7 @@ from headrace.api.admin import (
     programs,
     releases,
     repository,
+    reviews,
     status,
     traces,
     webhooks,
@@ -58,7 +59,7 @@ def build(services: Services, passage: mlflow.Passage, **options: Any) -> FastAP
         **options,
     )
     parts = (status, endpoints, releases, pairs, repository, traces, models, export, jobs, history, approvals, webhooks)
-    for part in (*parts, feedback, datasets, chat, flywheel, gateway, programs):
+    for part in (*parts, feedback, datasets, reviews, chat, flywheel, gateway, programs):
         app.include_router(part.router(services))
     app.include_router(mlflow.router(passage))
     _documents(app)
