@@ -23,6 +23,7 @@ from bench.batching import batching
 from bench.change import change
 from bench.cost import rss_mb
 from bench.failover import failover
+from bench.feedback import feedback
 from bench.gateway import gateway
 from bench.options import Options, parse, say
 from bench.running import Platform
@@ -44,6 +45,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "shadow": ("Copying live calls to a shadow", shadow),
     "change": ("Changing what serves, under load", change),
     "failover": ("When the live version breaks", failover),
+    "feedback": ("What people say, and exporting it", feedback),
     "gateway": ("What a chat costs beyond its upstream", gateway),
 }
 

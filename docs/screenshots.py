@@ -49,6 +49,11 @@ def open_entry(page: Page) -> None:
     page.wait_for_selector(".drawer .facts")
 
 
+def open_row(page: Page) -> None:
+    page.locator("tbody tr").first.click()
+    page.wait_for_selector(".drawer .facts")
+
+
 PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "overview": ("/", nothing),
     "endpoints": ("/endpoints", nothing),
@@ -62,6 +67,9 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "models": ("/versions", nothing),
     "history": ("/history", nothing),
     "history-entry": ("/history?kind=release", open_entry),
+    "datasets": ("/datasets", nothing),
+    "dataset": ("/datasets/digits@1", open_row),
+    "review": ("/review", nothing),
     "settings": ("/settings", nothing),
     "flywheel": ("/flywheel", nothing),
 }

@@ -31,6 +31,8 @@ from headrace.base.clock import Clock, SystemClock
 from headrace.base.ids import TraceIds, keyed_hash
 from headrace.base.settings import Settings
 from headrace.console.mount import mount
+from headrace.flywheel.datasets import Datasets
+from headrace.flywheel.review import Reviews
 from headrace.monitor.live import LiveStats
 from headrace.notify.hooks import Hooks
 from headrace.notify.sender import Sender
@@ -48,6 +50,7 @@ from headrace.store.journal.writer import Journal
 from headrace.store.migrate import migrate
 from headrace.types.approval import Approval, Deed
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName
+from headrace.types.dataset import Recipe
 from headrace.types.endpoint import Endpoint, Variant
 from headrace.types.errors import Conflict, NotFound
 from headrace.types.history import About, Holding
@@ -85,6 +88,8 @@ class StageServices:
     releases: PlayedReleases
     shop: Shop
     hooks: Hooks
+    datasets: Datasets
+    reviews: Reviews
     planes: Any = field(default_factory=lambda: SimpleNamespace(url="http://127.0.0.1:8000"))
     trouble: str = ""  # what the data plane says about itself
 
@@ -268,8 +273,11 @@ def build(folder: Path, *, empty: bool = False, staged: bool = False) -> StageSe
     journal = Journal(settings.journal, "data-1", segment_bytes=64 << 20, segment_seconds=3600, clock=clock)
     live = LiveStats(clock)
     shop = Shop(clock, journal, live)
+    query = JournalQuery(settings.journal)
     services = StageServices(
-        settings=settings, clock=clock, database=database, query=JournalQuery(settings.journal), live=live,
+        settings=settings, clock=clock, database=database, query=query, live=live,
+        datasets=Datasets(database=database, query=query, folder=settings.artifacts / "datasets", clock=clock),
+        reviews=Reviews(database=database, query=query, clock=clock),
         releases=PlayedReleases(database, clock), shop=shop, trouble="no plan yet" if empty else "",
         hooks=Hooks(database=database, sender=Sender(KEY, clock, "stage"), clock=clock),
     )  # fmt: skip
@@ -308,6 +316,13 @@ def _furnish(services: StageServices) -> None:
         feedbacks.put(conn, _feedback(shop, calls))
         shadowed.furnish(conn, now)
         hooked.furnish(conn, now, position=audit.newest_id(conn))
+    services.datasets.make(Recipe(model="digits", until=now - 60))
+    services.datasets.make(Recipe(model="digits"))
+    services.reviews.draw("digits", 40)
+    for number, case in enumerate(services.reviews.cases("grace", limit=30)):
+        services.reviews.label(case.item.trace_id, case.output, "grace")
+        if number % 3 == 0:
+            services.reviews.label(case.item.trace_id, case.output if number % 2 else 3, "linus")
 
 
 def _about(release: Release, event: Event) -> About:

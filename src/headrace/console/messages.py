@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from headrace.console.words import (
+    datasets,
     endpoints,
     overview,
     pairs,
@@ -16,6 +17,7 @@ from headrace.console.words import (
     records,
     releases,
     results,
+    review,
     shell,
     teach,
     theatre,
@@ -23,7 +25,22 @@ from headrace.console.words import (
     webhooks,
 )
 
-KINDS = (shell, parts, overview, endpoints, releases, theatre, results, pairs, traces, records, webhooks, teach)
+KINDS = (
+    shell,
+    parts,
+    overview,
+    endpoints,
+    releases,
+    theatre,
+    results,
+    pairs,
+    traces,
+    records,
+    webhooks,
+    teach,
+    datasets,
+    review,
+)
 
 
 class Language(StrEnum):

@@ -19,6 +19,8 @@ from nicegui.page_arguments import RouteMatch
 from headrace.console import theme
 from headrace.console.messages import Language, choose_language
 from headrace.console.pages import (
+    dataset,
+    datasets,
     endpoint,
     endpoints,
     history,
@@ -27,6 +29,7 @@ from headrace.console.pages import (
     pairs,
     release,
     releases,
+    review,
     settings,
     teach,
     traces,
@@ -58,7 +61,14 @@ def _later(name: str) -> Place:
 
 MAP: tuple[tuple[str, tuple[Place, ...]], ...] = (
     ("", (Place(name="overview", path="/", key="o"),)),
-    ("record", (Place(name="models", path="/versions", key="m"), *map(_later, ("datasets", "features", "lineage")))),
+    (
+        "record",
+        (
+            Place(name="models", path="/versions", key="m"),
+            Place(name="datasets", path="/datasets", key="d"),
+            *map(_later, ("features", "lineage")),
+        ),
+    ),
     (
         "release",
         (
@@ -68,7 +78,7 @@ MAP: tuple[tuple[str, tuple[Place, ...]], ...] = (
         ),
     ),
     ("observe", (Place(name="traces", path="/traces", key="t"), *map(_later, ("monitor", "alerts", "judges")))),
-    ("learn", tuple(map(_later, ("flywheel", "programs", "review", "jobs")))),
+    ("learn", (*map(_later, ("flywheel", "programs")), Place(name="review", path="/review", key="q"), _later("jobs"))),
     (
         "govern",
         (
@@ -93,6 +103,9 @@ PAGES: dict[str, Callable[..., Any]] = {
     "/releases/{id}/pairs": pairs.show,
     "/traces": traces.show,
     "/versions": models.show,
+    "/datasets": datasets.show,
+    "/datasets/{name}": dataset.show,
+    "/review": review.show,
     "/history": history.show,
     "/audit": history.show,  # as it was called before
     "/webhooks": webhooks.show,

@@ -35,7 +35,6 @@ def commands(visit: Visit, name: str) -> list[str]:
     url = visit.services.planes.url
     return {
         "flywheel": [f"curl '{url}/export?model=digits&format=jsonl'"],
-        "review": [f"curl '{url}/export?model=digits&format=csv'"],
         "monitor": [f"curl {url}/metrics"],
         "compute": ["headrace status"],
     }.get(name, [])

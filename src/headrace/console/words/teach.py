@@ -4,17 +4,6 @@ from __future__ import annotations
 
 WORDS: dict[str, tuple[str, str]] = {
     "teach.title": ("This page is not built yet. It will show:", "此页面尚未完成。它将展示："),
-    "teach.datasets.sentence": ("Versions of data, by their content.", "按内容寻址的数据版本。"),
-    "teach.datasets.will_1": (
-        "Each dataset version with its schema, size and quality",
-        "每个数据集版本的模式、大小与质量",
-    ),
-    "teach.datasets.will_2": ("What changed between two versions", "两个版本之间的差异"),
-    "teach.datasets.will_3": ("Which runs were trained on it", "哪些训练使用了它"),
-    "teach.datasets.today": (
-        "Today: the training dataset of a run is in MLflow, and the export of feedback makes a dataset version.",
-        "目前：训练数据集记录在 MLflow 中；导出反馈会生成一个数据集版本。",
-    ),
     "teach.features.sentence": ("Features that training and serving share.", "训练与推理共享的特征。"),
     "teach.features.will_1": ("Feature views with their freshness", "特征视图及其新鲜度"),
     "teach.features.will_2": ("Training sets that are correct at each point in time", "时间点正确的训练集"),
@@ -78,14 +67,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "teach.programs.will_2": ("What a recompilation changed", "重新编译带来的变化"),
     "teach.programs.will_3": ("The traces it learned from", "它学习所用的追踪"),
     "teach.programs.today": ("Today: nothing starts this yet.", "目前：尚无可启动的命令。"),
-    "teach.review.sentence": ("Answers that a person should look at.", "需要人工查看的回答。"),
-    "teach.review.will_1": ("Traces that were doubted, worst first", "存疑的追踪，最差的在前"),
-    "teach.review.will_2": ("Label them with a key each", "每条一个按键即可标注"),
-    "teach.review.will_3": ("Where two people disagree", "两人意见不一之处"),
-    "teach.review.today": (
-        "Today: feedback is on each trace, and can be exported as a table.",
-        "目前：反馈显示在每条追踪上，并可导出为表格。",
-    ),
     "teach.jobs.sentence": ("Work that takes longer than a request.", "耗时超过一次请求的工作。"),
     "teach.jobs.will_1": ("Training, conversion and batch prediction, with progress", "训练、转换与批量预测及其进度"),
     "teach.jobs.will_2": ("Queue, priority and quota", "队列、优先级与配额"),

@@ -1,0 +1,57 @@
+"""Words of the datasets: versions, what the rules did, where a row is from."""
+
+from __future__ import annotations
+
+WORDS: dict[str, tuple[str, str]] = {
+    "datasets.sentence.one": ("{n} version, made from what people said.", "{n} 个版本，由用户反馈生成。"),
+    "datasets.sentence.many": ("{n} versions, made from what people said.", "{n} 个版本，由用户反馈生成。"),
+    "datasets.versions": ("Versions", "版本"),
+    "datasets.dataset": ("Dataset", "数据集"),
+    "datasets.rows": ("Rows", "行数"),
+    "datasets.corrected": ("Corrected", "已纠正"),
+    "datasets.id": ("Content", "内容"),
+    "datasets.empty": ("No dataset yet", "尚无数据集"),
+    "datasets.will_1": ("Versions of data by their content, and what changed", "按内容寻址的数据版本及其差异"),
+    "datasets.will_2": ("What each rule of curation kept and left out, and why", "每条整理规则保留和剔除了什么及原因"),
+    "datasets.will_3": ("For each row: the call and the person's word it is from", "每一行来自哪次调用、哪条反馈"),
+    "datasets.hint": (
+        "A version is made from feedback, by the command below or by a retraining.",
+        "版本由反馈生成，可用以下命令或通过再训练创建。",
+    ),
+    "dataset.sentence": (
+        "{rows} rows: {train} to learn from, {held} held out; {corrected} corrected by people.",
+        "共 {rows} 行：{train} 行用于学习，{held} 行留出；{corrected} 行经人工纠正。",
+    ),
+    "dataset.rules": ("What the rules did", "规则的作用"),
+    "dataset.rule": ("Rule", "规则"),
+    "dataset.seen": ("Seen", "检查"),
+    "dataset.kept": ("Kept", "保留"),
+    "dataset.changed": ("Changed", "修改"),
+    "dataset.why": ("Left out or found", "剔除或发现"),
+    "dataset.off": ("off", "关闭"),
+    "dataset.split_choice": ("Split", "划分"),
+    "dataset.label": ("Label", "标签"),
+    "dataset.by_rule": ("By rule", "依据规则"),
+    "dataset.first_rows": ("The first {shown} of {n} rows", "共 {n} 行，显示前 {shown} 行"),
+    "dataset.no_rows": ("This version has no row in this split.", "此版本在该划分中没有行。"),
+    "dataset.told": (
+        "This row came from that call of {endpoint}, version {version}, and got its label by {rule}.",
+        "此行来自对 {endpoint}（版本 {version}）的那次调用，标签依据规则“{rule}”得出。",
+    ),
+    "dataset.words": ("What people said", "用户的反馈"),
+    "dataset.in_row": ("in this row", "用于此行"),
+    "dataset.replaced": ("changed later", "后来被修改"),
+    "dataset.taken_back": ("taken back", "已撤回"),
+    "dataset.open_call": ("Open the call", "打开调用"),
+    "dataset.call_gone": (
+        "The call itself is past the journal's retention; the row is kept.",
+        "该调用已超过日志保留期；此行仍保留。",
+    ),
+    "dataset.row": ("Row", "行"),
+    "dataset.raters": ("Said by", "反馈者"),
+    "split.train": ("train", "训练"),
+    "split.validation": ("validation", "验证"),
+    "split.fresh": ("fresh", "新鲜留出"),
+    "split.golden": ("golden", "黄金集"),
+    "split.critique": ("critique", "批评"),
+}
