@@ -17,10 +17,12 @@ from headrace.console.quotes import TONES
 from headrace.console.waits import Asked
 from headrace.release.novelty import Course
 from headrace.types.call import CallStatus
+from headrace.types.dataset import Split
 from headrace.types.endpoint import Capture
 from headrace.types.gate import Outcome
 from headrace.types.model import RuntimeKind, Stage
 from headrace.types.release import Phase, Verdict
+from headrace.types.review import Why
 from headrace.types.strategy import MetricKind, Role, StepKind
 from headrace.types.traffic import Reason
 from headrace.types.webhook import DeliveryState
@@ -42,6 +44,10 @@ FAMILIES: dict[str, list[str]] = {
     "overview_asked": list(Asked),
     "step_last": ["proof", "calm", "switch", "ask"],
     "results": ["fixed", "always"],
+    "split": list(Split),
+    "review_why": list(Why),
+    "review_mind": ["few", "skewed"],
+    "review_column": ["raters", "cases", "share", "kappa", "ac1", "note"],
     "figure": ["p50", "p99"],
     "finding": list(TONES),
     "metric_role": [*Role, "dry_run"],

@@ -95,7 +95,7 @@ class _Page:
                 self._at %= len(self._data.cases)
                 self._draw_case(self._data.cases[self._at])
             else:
-                lines = [visit.say(f"review.will_{n}") for n in (1, 2, 3)]
+                lines = [visit.say("review.will_1"), visit.say("review.will_2"), visit.say("review.will_3")]
                 empty(visit, icon_name="review", title=visit.say("review.empty"), will=lines)
         self._agreement.clear()
         with self._agreement:
@@ -105,7 +105,7 @@ class _Page:
         say = self._visit.say
         with tag("div", "panel-head"):
             text("h2", "", say("review.case"))
-            text("span", "badge", say(f"review.{case.item.why}"))
+            text("span", "badge", self._visit.name("review_why", case.item.why))
             text("span", "faint small push", say("review.place", n=self._at + 1, all=len(self._data.cases)))
         with tag("div", "panel-body stack"):
             with tag("div", "row-flex wrap", data_review=case.item.trace_id).style(
@@ -154,13 +154,16 @@ class _Page:
                 text("p", "faint", say("review.nobody"))
             return
         names = (("raters", False), ("cases", True), ("share", True), ("kappa", True), ("ac1", True))
-        columns = [column(name, say(f"review.{name}"), end=end) for name, end in names]
-        table = Table([*columns, column("note", say("review.note"), grow=True)], label=say("review.agreement"))
+        columns = [column(name, self._visit.name("review_column", name), end=end) for name, end in names]
+        table = Table(
+            [*columns, column("note", self._visit.name("review_column", "note"), grow=True)],
+            label=say("review.agreement"),
+        )
         table.show([self._pair(raters, found) for raters, found in standing.pairs.items()])
 
     def _pair(self, raters: tuple[str, str], found: Agreement) -> Row:
         names = " · ".join(rater.removeprefix("reviewer:") for rater in raters)
-        note = self._visit.say(f"review.{found.warning}") if found.warning else ""
+        note = self._visit.name("review_mind", found.warning) if found.warning else ""
         return {
             "id": names,
             "raters": cell(names),
