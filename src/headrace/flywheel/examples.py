@@ -118,6 +118,16 @@ def answered(call: Call, *, corrected: bool) -> bool:
     return corrected and call.status in (CallStatus.FAILED, CallStatus.TIMEOUT)
 
 
+def answers_of(value: Any, call: Call) -> Sequence[Any] | None:
+    """The model's answer for each row. Of outputs by name the first one is it, the others (scores) ride along; what a
+    program gives is one thing, whatever its form."""
+    if isinstance(value, dict) and value and call.protocol != "program":
+        columns = list(value.values())
+        if all(isinstance(column, list) and len(column) == call.rows for column in columns):
+            return list(columns[0])
+    return rows_of(value, call.rows)
+
+
 def rows_of(value: Any, rows: int) -> Sequence[Any] | None:
     """One entry per row; a single value is that of a single row."""
     if isinstance(value, list) and len(value) == rows:

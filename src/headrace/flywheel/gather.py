@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from headrace.data.rows import Candidate, row_id
-from headrace.flywheel.examples import answered, rows_of, split_inputs
+from headrace.flywheel.examples import answered, answers_of, split_inputs
 from headrace.store import feedbacks, reviews
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
@@ -58,13 +58,13 @@ def _add(call: Call, words: Sequence[Feedback], propensity: float | None, found:
     inputs = split_inputs(call.input, call.rows) if call.input is not None else None
     if inputs is None:
         return
-    outputs = rows_of(call.output, call.rows)
+    outputs = answers_of(call.output, call)
     parts: list[list[Feedback]] = [[] for _ in inputs]
     for word in words:
         if word.name != FeedbackName.CORRECTION:
             for part in parts:
                 part.append(word)
-        elif (values := rows_of(word.value, call.rows)) is not None:
+        elif (values := answers_of(word.value, call)) is not None:
             for part, value in zip(parts, values, strict=True):
                 part.append(replace(word, value=value))
         else:

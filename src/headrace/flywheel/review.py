@@ -22,7 +22,7 @@ from headrace.base.ids import feedback_id, new_id
 from headrace.data.agreement import Agreement, consensus, pairwise
 from headrace.data.estimate import Estimate, weighted
 from headrace.data.rows import REVIEW, draw, same
-from headrace.flywheel.examples import rows_of
+from headrace.flywheel.examples import answers_of, rows_of
 from headrace.store import feedbacks, reviews
 from headrace.store.db import Connection, Database
 from headrace.store.journal.flow import Passed
@@ -206,7 +206,7 @@ class Reviews:
         for endpoint in endpoints:
             counts: Counter[bytes] = Counter()
             for call in self._query.calls(endpoint=endpoint, status=CallStatus.OK, limit=RECENT):
-                counts.update(same(value) for value in rows_of(call.output, call.rows) or () if _short(value))
+                counts.update(same(value) for value in answers_of(call.output, call) or () if _short(value))
             usual = sorted(value for value, _ in counts.most_common(CHOICES))
             found[endpoint] = tuple(msgspec.json.decode(value) for value in usual)
         return found
@@ -237,7 +237,7 @@ def _item(conn: Connection, trace_id: str) -> ReviewItem:
 
 def _case(item: ReviewItem, call: Call, words: Sequence[Feedback], known: Sequence[Any]) -> Case:
     output = _output(call)
-    said = [part[0] for w in words if w.name == FeedbackName.CORRECTION and (part := rows_of(w.value, 1))]
+    said = [part[0] for w in words if w.name == FeedbackName.CORRECTION and (part := answers_of(w.value, call))]
     choices: dict[bytes, Any] = {same(value): value for value in (output, *said, *known) if value is not None}
     return Case(
         item=item,
@@ -250,7 +250,7 @@ def _case(item: ReviewItem, call: Call, words: Sequence[Feedback], known: Sequen
 
 
 def _output(call: Call) -> Any:
-    parts = rows_of(call.output, 1)
+    parts = answers_of(call.output, call)
     return parts[0] if parts else None
 
 

@@ -284,3 +284,12 @@ def test_what_mlflow_was_not_told_of(shelf: Shelf) -> None:
         assert datasets.unlisted(conn) == (made,)
         datasets.mark_listed(conn, made.id, START)
         assert datasets.unlisted(conn) == ()
+
+
+def test_of_outputs_by_name_the_first_is_the_answer(shelf: Shelf) -> None:
+    scores = {"label": [4], "probabilities": [[0.1, 0.9]]}
+    one, two = call(1, output=scores), call(2, input=[[2.0, 2.0]], output=scores)
+    made_up = call(3, input=[[3.0, 3.0]], output=scores, protocol="program")
+    shelf.hold([one, two, made_up], [up(one), corrected(two, {"label": [7]}), up(made_up)])
+    rows = shelf.rows(shelf.make(held=0.0, validation=0.0))
+    assert [(row["output"], row["label"]) for row in rows] == [(4, 4), (4, 7), (scores, scores)]
