@@ -10,7 +10,7 @@ bench/scores.py's users, looked at after each one.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import log, sqrt
 from statistics import median
@@ -23,8 +23,9 @@ from bench.streams import Look, Scene, releases
 from bench.switches import After, harm_of, stretches
 from headrace.release import betting, evalue
 from headrace.release.arms import guesses, terms
+from headrace.release.logs import mean
 from headrace.release.plans import default_plan, plan_from
-from headrace.types.release import MetricEvidence, Phase
+from headrace.types.release import Phase
 from headrace.types.strategy import Strategy
 
 Rule = Callable[[list[Look]], float | None]  # when it rolls back, in seconds; None: never
@@ -36,29 +37,27 @@ def e_value(threshold: float, *, steps: int = 1) -> Rule:
     """Headrace's, for one metric that rolls back at this logarithm."""
 
     def when(seen: list[Look]) -> float | None:
-        evidence = evalue.begin(steps)
-        for look in seen:
-            evidence = learn(evidence, look)
-            if evalue.harm(evidence) >= threshold:
-                return look.end
-        return None
+        return next((end for end, harm in harms(seen, steps=steps) if harm >= threshold), None)
 
     return when
 
 
 def peak(seen: list[Look], *, steps: int) -> float:
     """The largest logarithm of the e-value of harm on the way, for one metric."""
-    evidence, most = evalue.begin(steps), 0.0
+    return max((harm for _, harm in harms(seen, steps=steps)), default=0.0)
+
+
+def harms(seen: list[Look], *, steps: int) -> Iterator[tuple[float, float]]:
+    """After each look that has seen an event: when it ended, and what evalue.harm says."""
+    scopes = evalue.scopes_of(steps, alone=False)
+    release, each = evalue.NO_HARM, [evalue.NO_HARM] * steps
     for look in seen:
-        evidence = learn(evidence, look)
-        most = max(most, evalue.harm(evidence))
-    return most
-
-
-def learn(evidence: MetricEvidence, look: Look) -> MetricEvidence:
-    steps = list(evidence.harm_steps)
-    steps[look.step] = evalue.add_harm(steps[look.step], look.step_wise)
-    return replace(evidence, harm=evalue.add_harm(evidence.harm, look.release), harm_steps=tuple(steps))
+        if not (look.step_wise.baseline_events or look.step_wise.candidate_events):
+            continue  # nobody's first in the step, so nobody's first in the release
+        release = evalue.add_harm(release, look.release)
+        each[look.step] = evalue.add_harm(each[look.step], look.step_wise)
+        parts = ((scopes.step, mean(logs)) for logs in each)
+        yield look.end, evalue.largest((scopes.release, mean(release)), *parts)
 
 
 def peeked_z(seen: list[Look]) -> float | None:

@@ -31,6 +31,7 @@ they like (Huber's censored likelihood ratio; as an e-value Saha & Ramdas 2024).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import inf, log, sqrt
 from typing import TypeVar
 
@@ -45,6 +46,11 @@ SAFE = (0.1, 0.25, 0.5, 0.75, 1.0)  # odds ratios below any margin
 OUTAGES = 0.05  # of the stretches after a switch in which anything may happen
 CAP = 6.0  # of the factor of one of them
 BETS = (0.1, 0.25, 0.5, 0.75, 0.95)  # of the largest stake that cannot lose everything
+
+_LOG_HARM = tuple(log(r) for r in HARM)
+_MORE_HARM = tuple(r - 1 for r in HARM)
+_LOG_SAFE = tuple(log(r) for r in SAFE)
+_MORE_SAFE = tuple(r - 1 for r in SAFE)
 
 Logs = tuple[float, ...]
 State = TypeVar("State", Bets, Normal)
@@ -74,18 +80,21 @@ def scopes_of(comparing: int, *, alone: bool) -> Scopes:
 
 def add_harm(logs: Logs, tally: Tally) -> Logs:
     share, events = _share(tally), _events(tally)
-    return tuple(
-        have + tally.candidate_events * log(r) - events * log(1 - share + share * r)
-        for have, r in zip(logs, HARM, strict=True)
-    )
+    if not events:
+        return logs
+    on = tally.candidate_events
+    parts = zip(logs, _LOG_HARM, _MORE_HARM, strict=True)
+    return tuple([have + on * log_r - events * log(1 + share * more) for have, log_r, more in parts])
 
 
 def add_not_worse(logs: Logs, tally: Tally, margin: float) -> Logs:
     share, events = _share(tally), _events(tally)
-    limit = log(1 - share + share * margin)
+    if not events:
+        return logs
+    on, log_margin, limit = tally.candidate_events, log(margin), log(1 + share * (margin - 1))
+    parts = zip(logs, _LOG_SAFE, _MORE_SAFE, strict=True)
     return tuple(
-        have + tally.candidate_events * log(r / margin) + events * (limit - log(1 - share + share * r))
-        for have, r in zip(logs, SAFE, strict=True)
+        [have + on * (log_r - log_margin) + events * (limit - log(1 + share * more)) for have, log_r, more in parts]
     )
 
 
@@ -93,11 +102,8 @@ def add_tolerable(logs: Logs, tally: Tally, tolerance: float) -> Logs:
     if not tolerance:
         return logs
     bad, good = tally.candidate_events, tally.candidate_units - tally.candidate_events
-    stakes = (bet / (1 - tolerance) for bet in BETS)
-    return tuple(
-        have + good * log(1 + stake * tolerance) + bad * log(1 - stake * (1 - tolerance))
-        for have, stake in zip(logs, stakes, strict=True)
-    )
+    wins, losses = _stakes(tolerance)
+    return tuple([have + good * win + bad * loss for have, win, loss in zip(logs, wins, losses, strict=True)])
 
 
 def add_beyond(logs: Logs, tally: Tally, limit: float) -> Logs:
@@ -154,7 +160,7 @@ def harm(evidence: MetricEvidence) -> float:
     else:
         found = mean(evidence.harm), [mean(logs) for logs in evidence.harm_steps], mean(evidence.beyond)
     release, steps, alone = found
-    return _largest((scopes.release, release), *((scopes.step, each) for each in steps), (scopes.alone, alone))
+    return largest((scopes.release, release), *((scopes.step, each) for each in steps), (scopes.alone, alone))
 
 
 def proof(evidence: MetricEvidence) -> float:
@@ -168,7 +174,7 @@ def proof(evidence: MetricEvidence) -> float:
         return max(not_worse(evidence), tolerable(evidence))
     if not scopes.step:
         return release
-    return _largest((0.5, release), *((scopes.step / scopes.release / 2, each) for each in steps))
+    return largest((0.5, release), *((scopes.step / scopes.release / 2, each) for each in steps))
 
 
 def means(evidence: MetricEvidence) -> Bets | Normal | None:
@@ -182,7 +188,7 @@ def means(evidence: MetricEvidence) -> Bets | Normal | None:
 def not_worse(evidence: MetricEvidence) -> float:
     """Logarithm of the e-value against "worse by the margin"."""
     whole, step = mean(evidence.not_worse), mean(evidence.not_worse_step)
-    return _largest((0.5, whole), (0.5, step)) if evidence.scopes.step else whole
+    return largest((0.5, whole), (0.5, step)) if evidence.scopes.step else whole
 
 
 def tolerable(evidence: MetricEvidence) -> float:
@@ -212,9 +218,16 @@ def _of_means(
     return read(release), [read(step) for step in steps], read(after) if after else 0.0
 
 
-def _largest(*parts: tuple[float, float]) -> float:
+def largest(*parts: tuple[float, float]) -> float:
     """Of weights and logarithms; never below 0, which is where all begin and what says nothing."""
     return max([0.0, *(log(weight) + each for weight, each in parts if weight)])
+
+
+@lru_cache(maxsize=64)
+def _stakes(tolerance: float) -> tuple[Logs, Logs]:
+    """Of each bet the logarithm of what a unit without the event brings, and one with it."""
+    stakes = [bet / (1 - tolerance) for bet in BETS]
+    return tuple(log(1 + s * tolerance) for s in stakes), tuple(log(1 - s * (1 - tolerance)) for s in stakes)
 
 
 def _share(tally: Tally) -> float:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from headrace.release import asymptotic, betting, evalue
 from headrace.release.sums import summed
@@ -24,6 +25,7 @@ from headrace.types.traffic import BUCKETS
 
 BLOCK_SECONDS = 10.0  # after a switch, judged as one: an outage is not much longer
 BLOCKS = 8  # of a short watch at least
+NOBODY = Tally()
 _UNKNOWN_RATE = 0.05  # the limit of a switch when nothing was seen before it
 
 
@@ -86,34 +88,42 @@ def _limit(had: MetricEvidence, spec: MetricSpec) -> float:
 
 
 def _add(had: MetricEvidence, spec: MetricSpec, interval: Interval, steps: tuple[Step, ...]) -> MetricEvidence:
-    baseline, candidate = interval.called
-    learnt = replace(
-        had,
-        baseline_units=max(had.baseline_units, baseline),
-        candidate_units=max(had.candidate_units, candidate),
-        cut_ms=interval.cuts.get(spec.name, had.cut_ms),
-    )
     if spec.kind is MetricKind.FLIPS:
         return _add_pairs(had, spec, interval.release.get(spec.name, Tally()))
+    if spec.kind.of_calls:
+        return _add_calls(had, spec, interval, steps)
+    learnt = replace(had, **_reached(had, spec, interval))
     if spec.kind is MetricKind.VALUE:
         return _add_changes(_add_scores(learnt, spec, interval, steps), spec, interval.matched)
-    if not spec.kind.of_calls:
-        for cohort in interval.late:
-            if cohort.about == spec.event:
-                learnt = _count(learnt, spec, cohort, now=interval.step)
-        return _add_changes(learnt, spec, interval.matched)
-    whole, this = (tallies.get(spec.name, Tally()) for tallies in (interval.release, interval.step_wise))
-    learnt = _count(learnt, spec, Cohort(step=interval.step, release=whole, step_wise=this), now=interval.step)
+    for cohort in interval.late:
+        if cohort.about == spec.event:
+            learnt = replace(learnt, **_counted(learnt, spec, cohort, now=interval.step))
+    return _add_changes(learnt, spec, interval.matched)
+
+
+def _reached(had: MetricEvidence, spec: MetricSpec, interval: Interval) -> dict[str, Any]:
+    baseline, candidate = interval.called
+    return {
+        "baseline_units": max(had.baseline_units, baseline),
+        "candidate_units": max(had.candidate_units, candidate),
+        "cut_ms": interval.cuts.get(spec.name, had.cut_ms),
+    }
+
+
+def _add_calls(had: MetricEvidence, spec: MetricSpec, interval: Interval, steps: tuple[Step, ...]) -> MetricEvidence:
+    whole, this = (tallies.get(spec.name, NOBODY) for tallies in (interval.release, interval.step_wise))
+    cohort = Cohort(step=interval.step, release=whole, step_wise=this)
     learnt = replace(
-        learnt,
+        had,
+        **_reached(had, spec, interval),
+        **_counted(had, spec, cohort, now=interval.step),
         tolerable=evalue.add_tolerable(had.tolerable, this, spec.tolerance),
         baseline_risk=had.baseline_risk + whole.baseline_units,
         baseline_risk_events=had.baseline_risk_events + whole.baseline_events,
     )
-    if steps[interval.step].kind is StepKind.SWITCH:
-        seconds = min(BLOCK_SECONDS, steps[interval.step].min_seconds / BLOCKS)
-        learnt = _add_block(learnt, whole, interval, seconds)
-    return learnt
+    if steps[interval.step].kind is not StepKind.SWITCH:
+        return learnt
+    return _add_block(learnt, whole, interval, min(BLOCK_SECONDS, steps[interval.step].min_seconds / BLOCKS))
 
 
 def _add_block(had: MetricEvidence, seen: Tally, interval: Interval, seconds: float) -> MetricEvidence:
@@ -181,22 +191,21 @@ def _add_scores(had: MetricEvidence, spec: MetricSpec, interval: Interval, steps
     return had
 
 
-def _count(had: MetricEvidence, spec: MetricSpec, seen: Cohort, *, now: int) -> MetricEvidence:
-    """`seen` is of its own step, which for what comes late is one before `now`."""
+def _counted(had: MetricEvidence, spec: MetricSpec, seen: Cohort, *, now: int) -> dict[str, Any]:
+    """What becomes of the evidence. `seen` is of its own step, which for what comes late is one before `now`."""
     whole, this = _oriented(spec, seen.release), _oriented(spec, seen.step_wise)
     margin = 1.0 if spec.role is Role.SUCCESS else spec.margin  # a success has to be better, not just no worse
     steps = list(had.harm_steps)
     steps[seen.step] = evalue.add_harm(steps[seen.step], this)
-    step = evalue.add_not_worse(had.not_worse_step, this, margin)
-    return replace(
-        had,
-        harm=evalue.add_harm(had.harm, whole),
-        harm_steps=tuple(steps),
-        not_worse=evalue.add_not_worse(had.not_worse, whole, margin),
-        not_worse_step=step if seen.step == now else had.not_worse_step,
-        baseline_events=had.baseline_events + seen.release.baseline_events,
-        candidate_events=had.candidate_events + seen.release.candidate_events,
-    )
+    step = had.not_worse_step if seen.step != now else evalue.add_not_worse(had.not_worse_step, this, margin)
+    return {
+        "harm": evalue.add_harm(had.harm, whole),
+        "harm_steps": tuple(steps),
+        "not_worse": evalue.add_not_worse(had.not_worse, whole, margin),
+        "not_worse_step": step,
+        "baseline_events": had.baseline_events + seen.release.baseline_events,
+        "candidate_events": had.candidate_events + seen.release.candidate_events,
+    }
 
 
 def _oriented(spec: MetricSpec, tally: Tally) -> Tally:

@@ -33,12 +33,13 @@ def plan_of(strategy: Strategy) -> ReleasePlan:
 def test_false_rollbacks_stay_below_alpha(strategy: Strategy) -> None:
     """Drift, ramp, users who always fail, heavy users, outages that hit users together, slow users, late feedback."""
     plan = plan_of(strategy)
-    found = list(runs(plan, CROWD, RELEASES))
+    count = 100 if strategy is Strategy.PREVIEW else RELEASES  # a bucket gives nobody the candidate: nothing can move
+    found = list(runs(plan, CROWD, count))
     for alpha in (0.05, 0.01):
         rolled_back = sum(run.rolls_back(with_alpha(plan, alpha)) for run in found)
-        assert rolled_back <= alpha * RELEASES, f"{rolled_back} of {RELEASES} at α = {alpha}"
+        assert rolled_back <= alpha * count, f"{rolled_back} of {count} at α = {alpha}"
     if strategy is not Strategy.SHADOW and len(plan.steps) > 1:
-        assert sum(run.release.step > 0 for run in found) > 0.9 * RELEASES, "they do not get on"
+        assert sum(run.release.step > 0 for run in found) > 0.9 * count, "they do not get on"
 
 
 def test_users_who_always_fail_do_not_condemn_a_switch() -> None:
