@@ -2,18 +2,24 @@
 
 Used by shadow.py. Decides when a slice may run: the loop has just asked the system for news twice, and no call was in
 it. A loop that is busy all the time runs none, and whoever wants something done here must bound what it puts off.
-A slice cannot be interrupted, so it has to be short: a call that comes in the middle of one waits for its rest.
+A slice cannot be interrupted, so it has to be short: a call that comes in the middle of one waits for its rest. All
+slices together take a share of the time at most, so that at any rate of calls only so many meet one, and what queues
+behind those stays as short as it was.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from time import perf_counter
 from typing import Protocol
 
 from headrace.serving.turn import Turn
 
 PAUSE = 0.001  # seconds, after the loop was found busy
+SHARE = 0.05  # of the time that slices may take
+REST = 0.001  # seconds that are worth a timer, whose grain is a millisecond; less is saved up
 
 
 class Worker(Protocol):
@@ -23,8 +29,11 @@ class Worker(Protocol):
 
 
 class Idle:
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
+    """`now`: seconds on a clock that is finer than the loop's, by which slices are measured."""
+
+    def __init__(self, turn: Turn, now: Callable[[], float] = perf_counter) -> None:
+        self._turn, self._now = turn, now
+        self._owed = 0.0  # seconds of rest
         self.calls = 0  # that whoever offers work has seen: not all protocols have turns
         self._seen = -1
         self._waiting: deque[Worker] = deque()
@@ -53,8 +62,19 @@ class Idle:
         elif self._activity() != self._seen:
             loop.call_later(PAUSE, self._look)
         else:
-            loop.call_soon(self._look)  # first: a slice that fails must not end all others
-            self._slice()
+            began = self._now()
+            try:
+                self._slice()
+            finally:  # a slice that fails must not end all others
+                self._owed += (self._now() - began) * (1 / SHARE - 1)
+                self._rest(loop)
+
+    def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._owed < REST:
+            loop.call_soon(self._look)
+        else:
+            loop.call_later(self._owed, self._look)
+            self._owed = 0.0
 
     def _slice(self) -> None:
         worker = self._waiting.popleft()

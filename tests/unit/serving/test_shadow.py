@@ -31,7 +31,7 @@ from virtual_loop import VirtualLoop
 from headrace.base.clock import ManualClock
 from headrace.serving import shadow as module
 from headrace.serving.fleet import Fleet
-from headrace.serving.idle import Idle
+from headrace.serving.idle import REST, SHARE, Idle
 from headrace.serving.plain import PlainDialect
 from headrace.serving.predict import Predictor, Request
 from headrace.serving.runtimes.base import Form, Inputs, Outputs
@@ -370,6 +370,34 @@ async def test_a_busy_loop_gives_no_slice() -> None:
         await asyncio.sleep(0)
     assert worker.left == 3
     await until(lambda: worker.left == 0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.02, 3.0), st.integers(1, 40))
+def test_slices_take_a_share_of_the_time_at_most(slice_ms: float, count: int) -> None:
+    loop = VirtualLoop()
+    idle, began = Idle(Turn(), now=lambda: loop.now), loop.now
+
+    class Busy(Recording):
+        def step(self) -> float | None:
+            loop.now += slice_ms * MS
+            again = super().step()
+            if not self.left:
+                ended.set()
+            return again
+
+    ended = asyncio.Event()
+
+    async def main() -> None:
+        idle.wants(Busy(count))
+        await ended.wait()
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
+    last = slice_ms * MS  # after which nothing has rested yet, and a timer's worth may be owed
+    assert (count - 1) * last <= SHARE * (loop.now - began - last + REST) + 1e-9
 
 
 Times = st.lists(st.integers(0, 40), min_size=1, max_size=12)
