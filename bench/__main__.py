@@ -26,6 +26,7 @@ from bench.failover import failover
 from bench.feedback import feedback
 from bench.gateway import gateway
 from bench.options import Options, parse, say
+from bench.program import program
 from bench.running import Platform
 from bench.serving import serving
 from bench.shadow import shadow
@@ -44,6 +45,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "soak": ("A steady load", soak),
     "shadow": ("Copying live calls to a shadow", shadow),
     "change": ("Changing what serves, under load", change),
+    "program": ("What a program adds to its language model", program),
     "failover": ("When the live version breaks", failover),
     "feedback": ("What people say, and exporting it", feedback),
     "gateway": ("What a chat costs beyond its upstream", gateway),

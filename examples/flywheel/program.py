@@ -38,9 +38,10 @@ from headrace.types.program import Budget, Compilation, Compiled, OptimizerName,
 PROGRAM = {
     "name": "reviews",
     "lm": "small",
-    "instructions": "Say whether the customer was happy with the product.",
+    "instructions": "Rate the product review: positive or negative.",
     "inputs": [{"name": "review", "description": "what a customer wrote"}],
     "outputs": [{"name": "rating", "choices": ["positive", "negative"]}],
+    "writing": "brief",
     "max_tokens": 30,
 }
 WORDS = {"great": "positive", "other": "negative"}
@@ -79,7 +80,9 @@ class Proof:
         live = replace(self._packed, state=one.state)
         print(f"version 1 answers {len(stream)} new reviews; users correct what they see")
         feedback, accuracy = asyncio.run(self._serve(live, stream))
-        print(f"  {accuracy:.3f} right; {len(feedback)} rows of feedback, {sum(r['wrong'] for r in feedback)} of them wrong")
+        print(
+            f"  {accuracy:.3f} right; {len(feedback)} rows of feedback, {sum(r['wrong'] for r in feedback)} of them wrong"
+        )
         learned = [*first, *({k: row[k] for k in ("review", "rating")} for row in feedback)]
         two = self._compile(live, learned, OptimizerName(self._options.turn_optimizer))
         _tell("the feedback turn", two)
@@ -194,7 +197,11 @@ def _plot(report: dict[str, Any], out: Path) -> None:
         print("no plot: pip install matplotlib")
         return
     scores = [report["version_1"]["before"], report["version_1"]["after"], report["turn"]["after"]]
-    names = ["as written", "version 1\ncompiled", "after feedback\n" + ("promoted" if report["promoted"] else "refused")]
+    names = [
+        "as written",
+        "version 1\ncompiled",
+        "after feedback\n" + ("promoted" if report["promoted"] else "refused"),
+    ]
     middles = [score["mean"] for score in scores]
     bars = [[s["mean"] - s["low"] for s in scores], [s["high"] - s["mean"] for s in scores]]
     figure, axes = pyplot.subplots(figsize=(6, 4))

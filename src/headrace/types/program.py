@@ -28,6 +28,7 @@ class Writing(StrEnum):
     """How the language model is told to write its answer."""
 
     JSON = "json"  # an object by a JSON schema, which the server enforces where it can: choices cannot be missed
+    BRIEF = "brief"  # the same with a prompt of a few words: small models lose the thread in a long one
     CHAT = "chat"  # text between markers
 
 

@@ -35,6 +35,7 @@ def commands(visit: Visit, name: str) -> list[str]:
     url = visit.services.planes.url
     return {
         "flywheel": [f"curl '{url}/export?model=digits&format=jsonl'"],
+        "programs": ["headrace compile --optimizers", "headrace compile ticket.yaml --data tickets.jsonl"],
         "monitor": [f"curl {url}/metrics"],
         "compute": ["headrace status"],
     }.get(name, [])

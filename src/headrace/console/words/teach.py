@@ -66,7 +66,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "teach.programs.will_1": ("Programs with their versions and scores", "程序及其版本与得分"),
     "teach.programs.will_2": ("What a recompilation changed", "重新编译带来的变化"),
     "teach.programs.will_3": ("The traces it learned from", "它学习所用的追踪"),
-    "teach.programs.today": ("Today: nothing starts this yet.", "目前：尚无可启动的命令。"),
+    "teach.programs.today": (
+        "Today: a program is compiled, tried and deployed from the command line and the API.",
+        "目前：可通过命令行和 API 编译、试用并部署程序。",
+    ),
     "teach.jobs.sentence": ("Work that takes longer than a request.", "耗时超过一次请求的工作。"),
     "teach.jobs.will_1": ("Training, conversion and batch prediction, with progress", "训练、转换与批量预测及其进度"),
     "teach.jobs.will_2": ("Queue, priority and quota", "队列、优先级与配额"),

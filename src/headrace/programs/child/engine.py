@@ -7,7 +7,7 @@ that DSPy knows whether to try again. Keys and addresses are not here: serving/d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import dspy
 import msgspec
+from dspy.dsp.utils.settings import settings
 from dspy.lm15 import (
     BillingError,
     InvalidRequestError,
@@ -26,6 +27,7 @@ from dspy.lm15 import (
     response_from_openai_chat,
 )
 from dspy.lm15 import TimeoutError as LateError
+from dspy.utils.exceptions import LMBillingError, LMInvalidRequestError, LMServerError, LMTimeoutError
 
 from headrace.compute.frames import Header, Message
 from headrace.types.program import Program
@@ -80,9 +82,16 @@ class AsyncEngine:
         self._call = call
 
     async def complete(self, request: Request) -> Response:
+        answer = await self.told(_CHAT.build_request(request, stream=False).body)
+        try:
+            return response_from_openai_chat(msgspec.json.decode(answer), model=request.model)
+        except msgspec.MsgspecError as error:
+            raise ServerError(f"the language model's answer is no JSON: {error}") from error
+
+    async def told(self, body: bytes) -> memoryview:
+        """The answer's body. Raises one of DSPy's errors of engines."""
         if self._purse is not None:
             self._purse.take()
-        body = _CHAT.build_request(request, stream=False).body
         header: Header = {"for": CALL.get() or self._call, "lm": self._alias}
         told, blobs = await self._line.ask(header, body, HEAR.get())
         if self._purse is not None:
@@ -91,10 +100,7 @@ class AsyncEngine:
                 self._purse.end(told["why"])
         if told["status"] != 200:
             raise _error(told["status"], told["why"])
-        try:
-            return response_from_openai_chat(msgspec.json.decode(blobs[0]), model=request.model)
-        except msgspec.MsgspecError as error:
-            raise ServerError(f"the language model's answer is no JSON: {error}") from error
+        return blobs[0]
 
 
 class SyncEngine:
@@ -106,7 +112,7 @@ class SyncEngine:
 
     def __init__(self, engine: AsyncEngine, loop: asyncio.AbstractEventLoop) -> None:
         self._engine = engine
-        self._loop = loop
+        self.loop = loop
 
     def complete(self, request: Request) -> Response:
         call, hear = CALL.get(), HEAR.get()
@@ -117,13 +123,76 @@ class SyncEngine:
             return await self._engine.complete(request)
 
         try:
-            return asyncio.run_coroutine_threadsafe(within(), self._loop).result()
+            return asyncio.run_coroutine_threadsafe(within(), self.loop).result()
         except CancelledError:
             raise ServerError("the process is ending") from None
 
 
+class LM(dspy.LM):  # type: ignore[misc]
+    """DSPy's own, with a short way for the questions that its adapters ask: text messages in, text out. DSPy's way
+    turns each into its own nouns and back, in two threads, which is most of what a call costs it. Whatever is not plain
+    goes that way still."""
+
+    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        asked = {**self.kwargs, **kwargs}
+        if messages is None or prompt is not None or not _plain(asked) or settings.usage_tracker or self.callbacks:
+            return await super().acall(prompt, messages=messages, **kwargs)
+        body = {name: value for name, value in asked.items() if name in _SENT and value is not None}
+        text = msgspec.json.encode({"model": NAME, "messages": messages, **body})
+        for attempt in range(self.num_retries + 1):
+            try:
+                found = _chat.decode(await self._async_engine_spec.told(text))
+                return [found.choices[0].message.content or ""]
+            except (msgspec.MsgspecError, IndexError) as error:
+                raise LMServerError(f"the language model's answer is none: {error}", model=NAME) from error
+            except (ServerError, RateLimitError) as error:
+                if attempt == self.num_retries:
+                    raise LMServerError(str(error), model=NAME) from error
+                await asyncio.sleep(2**attempt)
+            except (BillingError, LateError, InvalidRequestError) as error:
+                kind = {BillingError: LMBillingError, LateError: LMTimeoutError}.get(type(error), LMInvalidRequestError)
+                raise kind(str(error), model=NAME) from error
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """In a thread; the loop's own does the asking."""
+        call, hear = CALL.get(), HEAR.get()
+
+        async def within() -> Any:
+            CALL.set(call)
+            HEAR.set(hear)
+            return await self.acall(prompt, messages=messages, **kwargs)
+
+        if messages is None or prompt is not None or not _plain({**self.kwargs, **kwargs}):
+            return super().__call__(prompt, messages=messages, **kwargs)
+        return asyncio.run_coroutine_threadsafe(within(), self.engine.loop).result()
+
+
+class _Said(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Said
+
+
+class _Chat(msgspec.Struct):
+    choices: list[_Choice]
+
+
+_chat = msgspec.json.Decoder(_Chat)
+_SENT = ("max_tokens", "response_format", "seed", "stop", "temperature", "top_p")
+_KNOWN = {*_SENT, "n", "rollout_id", "cache"}
+
+
+def _plain(asked: Mapping[str, Any]) -> bool:
+    """One answer of text, by nothing but what every server knows."""
+    given = {name for name, value in asked.items() if value is not None}
+    return given <= _KNOWN and asked.get("n") in (None, 1) and isinstance(asked.get("response_format") or {}, dict)
+
+
 def language_model(program: Program, engine: AsyncEngine, loop: asyncio.AbstractEventLoop, *, retries: int) -> dspy.LM:
-    return dspy.LM(
+    return LM(
         NAME,
         engine=SyncEngine(engine, loop),
         async_engine=engine,

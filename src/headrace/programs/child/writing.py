@@ -1,27 +1,46 @@
 """How a language model is told to write: DSPy's adapters, with the JSON schema of a signature made once.
 
-Called by host.py, compile.py and loader.py. DSPy builds a pydantic class for the schema at every call, which is two of
-the four milliseconds that a call costs it; a signature is the same object from call to call, so its schema is kept.
+Called by host.py, compile.py and loader.py. DSPy builds a pydantic class for the schema, and writes the system message
+anew, at every call: three quarters of what a call costs it. A signature is the same object from call to call, so both
+are kept.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import dspy
 import jiter
+from dspy.adapters.chat_adapter import ChatAdapter as DspyChat
 from dspy.adapters.json_adapter import JSONAdapter as DspyJson
 
 from headrace.types.program import Writing
 
+_systems: WeakKeyDictionary[Any, dict[type, str]] = WeakKeyDictionary()
 _schemas: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
 
-class JSONAdapter(DspyJson):  # type: ignore[misc]
-    """Of the same name, by which DSPy knows what it streams."""
+class _Once:
+    """What only depends on the signature is written once."""
+
+    def format_system_message(self, signature: Any) -> str:
+        known = _systems.get(signature)
+        if known is None:
+            known = _systems[signature] = {}
+        if type(self) not in known:
+            known[type(self)] = super().format_system_message(signature)  # type: ignore[misc]
+        return known[type(self)]
+
+
+class ChatAdapter(_Once, DspyChat):  # type: ignore[misc]
+    """Of the same name as DSPy's, which knows its adapters by it."""
+
+
+class JSONAdapter(_Once, DspyJson):  # type: ignore[misc]
+    """Of the same name as DSPy's, which knows its adapters by it."""
 
     def _prepare_response_format(self, lm: Any, lm_kwargs: dict[str, Any], signature: Any) -> None:
         known = _schemas.get(signature)
@@ -35,8 +54,31 @@ class JSONAdapter(DspyJson):  # type: ignore[misc]
         lm_kwargs["response_format"] = known
 
 
+class BriefAdapter(JSONAdapter):
+    """The instructions, the inputs as they are, and JSON by a schema."""
+
+    def format_system_message(self, signature: Any) -> str:
+        return str(signature.instructions)
+
+    def format_user_message_content(
+        self, signature: Any, inputs: Mapping[str, Any], prefix: str = "", suffix: str = "", main_request: bool = False
+    ) -> str:
+        given = {name: inputs[name] for name in signature.input_fields if name in inputs}
+        only = len(given) == 1
+        told = "\n".join(str(value) if only else f"{name}: {value}" for name, value in given.items())
+        return "\n".join(part for part in (prefix, told, suffix) if part)
+
+    def format_assistant_message_content(
+        self, signature: Any, outputs: Mapping[str, Any], missing_field_message: str | None = None
+    ) -> str:
+        return json.dumps(
+            {name: outputs.get(name, missing_field_message) for name in signature.output_fields}, ensure_ascii=False
+        )
+
+
 def adapter_of(writing: Writing) -> dspy.Adapter:
-    return JSONAdapter() if writing is Writing.JSON else dspy.ChatAdapter()
+    made = {Writing.JSON: JSONAdapter, Writing.BRIEF: BriefAdapter, Writing.CHAT: ChatAdapter}[writing]
+    return made()
 
 
 class Field:
@@ -51,7 +93,7 @@ class Field:
 
     def hear(self, piece: str) -> None:
         self._text += piece
-        found = self._json() if self._writing is Writing.JSON else self._marked()
+        found = self._marked() if self._writing is Writing.CHAT else self._json()
         if len(found) > self._told:
             self._tell(found[self._told :])
             self._told = len(found)
