@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from headrace.base.log import trace
+from headrace.serving import spent
 from headrace.serving.answer import to_json
 from headrace.serving.codec import Codec
 from headrace.serving.run import Place, Wait, run
@@ -114,6 +115,7 @@ class Predictor:
                 ran, cache = self._steady(), lane.cache if call.reason is not Reason.GATE else None
                 outputs = await run(parts, inputs, place, _wait(request, endpoint), cache)
                 seconds = self._steady() - ran
+                call.spent = call.spent if inputs.spent is None else spent.told(inputs.spent)
                 shown = dialect.plain or (lane.captured and record.keeps(outputs[0].size))
                 result = to_json(outputs[0], codec.signature.outputs[0]) if shown else None
                 body = dialect.write(outputs, codec.signature, result)
