@@ -12,6 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import pytest
 import pytest_asyncio
@@ -20,10 +21,12 @@ from ticket_program import TICKET
 
 from headrace.programs.definition import read_program, signature_of
 from headrace.programs.package import Packed, with_code, write_package
+from headrace.serving import spent
 from headrace.serving.lm import Aliases
 from headrace.serving.runtimes.base import Inputs, Surroundings
 from headrace.serving.runtimes.program import ProgramModel, ProgramRuntime
 from headrace.types.errors import ModelFailed, ModelRefused, TimedOut, UpstreamError
+from headrace.types.gateway import Spent
 from headrace.types.model import Package, RuntimeKind
 from headrace.types.program import Program, Usage
 
@@ -144,6 +147,27 @@ async def test_between_markers_too(load: Load, lm: FakeLM) -> None:
     async with aclosing(model.stream(asked("where"))) as pieces:
         found = [piece async for piece in pieces]
     assert "".join(found[:-1]) == "by [the] river"
+
+
+async def test_a_brief_program_says_only_what_it_must(load: Load, lm: FakeLM) -> None:
+    shown = {"text": "my card", "team": "billing"}
+    model = await load(Packed(program=read_program(TICKET | {"writing": "brief", "examples": [shown]})))
+    lm.reply = lambda body: json.dumps({"team": "technical"})
+    assert (await model.run(asked("a crash")))[0].tolist() == ["technical"]
+    assert [message["content"] for message in lm.asked[-1]["messages"]] == [
+        "Say which team answers this mail.",
+        "my card",
+        '{"team": "billing"}',
+        "a crash",
+    ]
+    schema = lm.asked[-1]["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["team"]["enum"] == ["billing", "technical"]
+
+
+def test_what_it_spent_stands_in_the_line_of_the_call() -> None:
+    line = msgspec.json.decode(spent.told(Usage(calls=2, prompt_tokens=30, completion_tokens=7, money=0.5)), type=Spent)
+    assert (line.usage.input, line.usage.output, line.cost, line.attempts) == (30, 7, 0.5, 2)
+    assert not line.provider  # the gateway bills on lines of its own
 
 
 async def test_a_stream_that_nobody_reads_ends_its_call(load: Load, lm: FakeLM, ticket: Program) -> None:
