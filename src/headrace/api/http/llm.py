@@ -75,13 +75,19 @@ class LlmHandler:
 
     async def models(self, exchange: Exchange, _: Parameters) -> Reply:
         """Those that the caller may ask for, in OpenAI's form or, for a client that says so, in Anthropic's."""
-        return json_reply(msgspec.json.encode(_listed(self._visible(exchange), exchange)))
+        try:
+            names = self._visible(exchange)
+        except HeadraceError as error:
+            return _refusal(error, _spoken(exchange))
+        return json_reply(msgspec.json.encode(_listed(names, exchange)))
 
     async def model(self, exchange: Exchange, parameters: Parameters) -> Reply:
         name = parameters["model"]
-        if name not in self._visible(exchange):
-            error = NotFound(f"there is no chat model {name!r}", field="model", hint="GET /v1/models lists them")
-            return _refusal(error, Wire.CHAT)
+        try:
+            if name not in self._visible(exchange):
+                raise NotFound(f"there is no chat model {name!r}", field="model", hint="GET /v1/models lists them")
+        except HeadraceError as error:
+            return _refusal(error, _spoken(exchange))
         return json_reply(msgspec.json.encode(_described(name, exchange)))
 
     def _visible(self, exchange: Exchange) -> list[str]:
@@ -118,20 +124,20 @@ def _refusal(error: HeadraceError, wire: Wire) -> Reply:
     return json_reply(DIALECTS[wire].error(error, status), status, tuple(error_headers(error)))
 
 
+def _spoken(exchange: Exchange) -> Wire:
+    """Whose client it is that asks for models."""
+    return Wire.MESSAGES if b"anthropic-version" in exchange.headers else Wire.CHAT
+
+
 def _listed(names: list[str], exchange: Exchange) -> dict[str, Any]:
     data = [_described(name, exchange) for name in names]
-    if "anthropic-version" not in _names(exchange):
+    if _spoken(exchange) is Wire.CHAT:
         return {"object": "list", "data": data}
     first, last = (names[0], names[-1]) if names else (None, None)
     return {"data": data, "has_more": False, "first_id": first, "last_id": last}
 
 
 def _described(name: str, exchange: Exchange) -> dict[str, Any]:
-    if "anthropic-version" in _names(exchange):
-        known = {"type": "model", "id": name, "display_name": name, "lifecycle": "active"}
-        return {**known, "created_at": "1970-01-01T00:00:00Z"}
-    return {"id": name, "object": "model", "created": 0, "owned_by": "headrace"}
-
-
-def _names(exchange: Exchange) -> set[str]:
-    return {name.decode("latin-1") for name in exchange.headers}
+    if _spoken(exchange) is Wire.CHAT:
+        return {"id": name, "object": "model", "created": 0, "owned_by": "headrace"}
+    return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
