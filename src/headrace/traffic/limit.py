@@ -51,6 +51,7 @@ class Plan:
     measures: tuple[Measure, ...]
     gauges: tuple[Gauge, ...]
     closed: bool  # some limit does not let calls in unseen
+    places: tuple[int, ...] = ()  # in ORDER, of what each gauge counts
 
 
 NOTHING = Plan((), (), False)
@@ -171,7 +172,8 @@ def plan_of(limits: Iterable[Limit], caller: Caller, endpoint: str, hashed: Call
         found[at] = _held_to(known, limit)
     measures = tuple(sorted(found.values(), key=lambda m: ORDER.index(m.counted)))
     closed = any(not m.open for m in measures)
-    return Plan(measures, tuple(m.gauge for m in measures), closed)
+    places = tuple(ORDER.index(m.counted) for m in measures)
+    return Plan(measures, tuple(m.gauge for m in measures), closed, places)
 
 
 def _held_to(measure: Measure, limit: Limit) -> Measure:
@@ -200,13 +202,8 @@ def whole(counted: Counted, amount: float) -> int:
 
 
 def _amounts(plan: Plan, requests: int, tokens: int, cost: float, *, under_way: int = 1) -> tuple[int, ...]:
-    worth = {
-        Counted.CONCURRENCY: under_way,
-        Counted.REQUESTS: requests,
-        Counted.TOKENS: tokens,
-        Counted.COST: round(cost * NANO),
-    }
-    return tuple([worth[measure.counted] for measure in plan.measures])
+    worth = (under_way, requests, tokens, round(cost * NANO))  # in ORDER
+    return tuple([worth[place] for place in plan.places])
 
 
 def told(plan: Plan, taken: Taken, now: float) -> Headers:

@@ -13,6 +13,7 @@ from headrace.store.counters.base import LEASE_SECONDS, Gauge, Seed, Span, Taken
 from headrace.types.gateway import Window
 
 SWEEP_SECONDS = 60.0
+_KNOWN = 20_000  # tuples of gauges whose cells are kept
 # A window is forgotten when nobody has touched it for so long by the steady clock, however the other one jumps.
 KEEP_SECONDS = {None: 3_600.0, Window.MINUTE: 600.0, Window.DAY: 2 * 86_400.0, Window.MONTH: 62 * 86_400.0}
 
@@ -30,6 +31,16 @@ class Lease:
     expires: float
 
 
+@dataclass(slots=True, eq=False)
+class Found:
+    """Where these gauges are counted, as long as these are the windows."""
+
+    gauges: Sequence[Gauge]
+    spans: dict[Window | None, Span]
+    cells: list[Cell]
+    ends: tuple[float, ...]
+
+
 @dataclass(slots=True)
 class LocalCounters:
     clock: Clock
@@ -37,29 +48,27 @@ class LocalCounters:
     _cells: dict[tuple[str, Window | None, int], Cell] = field(default_factory=dict)
     _leases: dict[int, Lease] = field(default_factory=dict)  # oldest first
     _spans: dict[Window | None, Span] = field(default_factory=dict)
+    _found: dict[int, Found] = field(default_factory=dict)
     _swept: float = 0.0
 
     async def take(self, gauges: Sequence[Gauge], amounts: Sequence[int]) -> Taken:
         steady = self.clock.steady()
         self._reap(steady)
         spans = self._current(self.clock.now())
-        cells = []
-        for gauge in gauges:
-            key = (gauge.name, gauge.window, spans[gauge.window].number)
-            cell = self._cells.get(key)
-            if cell is None:
-                cell = self._cells[key] = Cell()
+        found = self._found.get(id(gauges))
+        if found is None or found.gauges is not gauges or found.spans is not spans:
+            found = self._look(gauges, spans)
+        cells, ends = found.cells, found.ends
+        for cell in cells:
             cell.touched = steady
-            cells.append(cell)
-        ends = tuple(spans[gauge.window].end for gauge in gauges)
         for at, (cell, gauge, amount) in enumerate(zip(cells, gauges, amounts, strict=True)):
             if cell.used + amount > gauge.hard:
-                return Taken(at, tuple(c.used for c in cells), ends, None)
+                return Taken(at, tuple([c.used for c in cells]), ends, None)
         for cell, amount in zip(cells, amounts, strict=True):
             cell.used += amount
         lease = Lease(cells, amounts, steady + self.lease_seconds)
         self._leases[id(lease)] = lease
-        return Taken(-1, tuple(c.used for c in cells), ends, lease)
+        return Taken(-1, tuple([c.used for c in cells]), ends, lease)
 
     def give(self, lease: object, used: Sequence[int]) -> None:
         assert isinstance(lease, Lease)
@@ -74,6 +83,15 @@ class LocalCounters:
 
     async def close(self) -> None:
         self._leases.clear()
+
+    def _look(self, gauges: Sequence[Gauge], spans: dict[Window | None, Span]) -> Found:
+        """The cells of these gauges in these windows; kept, because a caller comes again with the very same tuple."""
+        if len(self._found) >= _KNOWN:
+            self._found.clear()
+        cells = [self._cells.setdefault((g.name, g.window, spans[g.window].number), Cell()) for g in gauges]
+        ends = tuple(spans[gauge.window].end for gauge in gauges)
+        found = self._found[id(gauges)] = Found(gauges, spans, cells, ends)
+        return found
 
     def _current(self, now: float) -> dict[Window | None, Span]:
         """Of this very minute; made once in it, and anew when the clock jumps."""
@@ -98,3 +116,4 @@ class LocalCounters:
             stale = [k for k, c in self._cells.items() if steady - c.touched > KEEP_SECONDS[k[1]] and id(c) not in held]
             for key in stale:
                 del self._cells[key]
+            self._found.clear()
