@@ -45,6 +45,7 @@ def test_answers_are_labelled_with_the_keyboard(walker: Visitor) -> None:
     expect(page.get_by_text("Taken back.")).to_be_visible()
     expect(case).to_have_attribute("data-review", str(first))
     page.keyboard.press("c")
+    expect(page.locator("[data-correct]")).to_be_focused()
     page.keyboard.type("7")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Kept: 7.")).to_be_visible()

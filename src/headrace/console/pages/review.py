@@ -72,7 +72,7 @@ class _Page:
                 names = {"": say("traces.all_endpoints"), **{name: name for name in data.endpoints}}
                 choice(names, endpoint, lambda v: ui.navigate.to(f"/review?endpoint={v}"), label=say("column.endpoint"))
             if data.endpoints:
-                button(say("review.draw", n=AT_ONCE), self._draw, kind="primary")
+                button(say("review.draw", n=AT_ONCE), self._draw, kind="" if data.cases else "primary")
         self._notice = text("p", "soft", "", aria_live="polite")
         with tag("div", "stack"):
             self._case = tag("section", "panel")
@@ -112,13 +112,13 @@ class _Page:
                 "align-items: flex-start; gap: 32px"
             ):
                 with tag("div", "stack stack-8").style("flex: 1 1 260px"):
-                    text("h3", "", say("trace.input"))
+                    text("span", "faint small", say("trace.input"))
                     show_input(self._visit, case.call.input)
                 with tag("div", "stack stack-8").style("flex: 1 1 200px"):
-                    text("h3", "", say("review.answer"))
+                    text("span", "faint small", say("review.answer"))
                     show_answer(self._visit, case.call.output)
                     if case.words:
-                        text("h3", "", say("review.users_said"))
+                        text("span", "faint small", say("review.users_said"))
                         for word in case.words:
                             text("span", "soft", feedback_word(self._visit, word))
             self._draw_choices(case)
@@ -133,9 +133,9 @@ class _Page:
                     button(label, partial(self._label, value), kind="primary" if number == 1 else "")
         with tag("div", "row-flex wrap"):
             text("kbd", "", "c")
-            box = tag(
-                "input", "", type="text", placeholder=say("review.correct_hint"), aria_label=say("review.correct")
-            )
+            hint, name = say("review.correct_hint"), say("review.correct")
+            with tag("label", "field"):
+                box = tag("input", "", type="text", placeholder=hint, aria_label=name)
             box.props["data-correct"] = True
             box.on("change", lambda e: self._typed(str(e.args)), js_handler="(e) => emit(e.target.value)")
             for key, word, act in (
