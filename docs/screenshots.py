@@ -70,6 +70,8 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "datasets": ("/datasets", nothing),
     "dataset": ("/datasets/digits@1", open_row),
     "review": ("/review", nothing),
+    "webhooks": ("/webhooks", nothing),
+    "webhook": ("/webhooks?name=pipeline", nothing),
     "settings": ("/settings", nothing),
     "flywheel": ("/flywheel", nothing),
 }
@@ -80,6 +82,8 @@ STAGED: dict[str, tuple[str, Callable[[Page], None]]] = {  # with a release of e
     "release-ab": (f"/releases/{theatre.AB}", nothing),
     "release-approval": (f"/releases/{theatre.APPROVAL}", nothing),
     "release-switch": (f"/releases/{theatre.SWITCH}", nothing),
+    "release-together": (f"/releases/{theatre.EARLY}", nothing),
+    "endpoint-adapter": (f"/endpoints/{theatre.ADAPTED}", nothing),
 }
 ALL = PAGES | STAGED
 

@@ -29,7 +29,9 @@ from headrace.types.errors import HeadraceError, Unavailable, UpstreamError
 from headrace.types.migration import Key, Lag, Reading, Role, Spec, Values, Written
 
 PATIENCE = 10.0  # seconds that a call waits for a switch to end
-LINGER = 0.02  # seconds: writes that come close together are carried together
+BITE = 16  # rows: while a few are carried, a call of the application waits for few of them
+LOOK = 0.02  # seconds between looks for the end of a switch
+LINGER = 0.05  # seconds: writes that come close together are carried together, which spares the store that answers
 TICK = 2.0  # seconds between looks for what other processes have left behind
 LONGEST_WAIT = 10.0  # between tries of a store that is away
 
@@ -127,7 +129,7 @@ class Moving:
             if self._clock.steady() > until:
                 names = " and ".join(store.name for store in self._stores)
                 raise Unavailable(f"neither of {names} takes writes", hint="see headrace migrate status")
-            self._clock.sleep(LINGER)
+            self._clock.sleep(LOOK)
         self._truth = found
 
 
@@ -158,10 +160,12 @@ class Carrier:
         truth = truth_of(self._stores)
         if truth is None or not self._stores[truth].standing().dual:
             return
-        count = BATCH
-        while count == BATCH and not self.stop.is_set():
-            count = carry(self._stores[truth], self._stores[1 - truth])
+        limit = count = BITE
+        while count == limit and not self.stop.is_set():
+            count = carry(self._stores[truth], self._stores[1 - truth], limit=limit)
             self.carried += count
+            if count == limit:  # it piles up
+                limit = count = min(BATCH, 2 * limit)
 
 
 def open_stores(spec: Spec) -> tuple[Store, Store]:

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,6 +25,7 @@ from headrace.types.migration import Key, Kind, Layout, Role, Row, Values, Writt
 
 OPTIONS = ("table", "synchronous")
 WAIT_SECONDS = 20.0  # for another writer
+_TURNS: dict[Path, Lock] = {}  # by file, for the threads of this process
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 _DIALECT = Dialect(
     types={
@@ -44,6 +46,9 @@ class SqliteStore(SqlStore):
     def __init__(self, place: Place, *, path: Path, synchronous: str, name: str, layout: Layout) -> None:
         super().__init__(place.shown, table=place.option("table"), name=name, layout=layout, dialect=_DIALECT)
         self._path = path
+        # SQLite makes a writer that finds another one sleep for whole milliseconds; a lock wakes it at once. Those of
+        # other processes it still has to sleep for.
+        self._turn = _TURNS.setdefault(path.absolute(), Lock())
         self._pool = Pool(lambda: self._connect(synchronous), trouble=(sqlite3.Error,))
         # What is settled may be forgotten by a power cut: it is carried once more. So nobody waits for the disk there.
         self._lazy = Pool(lambda: self._connect("off" if synchronous == "off" else "normal"), trouble=(sqlite3.Error,))
@@ -115,7 +120,7 @@ class SqliteStore(SqlStore):
 
     @contextmanager
     def _transaction(self, pool: Pool[sqlite3.Connection] | None = None) -> Iterator[sqlite3.Connection]:
-        with self._named(), (pool or self._pool).one() as conn:
+        with self._named(), (pool or self._pool).one() as conn, self._turn:
             conn.execute("BEGIN IMMEDIATE")
             try:
                 yield conn
