@@ -519,7 +519,7 @@ def running(services: StageServices, *, live: bool = True) -> Iterator[str]:
         """A receiver of webhooks."""
         return {"ok": True}
 
-    mount(app, services, linger_seconds=4.0)  # type: ignore[arg-type]
+    mount(app, services)  # type: ignore[arg-type]
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     stop = threading.Event()
     threads = [

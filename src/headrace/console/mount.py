@@ -19,13 +19,11 @@ from headrace.console import shell, theme
 if TYPE_CHECKING:
     from headrace.control.services import Services
 
-LINGER_SECONDS = 10.0
 MACHINES = ("/api", "/mlflow", "/_nicegui", "/models/", "/export", "/health")  # paths that programs ask for
 
 
-def mount(app: fastapi.FastAPI, services: Services, *, linger_seconds: float = LINGER_SECONDS) -> None:
-    """One console a process: NiceGUI keeps its state per process. A page is kept for `linger_seconds` after its browser
-    was heard last, so that a network that comes back finds it as it was."""
+def mount(app: fastapi.FastAPI, services: Services) -> None:
+    """One console a process: NiceGUI keeps its state per process."""
     for path in shell.PAGES:
         ui.page(path, title="Headrace", favicon=theme.ICON, language=None)(partial(shell.build, services))
     ui.add_head_html(theme.head(), shared=True)
@@ -42,7 +40,7 @@ def mount(app: fastapi.FastAPI, services: Services, *, linger_seconds: float = L
         dark=None,
         tailwind=False,
         show_welcome_message=False,
-        reconnect_timeout=linger_seconds,
+        reconnect_timeout=10.0,
         binding_refresh_interval=None,
     )
 

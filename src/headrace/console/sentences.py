@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from headrace.console.messages import Language
 from headrace.console.parts import numbers
 from headrace.console.visit import Visit
 from headrace.console.waits import Asked, asked, question, step_place, step_title, users, waits
@@ -195,6 +196,16 @@ def reason_of(release: Release) -> str:
     recorded = release.judgement.reason if release.judgement else ""
     ending = next((e.detail for e in reversed(release.history) if e.name in ("rolled_back", "failed", "aborted")), "")
     return ((ending if release.phase.ended else "") or recorded).rstrip(". ")
+
+
+def why_now(visit: Visit, release: Release, now: float) -> str:
+    """The reason as it was recorded, which is in English; who reads another language is told in it what is missing."""
+    held = release.judgement is not None and release.judgement.verdict is Verdict.HOLD and not release.phase.ended
+    if held and visit.language is not Language.ENGLISH:
+        missing = [wait.words for wait in waits(visit, release, now) if not wait.met]
+        if missing:
+            return visit.say("release.held", missing=visit.say("release.and").join(missing))
+    return upper_first(release, reason_of(release))
 
 
 def upper_first(release: Release, sentence: str) -> str:

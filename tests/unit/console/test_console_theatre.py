@@ -12,7 +12,7 @@ from headrace.console.messages import Language
 from headrace.console.pages.acting import changes_of, offers
 from headrace.console.pages.current import notes
 from headrace.console.parts.progress import last_stop, step_views
-from headrace.console.sentences import Traffic, say_endpoint, say_overview, say_release
+from headrace.console.sentences import Traffic, say_endpoint, say_overview, say_release, why_now
 from headrace.console.waits import Asked, asked, waits
 from headrace.release import learn
 from headrace.release.plans import plan_from
@@ -216,3 +216,10 @@ def test_one_is_said_in_the_singular() -> None:
     differ, lost, _ = notes(visit(), at(StepKind.SHADOW, pairs=pair, of_plan={"metrics": ()}))
     assert differ.startswith("1 answer compared")
     assert lost.startswith("1 copy without")
+
+
+def test_a_reader_of_chinese_is_told_in_chinese_what_a_release_waits_for() -> None:
+    held = Judgement(verdict=Verdict.HOLD, reason="at 5 %: 12 users so far, 40 needed", time=NOW)
+    item = at(StepKind.SHARE, judgement=held)
+    assert why_now(visit(), item, NOW) == "At 5 %: 12 users so far, 40 needed"
+    assert why_now(visit(Language.CHINESE), item, NOW).startswith("停留：目前 12 个用户，需要 40 个")

@@ -26,11 +26,10 @@ from headrace.console.sentences import (
     RECENT,
     Traffic,
     current_share,
-    reason_of,
     say_overview,
     say_status,
     taken,
-    upper_first,
+    why_now,
 )
 from headrace.console.visit import Visit
 from headrace.console.waits import step_title
@@ -234,7 +233,7 @@ def release_row(visit: Visit, release: Release) -> Row:
         "candidate": variant_cell(release.candidate, "candidate"),
         "phase": phase_cell(visit, release),
         "share": _share_cell(visit, release),
-        "reason": cell(upper_first(release, reason_of(release)), classes="soft"),
+        "reason": cell(why_now(visit, release, visit.now()), classes="soft"),
         "time": time_cell(release.created),
         "took": cell(numbers.duration(taken(release, visit.now()))),
         "actor": cell(release.actor),

@@ -33,7 +33,7 @@ from headrace.console.parts.tag import link, tag, text
 from headrace.console.parts.traffic import Stepper
 from headrace.console.parts.when import when
 from headrace.console.quotes import has_results
-from headrace.console.sentences import Traffic, reason_of, say_release, taken, upper_first
+from headrace.console.sentences import Traffic, say_release, taken, upper_first, why_now
 from headrace.console.visit import Visit
 from headrace.console.waits import Asked, asked
 from headrace.release.results import Results
@@ -232,7 +232,7 @@ class _VerdictBox:
         verdict = release.judgement.verdict if release.judgement else None
         for shown, box in self._boxes.items():
             box.set_visibility(shown is verdict)
-        why = upper_first(release, reason_of(release)) or self._visit.say("release.no_reason")
+        why = why_now(self._visit, release, self._visit.now()) or self._visit.say("release.no_reason")
         if asked(release) is Asked.HORIZON:  # all that was counted, which the results say better
             why = upper_first(release, self._visit.name("asked_short", Asked.HORIZON))
         self._why.set_text(why)
