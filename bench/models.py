@@ -101,13 +101,12 @@ MODELS: dict[str, Callable[[], Any]] = {
     "custom": custom,
     "brittle": brittle,
     "iris": digits,
-    "petals": digits,
 }
 REGISTERED = {"brittle": "custom"}  # under another name than its own
 
 
 def fitted(name: str, keep: Path | None) -> ModelInfo:
-    if name in ("iris", "petals"):
+    if name == "iris":
         frame, target = load_iris(return_X_y=True, as_frame=True)
     else:
         frame, target = load_digits(return_X_y=True)

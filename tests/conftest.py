@@ -18,12 +18,9 @@ pytest_plugins = ["tests.llm", "tests.openwebui", "tests.postgres"]
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """`headrace up` on an empty folder, with `digits` (two versions, one deployed) and `custom` (a model host).
-
-    `iris` and two versions of `petals` are registered, for tests that want an endpoint of their own.
-    """
+    """`headrace up` on an empty folder, with `digits` (two versions, one deployed) and `custom` (a model host)."""
     with Platform(tmp_path_factory.mktemp("platform") / "home") as running:
-        running.train("digits", "digits", "custom", "iris", "petals", "petals")
+        running.train("digits", "digits", "custom")
         running.run("deploy", "models:/digits/1", "--endpoint", "digits")
         running.run("deploy", "models:/custom/1", "--endpoint", "custom")
         yield running

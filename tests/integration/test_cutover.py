@@ -113,6 +113,7 @@ class Walk:
 
 
 def test_a_legacy_service_gives_way_to_a_model_and_comes_back(platform: Platform, rule: str, tmp_path: Path) -> None:
+    platform.train("iris")
     files, commands = written()
     _write(files, rule, tmp_path)
     walk = Walk(platform)
