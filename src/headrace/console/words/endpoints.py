@@ -52,6 +52,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "endpoint.cache_off": ("none", "无"),
     "endpoint.capture": ("Journal keeps", "日志保留"),
     "endpoint.capture.full": ("inputs and answers", "输入与回答"),
+    "endpoint.capture.masked": ("inputs and answers, with what is personal masked", "输入与回答，个人信息已遮蔽"),
     "endpoint.capture.none": ("neither inputs nor answers", "不保留输入与回答"),
     "endpoint.rate": ("{rate} calls a second, p99 {p99}.", "每秒 {rate} 次调用，p99 {p99}。"),
     "endpoint.silent": ("Nobody called it in the last 5 minutes.", "最近 5 分钟没有调用。"),
