@@ -1,4 +1,4 @@
-"""A data plane as a process, with chat endpoints over golden upstreams of every kind."""
+"""A data plane as a process, with chat endpoints over golden upstreams of every kind, and one over a real model."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ from headrace.types.gateway import Chat, Gateway, Provider, ProviderKind, Retrie
 from headrace.types.model import ModelVersion, Package, RuntimeKind
 from headrace.types.traffic import TrafficPolicy
 from tests.integration.test_data_plane import RunningPlane
+from tests.llm import Llm
 
 KINDS = {"openai": ProviderKind.OPENAI, "claude": ProviderKind.ANTHROPIC, "gemini": ProviderKind.GEMINI}
 # Each has upstreams of its own, since they are left alone after it: for one client, and for another.
 TROUBLES = ("400", "401", "429", "500", "break", "m400", "m401", "m429", "m500", "mbreak")
-NAMES = (*KINDS, *(f"{kind}-{trouble}" for kind in KINDS for trouble in TROUBLES))
+NAMES = ("real", *KINDS, *(f"{kind}-{trouble}" for kind in KINDS for trouble in TROUBLES))
 
 
 @dataclass
 class LlmPlane:
-    """`upstream`: of every endpoint; they are named after the kind of their provider, and the trouble they get."""
+    """`upstream`: of every endpoint but `real`; they are named after the kind of their provider, and the trouble that
+    they get."""
 
     url: str
     upstream: Golden
@@ -35,15 +37,17 @@ class LlmPlane:
 
 
 @pytest.fixture(scope="session")
-def llm_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlmPlane]:
+def llm_plane(tmp_path_factory: pytest.TempPathFactory, llm: Llm) -> Iterator[LlmPlane]:
     home = tmp_path_factory.mktemp("llm") / "home"
     running = RunningPlane(home)
     with golden_upstream() as upstream:
         try:
             with running.database.write() as conn:
-                made = Gateway(providers=tuple(_provider(name, kind, upstream) for name, kind in KINDS.items()))
+                real = Provider(name="real", kind=ProviderKind.OPENAI, url=llm.url, private=True)
+                golden = (_provider(name, kind, upstream) for name, kind in KINDS.items())
+                made = Gateway(providers=(real, *golden))
                 gateway_rows.put(conn, made, actor="test", reason="golden", now=time.time())
-            revision = running.publish(*(_endpoint(running, name) for name in NAMES))
+            revision = running.publish(*(_endpoint(running, name, llm.model) for name in NAMES))
             running.start().live(revision)
             yield LlmPlane(running.url, upstream)
         finally:
@@ -54,9 +58,10 @@ def _provider(name: str, kind: ProviderKind, upstream: Golden) -> Provider:
     return Provider(name=name, kind=kind, url=f"{upstream.url}/v1", private=True)
 
 
-def _endpoint(running: RunningPlane, name: str) -> Endpoint:
+def _endpoint(running: RunningPlane, name: str, local: str) -> Endpoint:
     kind, _, trouble = name.partition("-")
-    chat = Chat(ways=(Way(provider=kind, model=f"up{trouble}"),), retries=Retries(attempts=1))
+    model = local if kind == "real" else f"up{trouble}"
+    chat = Chat(ways=(Way(provider=kind, model=model),), retries=Retries(attempts=1))
     folder = running.home / f"chat-{name}"
     folder.mkdir()
     (folder / FILE).write_bytes(msgspec.json.encode(chat))

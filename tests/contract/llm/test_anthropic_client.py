@@ -66,6 +66,16 @@ def test_messages_streamed(client: anthropic.Anthropic, model: str) -> None:
     assert answer.usage.output_tokens == 12
 
 
+def test_a_real_model_that_speaks_otherwise(client: anthropic.Anthropic) -> None:
+    with client.messages.stream(model="real", max_tokens=12, messages=ASKED) as stream:
+        said = "".join(stream.text_stream)
+        answer = stream.get_final_message()
+    assert said.strip()
+    assert answer.stop_reason in ("max_tokens", "end_turn")
+    assert answer.usage.input_tokens > 0
+    assert 0 < answer.usage.output_tokens <= 12
+
+
 def test_parallel_tools(client: anthropic.Anthropic, model: str) -> None:
     answer = client.messages.create(model=model, max_tokens=50, messages=ASKED, tools=TOOLS)
     assert answer.stop_reason == "tool_use"
