@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def play(platform: Platform, *, short: bool = False) -> Report:
         people = People(digits, plane, report)
         examine(people, "version 1", report)
         edges = (0, 450) if short else (0, 300, 620, len(digits.stream))
-        for number, (start, end) in enumerate(zip(edges, edges[1:], strict=False), start=1):
+        for number, (start, end) in enumerate(pairwise(edges), start=1):
             last = newest(control)
             people.use(digits.stream[start:end])
             turn = turned(control, after=last)
@@ -139,7 +140,7 @@ def first(platform: Platform, wheel: Path) -> None:
         trainer = [sys.executable, "-m", "headrace.client.training", str(wheel / "train.py") + ":train"]
         subprocess.run(trainer, cwd=folder, check=True, capture_output=True)
         script = (
-            "import mlflow, mlflow.sklearn, sys; mlflow.set_tracking_uri(sys.argv[1]); mlflow.set_experiment('digits')\n"
+            "import mlflow, sys; mlflow.set_tracking_uri(sys.argv[1]); mlflow.set_experiment('digits')\n"
             "with mlflow.start_run() as run: mlflow.log_artifacts(sys.argv[2], 'model')\n"
             "c = mlflow.MlflowClient(); c.create_registered_model('digits')\n"
             "c.create_model_version('digits', run.info.artifact_uri + '/model', run_id=run.info.run_id)"

@@ -33,6 +33,7 @@ from headrace.base.settings import Settings
 from headrace.console.mount import mount
 from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.review import Reviews
+from headrace.flywheel.turns import Turns
 from headrace.monitor.live import LiveStats
 from headrace.notify.hooks import Hooks
 from headrace.notify.sender import Sender
@@ -67,7 +68,7 @@ from headrace.types.model import (
 )
 from headrace.types.release import Cohort, Event, Interval, Judgement, Phase, Release, Tally
 from headrace.types.traffic import Reason, TrafficPolicy
-from tests.browser import hooked, shadowed, theatre
+from tests.browser import hooked, shadowed, theatre, wheel
 
 ROOT = Path(__file__).parents[2]
 KEY = b"stage" * 4
@@ -90,6 +91,7 @@ class StageServices:
     hooks: Hooks
     datasets: Datasets
     reviews: Reviews
+    turns: Turns
     planes: Any = field(default_factory=lambda: SimpleNamespace(url="http://127.0.0.1:8000"))
     trouble: str = ""  # what the data plane says about itself
 
@@ -280,6 +282,7 @@ def build(folder: Path, *, empty: bool = False, staged: bool = False) -> StageSe
         reviews=Reviews(database=database, query=query, clock=clock),
         releases=PlayedReleases(database, clock), shop=shop, trouble="no plan yet" if empty else "",
         hooks=Hooks(database=database, sender=Sender(KEY, clock, "stage"), clock=clock),
+        turns=wheel.wheels(folder, database, JournalQuery(settings.journal), clock),
     )  # fmt: skip
     if not empty:
         _furnish(services)
@@ -315,6 +318,7 @@ def _furnish(services: StageServices) -> None:
         approvals.put(conn, _waiting(now))
         feedbacks.put(conn, _feedback(shop, calls))
         shadowed.furnish(conn, now)
+        wheel.furnish(conn, services.settings.home, now)
         hooked.furnish(conn, now, position=audit.newest_id(conn))
     services.datasets.make(Recipe(model="digits", until=now - 60))
     services.datasets.make(Recipe(model="digits"))

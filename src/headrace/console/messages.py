@@ -11,6 +11,7 @@ from enum import StrEnum
 from headrace.console.words import (
     datasets,
     endpoints,
+    flywheel,
     overview,
     pairs,
     parts,
@@ -40,6 +41,7 @@ KINDS = (
     teach,
     datasets,
     review,
+    flywheel,
 )
 
 

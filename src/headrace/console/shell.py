@@ -23,6 +23,7 @@ from headrace.console.pages import (
     datasets,
     endpoint,
     endpoints,
+    flywheel,
     history,
     models,
     overview,
@@ -78,7 +79,15 @@ MAP: tuple[tuple[str, tuple[Place, ...]], ...] = (
         ),
     ),
     ("observe", (Place(name="traces", path="/traces", key="t"), *map(_later, ("monitor", "alerts", "judges")))),
-    ("learn", (*map(_later, ("flywheel", "programs")), Place(name="review", path="/review", key="q"), _later("jobs"))),
+    (
+        "learn",
+        (
+            Place(name="flywheel", path="/flywheel", key="f"),
+            _later("programs"),
+            Place(name="review", path="/review", key="q"),
+            _later("jobs"),
+        ),
+    ),
     (
         "govern",
         (
@@ -106,6 +115,7 @@ PAGES: dict[str, Callable[..., Any]] = {
     "/datasets": datasets.show,
     "/datasets/{name}": dataset.show,
     "/review": review.show,
+    "/flywheel": flywheel.show,
     "/history": history.show,
     "/audit": history.show,  # as it was called before
     "/webhooks": webhooks.show,

@@ -115,7 +115,7 @@ class Turns:
         seen = self.seen(endpoint)
         rests = triggers.rests_until(flywheel, seen)
         if rests is not None and rests > seen.now:
-            raise Conflict(f"the last turn of {endpoint!r} began {seen.now - rests:.0f} s ago", field="drift")
+            raise Conflict(f"the flywheel of {endpoint!r} rests for another {rests - seen.now:.0f} s", field="drift")
         return self.begin(endpoint, cause=Cause.DRIFT, why=why, actor=actor)
 
     def cancel(self, turn_id: str, *, actor: str) -> Turn:

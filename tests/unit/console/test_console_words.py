@@ -25,6 +25,7 @@ from headrace.types.release import Phase, Verdict
 from headrace.types.review import Why
 from headrace.types.strategy import MetricKind, Role, StepKind
 from headrace.types.traffic import Reason
+from headrace.types.turn import Cause, StepName, TurnState
 from headrace.types.webhook import DeliveryState
 
 SOURCE = Path(messages.__file__).parent
@@ -71,6 +72,10 @@ FAMILIES: dict[str, list[str]] = {
     "did": list(acting.ICONS),
     "audit": [f"{start}{answer}" for start in ("", "ask_", "did_") for answer in ("approve", "refuse")],
     "audit.kind": list(history.KINDS),
+    "flywheel": ["will_1", "will_2", "will_3", "who_people", "who_clock", "who_traffic"],
+    "flywheel.station": ["live", *StepName],
+    "flywheel.state": list(TurnState),
+    "flywheel.cause": list(Cause),
     "delivery": list(DeliveryState),
     "webhook_field": list(hooking.FIELDS),
     "webhook_hint": list(hooking.FIELDS),
