@@ -167,7 +167,8 @@ class World:
         self.journal = folder / "journal"
         self.versions, self.releases = folder / "mlflow.json", folder / "releases.json"
 
-    def fill(self, **spec: Any) -> None:
+    def fill(self, *, shift: int = 0, **spec: Any) -> None:
+        """`shift`: by how much what people say is off."""
         with open_journal(self.journal) as journal, self.database.write() as conn:
             endpoints.replace_all(conn, [endpoint()])
             for number in range(ROWS):
@@ -178,7 +179,7 @@ class World:
                     unit=f"user-{number % 40}",
                     time=START + number,
                 )
-                said = corrected(one, [number % 5], rater=f"user-{number % 40}")
+                said = corrected(one, [(number + shift) % 5], rater=f"user-{number % 40}")
                 write(journal, [one])
                 feedbacks.put(conn, [said])
         place = self.specs / "digits"
