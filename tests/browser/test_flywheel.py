@@ -17,8 +17,8 @@ def test_turn_now_and_cancel(visitor: Visitor) -> None:
     ring = page.locator(".ring svg")
     expect(ring).to_have_attribute("aria-label", re.compile(r"Said 312 rows.*Trained 8\.4 s.*Gates 0 of 1 passed"))
     expect(page.locator("table").first).to_contain_text("golden")
-    expect(page.locator("main")).to_contain_text("at most +0.020 is allowed")
-    expect(page.locator("main")).to_contain_text(re.compile(r"0 of 200 usable words since the last turn"))
+    expect(page.locator("#main")).to_contain_text("at most +0.020 is allowed")
+    expect(page.locator("#main")).to_contain_text(re.compile(r"0 of 200 usable words since the last turn"))
     press(page, "Turn now")
     dialog = page.locator(".dialog")
     expect(dialog).to_contain_text("Traffic moves only if the candidate passes every gate")
@@ -32,8 +32,8 @@ def test_turn_now_and_cancel(visitor: Visitor) -> None:
 
 def test_nothing_yet_says_how_to_begin(newcomer: Visitor) -> None:
     page = newcomer.open("/flywheel")
-    expect(page.locator("main")).to_contain_text("No flywheel yet")
-    expect(page.locator("main")).to_contain_text("headrace turn init")
+    expect(page.locator("#main")).to_contain_text("No flywheel yet")
+    expect(page.locator("#main")).to_contain_text("headrace turn init")
 
 
 @pytest.mark.parametrize("language", ["en-US", "zh-CN"])
