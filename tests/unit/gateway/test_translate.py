@@ -1,7 +1,7 @@
 """Translation: golden documents in both directions, what cannot cross, and what no input may break.
 
 A file in tests/golden/translate holds what a caller asked, what an upstream answered (whole and streamed), and under
-`told` what the other side must be told. They were written by hand and reviewed line by line.
+`told` what the other side must be told: made by the code once, and read before it was kept.
 """
 
 from __future__ import annotations
