@@ -153,6 +153,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
             releases=releases,
             reviews=Reviews(database=database, query=query, clock=clock),
             streamer=Streamer(database=database, query=query),
+            programs=SimpleNamespace(),
             exporter=Exporter(database=database, query=query, clock=clock),
             datasets=Datasets(database=database, query=query, folder=tmp_path / "datasets", clock=clock),
             mlflow_link=lambda trace_id: f"/mlflow/#/{trace_id}",

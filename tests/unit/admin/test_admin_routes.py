@@ -331,7 +331,7 @@ async def test_export(client: httpx.AsyncClient, stand: Stand) -> None:
 
 @pytest.mark.parametrize(
     ("parameters", "field"),
-    [({}, "model"), ({"model": "digits", "rating": "meh"}, "rating"), ({"model": "digits", "limit": "3"}, "limit")],
+    [({}, "model"), ({"model": "digits", "rating": "meh"}, "rating"), ({"model": "digits", "limit": "no"}, "limit")],
 )
 async def test_bad_exports(client: httpx.AsyncClient, parameters: dict[str, str], field: str) -> None:
     answer = await client.get("/export", params=parameters)
