@@ -12,9 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import sync_playwright
 
 from bench.running import HEADRACE, Platform, wait_for
-from tests.openwebui import Person
+from tests.browser.conftest import ARGUMENTS, CHROMIUM
+from tests.openwebui import PASSWORD, Person
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
 
@@ -40,6 +42,9 @@ class Beside:
 
         return wait_for(found, seconds=60, what=f"the call that answered {message}")
 
+    def rated(self) -> list[str]:
+        return sorted({one["trace_id"] for one in self.ask("/api/v1/feedback?limit=100")["feedback"]})
+
     def said(self, trace: str) -> dict[str, Any]:
         """What stands now, by name."""
         return {one["name"]: one["value"] for one in self.ask(f"/api/v1/traces/{trace}")["feedback"]}
@@ -50,6 +55,7 @@ def chat(chat_environment: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     home = tmp_path_factory.mktemp("chat") / "home"
     os.environ["HEADRACE_CHAT_ENVIRONMENT"] = chat_environment
     with Platform(home, llm_port=0, chat_port=0, chat_environment=chat_environment, tick_ms=200) as platform:
+        platform.run("key", "create", "somebody")  # from now on a key is asked for
         made = json.loads(platform.run("chat", "start", "--detach", "--json").stdout)
         try:
             yield Beside(platform=platform, url=made["url"])
@@ -99,6 +105,49 @@ def test_titles_are_no_evidence_and_answers_are_of_a_person(chat: Beside, ann: P
     made = wait_for(title, seconds=120, what="a title")
     assert not made["counted"]
     assert made["spent"]["conversation"]
+
+
+def test_each_person_sees_and_gets_what_the_gateway_lets_them(chat: Beside, ann: Person) -> None:
+    people = {"people": [{"user": "bob@example.com", "models": ["nothing"]}]}
+    change = httpx.put(f"{chat.platform.control}/api/v1/gateway", json={"gateway": people}, timeout=60)
+    assert change.status_code == 200, change.text
+    bob = Person(url=chat.url, email="bob@example.com")
+    try:
+        wait_for(lambda: bob.models() == [], seconds=60, what="no model for bob")
+        assert ann.models() == ["smollm2"]
+    finally:
+        bob.close()
+    assert httpx.get(f"{chat.platform.data}/v1/models").status_code == 401
+
+
+@pytest.mark.browser
+def test_in_a_browser_as_people_do(chat: Beside, ann: Person) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-US").new_page()
+        page.set_default_timeout(120_000)
+        page.goto(f"{chat.url}/auth")
+        page.get_by_text("Sign up", exact=True).first.click()
+        page.locator('input[autocomplete="name"]').fill("Grace")
+        page.locator('input[type="email"]').fill("grace@example.com")
+        page.locator('input[type="password"]').first.fill(PASSWORD)
+        page.locator('button[type="submit"]').click()
+        page.locator("#chat-input").click()
+        page.keyboard.type("Name a river.")
+        page.keyboard.press("Enter")
+        page.locator('button[aria-label="Bad Response"]').first.click()
+        page.locator("textarea").last.fill("That is no river.")
+        page.get_by_role("button", name="Save", exact=True).click()
+        wait_for(
+            lambda: {"user_rating": False, "comment": "That is no river."} in map(chat.said, chat.rated()),
+            seconds=120,
+            what="the thumb of a person with a browser",
+        )
+        if pictures := os.environ.get("HEADRACE_CHAT_PICTURES"):
+            page.screenshot(path=Path(pictures) / "chat-light-wide.png")
+        browser.close()
 
 
 def test_the_bell_is_rung_by_nobody_else(chat: Beside) -> None:

@@ -16,18 +16,22 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from headrace.base.secret import Secret
 from headrace.base.settings import Settings
 from headrace.chat.install import VERSION, install, is_installed, pins
 from headrace.chat.place import Place, load, load_or_make, place_of, save
 from headrace.chat.wiring import variables
 from headrace.cli.beside import Beside, look, run, start_behind, stop, tell_status
-from headrace.cli.options import CONTROL, DATA, Home, Json, running, settings_for
+from headrace.cli.options import CONTROL, DATA, Home, Json, admin, running, settings_for
 from headrace.cli.show import emit, note, say
 from headrace.compute.ports import port_of, reserve, url_of
 from headrace.compute.supervise import Child
 from headrace.types.errors import Unavailable
+from headrace.types.gateway import Scope
 
 NAME = "chat"
+KEY = "open-webui"  # name of its virtual key, and of the secret with which it signs whom it calls for
+SCOPES = (Scope.CHAT, Scope.EMBEDDINGS, Scope.MEDIA)
 _STOP_SECONDS = 8.0
 _LINES = 2  # that an installer writes per package, about
 
@@ -86,6 +90,7 @@ def start(
         raise Unavailable(f"no platform runs on {str(settings.home)!r}", hint="start it with: headrace up")
     if not is_installed(place):
         _install(place, quiet=json)
+    _introduce(settings, place, quiet=json)
     beside = Beside(name=NAME, settings=settings)
     if detach:
         start_behind(beside, json=json)
@@ -118,6 +123,27 @@ def stop_(home: Home = None, json: Json = False) -> None:
         headrace chat stop
     """
     stop(Beside(name=NAME, settings=settings_for(home)), json=json)
+
+
+def _introduce(settings: Settings, place: Place, *, quiet: bool) -> None:
+    """A key that may say whom it calls for, where keys are asked for. To make the first one would lock all others out,
+    so that is left to a person."""
+    connection = load_or_make(place)
+    with admin(settings.home, None) as control:
+        there = control.keys()
+        keys = [key for key in there if not key.get("revoked")]
+        ours = next((key for key in keys if key.get("name") == KEY), None)
+        if ours is not None and connection.key:
+            return
+        if not there and not settings.api_keys:  # one that was revoked is a key too
+            if not quiet:
+                note("the data plane asks for no key, so nobody is known by more than what they say (docs/chat.md)")
+            return
+        control.set_secret(KEY, connection.users.reveal())
+        if ours is not None:  # its secret is gone with the folder that knew it
+            control.revoke_key(KEY)
+        made = control.create_key(name=KEY, scopes=list(SCOPES), trusted=True, user_secret=KEY)
+    save(place, connection, key=Secret(made["secret"]))
 
 
 def _install(place: Place, *, quiet: bool) -> None:
