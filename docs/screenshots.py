@@ -39,6 +39,12 @@ def open_trace(page: Page) -> None:
     page.wait_for_timeout(500)
 
 
+def ask_both(page: Page) -> None:
+    page.get_by_label("Your question").fill("Why is the sky blue?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.get_by_role("button", name="Good answer of quick").click()
+
+
 def ask(page: Page) -> None:
     page.get_by_role("button", name="Promote").locator("visible=true").click()
     page.wait_for_selector(".dialog")
@@ -64,6 +70,7 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "release-promote": (f"/releases/{GOING}", ask),
     "traces": ("/traces", nothing),
     "trace": ("/traces?endpoint=digits", open_trace),
+    "playground": ("/playground?model=careful&beside=quick", ask_both),
     "models": ("/versions", nothing),
     "history": ("/history", nothing),
     "history-entry": ("/history?kind=release", open_entry),

@@ -68,7 +68,7 @@ from headrace.types.model import (
 )
 from headrace.types.release import Cohort, Event, Interval, Judgement, Phase, Release, Tally
 from headrace.types.traffic import Reason, TrafficPolicy
-from tests.browser import hooked, shadowed, theatre, wheel
+from tests.browser import asked, hooked, shadowed, theatre, wheel
 
 ROOT = Path(__file__).parents[2]
 KEY = b"stage" * 4
@@ -93,6 +93,7 @@ class StageServices:
     reviews: Reviews
     turns: Turns
     planes: Any = field(default_factory=lambda: SimpleNamespace(url="http://127.0.0.1:8000"))
+    playground: Any = field(default_factory=asked.PlayedPlayground)
     trouble: str = ""  # what the data plane says about itself
 
     def status(self) -> dict[str, Any]:
@@ -284,7 +285,9 @@ def build(folder: Path, *, empty: bool = False, staged: bool = False) -> StageSe
         hooks=Hooks(database=database, sender=Sender(KEY, clock, "stage"), clock=clock),
         turns=wheel.wheels(folder, database, JournalQuery(settings.journal), clock),
     )  # fmt: skip
-    if not empty:
+    if empty:
+        services.playground.names = ()
+    else:
         _furnish(services)
     if staged:
         with database.write() as conn:

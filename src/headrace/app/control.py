@@ -43,6 +43,7 @@ from headrace.console.mount import mount
 from headrace.control.llm import LocalLlm
 from headrace.control.loops import Loop, Loops
 from headrace.control.planes import Planes
+from headrace.control.playground import OwnKey, Playground
 from headrace.control.services import Services, keep_until
 from headrace.flywheel.collect import Collector
 from headrace.flywheel.datasets import Datasets
@@ -75,10 +76,11 @@ from headrace.store.traces import TraceSink
 from headrace.traffic.keys import CALLERS_KEY
 from headrace.traffic.record import GATE_PURPOSE
 from headrace.types.errors import HeadraceError
-from headrace.types.gateway import Price, Provider
+from headrace.types.gateway import Price, Provider, Scope
 from headrace.types.job import Job
 from headrace.types.turn import Turn
 
+CONSOLE_KEY = "headrace-console"  # the playground's virtual key
 EXPERIMENT = "headrace"  # of MLflow, in which the traces of production are
 STOP_SECONDS = 3  # for open pages and streams; what is under way elsewhere is safe to break off
 KEEP_ALIVE_SECONDS = 75  # longer than client pools keep an idle connection: a POST on a closed one is not repeated
@@ -200,11 +202,28 @@ def services_of(settings: Settings) -> Services:
         mirror=mirror,
         hooks=hooks,
         provision=provision,
+        playground=playground_of(settings, provision),
         links=TraceSink(settings.mlflow_uri, EXPERIMENT, client=httpx.Client(timeout=PAGE_SECONDS)),
         planes=planes,
         loops=loops,
         started=clock.now(),
     )
+
+
+def playground_of(settings: Settings, provision: Provision) -> Playground:
+    def make() -> Secret:
+        if any(key.name == CONSOLE_KEY and not key.revoked for key in provision.current().keys):
+            provision.revoke_key(CONSOLE_KEY, actor="headrace")  # what it was is gone with its file
+        described = {"name": CONSOLE_KEY, "scopes": [Scope.CHAT.value]}
+        return provision.create_key(described, actor="headrace").secret
+
+    key = OwnKey(
+        Secret(settings.api_keys.partition(",")[0].strip()),
+        settings.keys / "console.key",
+        asked=lambda: bool(provision.current().keys),
+        make=make,
+    )
+    return Playground(url_of(settings.host, settings.port), key=key, user_header=settings.user_header)
 
 
 def chat_of(settings: Settings, database: Database) -> ChatRatings:
@@ -325,6 +344,7 @@ async def serve(services: Services, listener: socket.socket) -> None:
         services.turns.close()
         services.planes.close()
         services.links.close()
+        await services.playground.close()
         services.query.close()
         services.database.close()
 

@@ -27,6 +27,7 @@ _OFFLINE = {
     "ANONYMIZED_TELEMETRY": "false",
     "DO_NOT_TRACK": "true",
     "SCARF_NO_ANALYTICS": "true",
+    "ENABLE_COMMUNITY_SHARING": "false",
 }
 # Its own speech, embeddings and text recognition are not installed (install.py).
 _SLIM = {

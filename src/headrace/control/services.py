@@ -15,6 +15,7 @@ from headrace.batch.jobs import Jobs
 from headrace.chat.collect import ChatRatings
 from headrace.control.loops import Loops
 from headrace.control.planes import PlaneHealth, Planes
+from headrace.control.playground import Playground
 from headrace.flywheel.collect import Collector
 from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.export import Exporter
@@ -64,6 +65,7 @@ class Services:
     hooks: Hooks
     provision: Provision
     planes: Planes
+    playground: Playground
     loops: Loops
     started: float
 

@@ -51,6 +51,10 @@ async def show_trace(visit: Visit, body: ui.element, trace_id: str) -> None:
         with tag("div", "row-flex wrap") as acts:
             when(data.call.time, "soft")
             copy_button(visit, visit.say("trace.id"), data.call.trace_id)
+            if data.call.spent is not None:
+                with link(f"/playground?trace={data.call.trace_id}", "btn ghost small"):
+                    icon("playground")
+                    text("span", "", visit.say("playground.replay"))
         _draw(visit, data.call, data)
         await _draw_link(visit, data.call.trace_id, acts)
 
