@@ -107,13 +107,18 @@ def test_titles_are_no_evidence_and_answers_are_of_a_person(chat: Beside, ann: P
     assert made["spent"]["conversation"]
 
 
-def test_each_person_sees_and_gets_what_the_gateway_lets_them(chat: Beside, ann: Person) -> None:
+def test_each_person_gets_what_the_gateway_lets_them(chat: Beside, ann: Person) -> None:
     people = {"people": [{"user": "bob@example.com", "models": ["nothing"]}]}
     change = httpx.put(f"{chat.platform.control}/api/v1/gateway", json={"gateway": people}, timeout=60)
     assert change.status_code == 200, change.text
     bob = Person(url=chat.url, email="bob@example.com")
     try:
-        wait_for(lambda: bob.models() == [], seconds=60, what="no model for bob")
+        conversation, message = bob.chat("smollm2", "Name a colour.")
+        stored = wait_for(
+            lambda: (told := bob.answer(conversation, message)).get("done") and told, seconds=60, what="a refusal"
+        )
+        assert stored["error"]
+        assert not stored["content"]
         assert ann.models() == ["smollm2"]
     finally:
         bob.close()

@@ -36,6 +36,7 @@ from headrace.chat.collect import ChatRatings
 from headrace.chat.door import FeedbackDoor
 from headrace.chat.place import load, place_of
 from headrace.chat.webui import WebUi
+from headrace.chat.wiring import wire_of
 from headrace.compute.logfile import last_line
 from headrace.compute.ports import listen, unix_address, url_of
 from headrace.compute.program import start_program
@@ -228,6 +229,7 @@ def playground_of(settings: Settings, provision: Provision) -> Playground:
 
 def chat_of(settings: Settings, database: Database) -> ChatRatings:
     """Its door is opened with the first access key, else with the application's own."""
+    data_url = url_of(settings.host, settings.port)
     place, ours = place_of(settings), Secret(settings.api_keys.partition(",")[0].strip())
 
     def key() -> Secret:
@@ -236,8 +238,8 @@ def chat_of(settings: Settings, database: Database) -> ChatRatings:
 
     return ChatRatings(
         connection=lambda: load(place),
-        reach=WebUi,
-        say=FeedbackDoor(url_of(settings.host, settings.port), key=key),
+        reach=lambda known: WebUi(known, wire_of(settings, known, data_url=data_url)),
+        say=FeedbackDoor(data_url, key=key),
         database=database,
         folder=settings.journal,
         clock=SystemClock(),

@@ -50,6 +50,7 @@ class Application(Protocol):
     def function(self) -> dict[str, Any] | None: ...
     def put_function(self, source: str, *, old: dict[str, Any] | None) -> None: ...
     def open_sign_up(self) -> None: ...
+    def connect(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +171,7 @@ class ChatRatings:
         """Its function rings the bell. Once per connection: removed on purpose, it comes back with the next start."""
         if self._ready:
             return
+        app.connect()
         source = EVENT.read_text()
         old = app.function()
         if old is None:

@@ -12,15 +12,17 @@ from typing import Any
 import httpx
 
 from headrace.chat.place import Connection
+from headrace.chat.wiring import Wire
 from headrace.types.errors import UpstreamError
 
 FUNCTION = "headrace"
+MARK = "X-Headrace-Message-Id"  # a header of our connection alone
 _SECONDS = 10.0
 
 
 class WebUi:
-    def __init__(self, connection: Connection, *, transport: httpx.BaseTransport | None = None) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, wire: Wire, *, transport: httpx.BaseTransport | None = None) -> None:
+        self._connection, self._wire = connection, wire
         self._client = httpx.Client(
             base_url=connection.url, timeout=_SECONDS, transport=transport, trust_env=False, follow_redirects=False
         )
@@ -57,6 +59,22 @@ class WebUi:
         """The application closes it once it has an administrator, and ours is not a person."""
         config = self._ask("GET", "/api/v1/auths/admin/config")
         self._ask("POST", "/api/v1/auths/admin/config", json=config | {"ENABLE_SIGNUP": True})
+
+    def connect(self) -> None:
+        """Its connection to us, known by our header, as it is now. An administrator who took it out is obeyed."""
+        wire, now = self._wire, self._ask("GET", "/openai/config")
+        configs = now["OPENAI_API_CONFIGS"]
+        place = next((at for at, one in configs.items() if MARK in (one.get("headers") or {})), None)
+        if place is None or int(place) >= len(now["OPENAI_API_BASE_URLS"]):
+            return
+        urls, keys, at = list(now["OPENAI_API_BASE_URLS"]), list(now["OPENAI_API_KEYS"]), int(place)
+        keys += [""] * (len(urls) - len(keys))
+        told = configs[place] | {"headers": wire.headers}
+        if (urls[at], keys[at], configs[place]) == (wire.url, wire.key.reveal(), told):
+            return
+        urls[at], keys[at] = wire.url, wire.key.reveal()
+        new = {"OPENAI_API_BASE_URLS": urls, "OPENAI_API_KEYS": keys, "OPENAI_API_CONFIGS": configs | {place: told}}
+        self._ask("POST", "/openai/config/update", json=now | new)
 
     def close(self) -> None:
         self._client.close()

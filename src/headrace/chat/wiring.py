@@ -1,15 +1,17 @@
 """How the chat application is told of us: its environment variables, as a pure function.
 
-Called by cli/chat.py at each start, so that what changed on our side (a port, a key) is in force. Decides what of it is
-ours: the connection to the gateway, whom it calls for, who may sign up the first time. All else is the application's
-own, set by its administrator in its own pages, and kept.
+Called by cli/chat.py at each start. Decides what of it is ours: the connection to the gateway, whom it calls for. All
+else is the application's own, set by its administrator in its own pages, and kept. The connection it keeps too, from
+its first start on: webui.py changes that one when a port or a key of ours has changed.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
+from headrace.base.secret import Secret
 from headrace.base.settings import Settings
 from headrace.chat.place import Connection, Place
 
@@ -38,11 +40,28 @@ _SLIM = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """The application's connection to the gateway."""
+
+    url: str
+    key: Secret
+    headers: dict[str, str]
+
+
+def wire_of(settings: Settings, connection: Connection, *, data_url: str) -> Wire:
+    return Wire(
+        url=f"{data_url}/v1",
+        key=connection.key or Secret("none"),  # it wants one, also where none is asked for
+        headers=HEADERS | {settings.user_header: "{{USER_EMAIL}}"},
+    )
+
+
 def variables(
     settings: Settings, place: Place, connection: Connection, *, data_url: str, control_url: str
 ) -> dict[str, str]:
     """To be added to an environment that holds none of ours."""
-    connections = {"0": {"enable": True, "headers": HEADERS | {settings.user_header: "{{USER_EMAIL}}"}}}
+    wire = wire_of(settings, connection, data_url=data_url)
     return {
         **_OFFLINE,
         **_SLIM,
@@ -55,9 +74,9 @@ def variables(
         "DEFAULT_USER_ROLE": "user",
         "CORS_ALLOW_ORIGIN": connection.url,
         "ENABLE_OLLAMA_API": "false",
-        "OPENAI_API_BASE_URLS": f"{data_url}/v1",
-        "OPENAI_API_KEYS": connection.key.reveal() or "none",
-        "OPENAI_API_CONFIGS": json.dumps(connections),
+        "OPENAI_API_BASE_URLS": wire.url,
+        "OPENAI_API_KEYS": wire.key.reveal(),
+        "OPENAI_API_CONFIGS": json.dumps({"0": {"enable": True, "headers": wire.headers}}),
         # The gateway lists what each person may ask for, and refuses all else; a second list here would only differ.
         "BYPASS_MODEL_ACCESS_CONTROL": "true",
         "ENABLE_FORWARD_USER_INFO_HEADERS": "true",

@@ -27,6 +27,7 @@ class PlayedApplication:
         self.asked: list[str] = []
         self.source: str | None = None
         self.open = False
+        self.connected = 0
 
     def rated(self) -> dict[str, float]:
         if self.away:
@@ -48,6 +49,9 @@ class PlayedApplication:
 
     def open_sign_up(self) -> None:
         self.open = True
+
+    def connect(self) -> None:
+        self.connected += 1
 
 
 class Bench:
@@ -201,6 +205,7 @@ def test_while_somebody_is_away_nothing_is_lost_and_a_refusal_is_counted(bench: 
 def test_prepares_the_application_once_and_leaves_nothing_behind(bench: Bench) -> None:
     bench.look()
     assert bench.app.open
+    assert bench.app.connected == 1
     assert bench.app.source == collect.EVENT.read_text()
     bench.app.source = None
     bench.look()
