@@ -45,4 +45,4 @@ def test_nothing_to_ask_and_no_such_trace_are_said(visitor: Visitor) -> None:
 
 def test_an_empty_playground_says_how_to_fill_it(newcomer: Visitor) -> None:
     page = newcomer.open("/playground")
-    expect(page.locator("main")).to_contain_text("headrace up --llm")
+    expect(page.locator("#main")).to_contain_text("headrace up --llm")
