@@ -15,7 +15,7 @@ import msgspec
 
 from headrace.base.log import trace
 from headrace.compute.line import Headers
-from headrace.gateway.board import Boards, Version
+from headrace.gateway.board import Board, Boards, Lane, Version
 from headrace.gateway.cache import Kept, Wish, key_of, wish_of
 from headrace.gateway.dialects.base import Asked
 from headrace.gateway.dialects.registry import DIALECTS
@@ -64,7 +64,7 @@ class Completer:
         dialect = DIALECTS[request.wire]
         asked = dialect.ask(request.body, request.at)
         caller.permit(_SCOPES.get(request.wire, Scope.CHAT), asked.model)
-        lane = board.lane(asked.model)
+        lane = board.lane(asked.model) if not request.task else _for_task(board, asked.model)
         call = self.recorder.open(
             lane.endpoint.name,
             protocol=request.wire.value,
@@ -233,6 +233,13 @@ class Completer:
         if lost:
             headers.append((b"x-headrace-lost", ", ".join(lost).encode("latin-1", "replace")))
         return headers
+
+
+def _for_task(board: Board, model: str) -> Lane:
+    """Who makes titles and tags for a chat application: the endpoint that the live version names, else itself."""
+    lane = board.lane(model)
+    live = lane.versions.get(lane.policy.baseline)
+    return board.lanes.get(live.chat.background, lane) if live is not None else lane
 
 
 def _heard(guards: Guards, body: bytes) -> bytes:

@@ -18,6 +18,9 @@ def test_the_slowest_reader_decides(tmp_path: Path) -> None:
         assert keep_until(database).offsets["data"] == (0, 0), "the mirror has read nothing yet"
         with database.write() as conn:
             cursors.put(conn, "mirror", Position(offsets={"data": (7, 5)}))
+        assert keep_until(database).offsets["data"] == (0, 0), "nor the ledger"
+        with database.write() as conn:
+            cursors.put(conn, "ledger", Position(offsets={"data": (8, 1)}))
         assert keep_until(database).offsets == {"data": (7, 5)}
         with database.write() as conn:
             cursors.put(conn, "release:rel_1", Position(offsets={"data": (4, 0)}))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gateway_samples import ANSWER, ASK, DONE, FIRST, assistant, chunk, gateway, price, saying, streaming, ways
+from gateway_samples import ANSWER, ASK, DONE, FIRST, Seen, assistant, chunk, gateway, price, saying, streaming, ways
 
 from headrace.traffic.record import HUNG_UP
 from headrace.types.call import CallStatus
+from headrace.types.endpoint import Plan
 from headrace.types.errors import NotFound, Overloaded, TimedOut, UpstreamError
-from headrace.types.gateway import Breaker, Chat, Retries
+from headrace.types.gateway import Breaker, Chat, Gateway, Retries
 from headrace.types.traffic import Reason
 
 PLAIN = Retries(attempts=1)
@@ -173,8 +175,6 @@ async def test_who_hangs_up_ends_the_upstreams_work(tmp_path: Path) -> None:
 
     async with gateway(tmp_path, one=endless) as site:
         await site.apply(assistant(site.folders.add(Chat(ways=ways("one")))))
-        from gateway_samples import Seen
-
         seen = Seen()
         task = asyncio.create_task(site.ask(ASK | {"stream": True}, seen=seen))
         await asyncio.wait_for(seen.wrote.wait(), 5)
@@ -243,6 +243,19 @@ async def test_what_a_chat_application_asks_for_itself_is_no_evidence(tmp_path: 
     assert not call.counted
     assert call.spent is not None
     assert call.spent.task == "title_generation"
+
+
+async def test_titles_may_be_made_by_a_cheaper_endpoint(tmp_path: Path) -> None:
+    async with gateway(tmp_path, one=saying(200, ANSWER), two=saying(200, ANSWER)) as site:
+        main = assistant(site.folders.add(Chat(ways=ways("one"), background="small")))
+        small = replace(assistant(site.folders.add(Chat(ways=ways("two")), number=FIRST + 1)), name="small")
+        plan = Plan(revision=1, created=0.0, endpoints=(main, small), gateway=Gateway(providers=site.providers))
+        assert not await site.boards.prepare(plan)
+        site.boards.flip(plan)
+        await site.ask(ASK, task="title_generation")
+        await site.ask(ASK)
+        assert [call.endpoint for call in site.calls()] == ["small", "assistant"]
+        assert (len(site.came["one"]), len(site.came["two"])) == (1, 1)
 
 
 async def test_an_unknown_model_is_named(tmp_path: Path) -> None:
