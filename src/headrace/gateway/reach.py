@@ -105,6 +105,11 @@ async def reach(passage: Passage, draw: Callable[[], float] = random.random) -> 
             retry_after=opens_in(version.ways, now),
         )
     lane.budget.called(chat.retries.budget)
+    if chat.hedge_ms and len(ways) > 1:
+        got = await _race(passage, ways[:2], draw)
+        if not isinstance(got, Missed) or got.failure not in chat.fall_back_on:
+            return got
+        ways = ways[2:]
     for ready in ways:
         got = await _persist(passage, ready, draw)
         if not isinstance(got, Missed):
@@ -112,6 +117,38 @@ async def reach(passage: Passage, draw: Callable[[], float] = random.random) -> 
         if got.failure not in chat.fall_back_on or passage.steady() >= passage.ends:
             break
     return passage.tried[-1]
+
+
+async def _race(passage: Passage, ways: list[Ready], draw: Callable[[], float]) -> Got | Missed:
+    """The second way is asked too when the first has not begun to answer in time; who begins first, answers. It costs a
+    call more, so it comes out of the budget of retries."""
+    first = asyncio.create_task(_persist(passage, ways[0], draw))
+    racing = {first}
+    try:
+        await asyncio.wait(racing, timeout=passage.version.chat.hedge_ms / 1000)
+        if first.done() and not isinstance(first.result(), Missed):
+            return first.result()
+        if first.done() or passage.lane.budget.take():
+            racing.add(asyncio.create_task(_persist(passage, ways[1], draw)))
+        waiting = set(racing)
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                if not isinstance(got := each.result(), Missed):
+                    racing.discard(each)
+                    return got
+    finally:
+        await _call_off(racing)
+    return passage.tried[-1]
+
+
+async def _call_off(racing: set[asyncio.Task[Got | Missed]]) -> None:
+    """The others are not needed; one that had begun as well is closed."""
+    for each in racing:
+        each.cancel()
+    for got in await asyncio.gather(*racing, return_exceptions=True):
+        if isinstance(got, Streamed):
+            got.answer.close()
 
 
 async def _persist(passage: Passage, ready: Ready, draw: Callable[[], float]) -> Got | Missed:

@@ -245,6 +245,39 @@ async def test_what_a_chat_application_asks_for_itself_is_no_evidence(tmp_path: 
     assert call.spent.task == "title_generation"
 
 
+async def test_a_hedge_asks_the_next_way_when_the_first_is_slow(tmp_path: Path) -> None:
+    ended = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        ended.set()
+
+    async with gateway(tmp_path, one=hang, two=saying(200, ANSWER)) as site:
+        chat = Chat(ways=ways("one", "two"), hedge_ms=20)
+        await site.apply(assistant(site.folders.add(chat)))
+        assert (await site.ask(ASK)).status == 200
+        await asyncio.wait_for(ended.wait(), 5)  # who lost is not waited for
+        (call,) = site.calls()
+    assert call.spent is not None
+    assert (call.spent.provider, call.spent.attempts) == ("two", 2)
+
+
+async def test_a_hedge_is_not_needed_when_the_first_is_quick(tmp_path: Path) -> None:
+    async with gateway(tmp_path, one=saying(200, ANSWER), two=saying(200, ANSWER)) as site:
+        await site.apply(assistant(site.folders.add(Chat(ways=ways("one", "two"), hedge_ms=5_000))))
+        await site.ask(ASK)
+        assert (len(site.came["one"]), len(site.came["two"])) == (1, 0)
+
+
+async def test_when_both_fail_the_next_tier_answers(tmp_path: Path) -> None:
+    bad = saying(500, b"{}")
+    async with gateway(tmp_path, one=bad, two=bad, three=saying(200, ANSWER)) as site:
+        chat = Chat(ways=ways("one", "two", "three"), hedge_ms=5, retries=PLAIN)
+        await site.apply(assistant(site.folders.add(chat)))
+        assert (await site.ask(ASK)).status == 200
+        assert [len(came) for came in site.came.values()] == [1, 1, 1]
+
+
 async def test_titles_may_be_made_by_a_cheaper_endpoint(tmp_path: Path) -> None:
     async with gateway(tmp_path, one=saying(200, ANSWER), two=saying(200, ANSWER)) as site:
         main = assistant(site.folders.add(Chat(ways=ways("one"), background="small")))
