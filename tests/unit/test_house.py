@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,9 @@ def test_every_room_has_its_card() -> None:
     for room in (p for p in SOURCE.iterdir() if p.is_dir() and p.name != "__pycache__"):
         card = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
         assert "Never" in card, f"the card of {room.name} does not say what may not be put there"
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """They are collected together when what failed is run once more, and modules of one name would meet."""
+    names = Counter(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
