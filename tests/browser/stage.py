@@ -43,6 +43,7 @@ from headrace.release import undo as undoing
 from headrace.release.advance import advance
 from headrace.release.plans import plan_from
 from headrace.release.record import seen
+from headrace.release.story import Stories
 from headrace.store import approvals, audit, endpoints, feedbacks, plans, releases, versions
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
@@ -194,6 +195,7 @@ class PlayedReleases:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
+        self.tell = Stories(database).tell
 
     def pause(self, release_id: str, *, actor: str, reason: str) -> Release:
         return self._move(release_id, Phase.PAUSED, "paused", actor=actor, reason=reason or "paused by hand")
