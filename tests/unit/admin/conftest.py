@@ -59,7 +59,16 @@ class PlayedReleases:
         return endpoint(name)
 
     def start(
-        self, name: str, uri: str, *, plan: Any, also: Any, adapters: Any, actor: str, progress: Callable[[str], None]
+        self,
+        name: str,
+        uri: str,
+        *,
+        plan: Any,
+        also: Any,
+        adapters: Any,
+        actor: str,
+        release_id: str,
+        progress: Callable[[str], None],
     ) -> Endpoint:
         self.adapters.append(adapters)
         self._do("start", name, uri, plan, actor, progress=progress)

@@ -88,7 +88,7 @@ def test_the_map_is_the_loop() -> None:
         ("release", ["endpoints", "releases", "gateway", "playground"]),
         ("observe", ["traces", "monitor", "alerts", "judges"]),
         ("learn", ["flywheel", "programs", "review", "jobs"]),
-        ("govern", ["access", "policies", "audit", "compute", "costs", "settings"]),
+        ("govern", ["access", "policies", "audit", "webhooks", "compute", "costs", "settings"]),
         ("", ["assistant"]),
     ]
     assert {place.name for place in shell.PLACES} <= PATHS.keys()

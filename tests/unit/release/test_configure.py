@@ -58,7 +58,7 @@ def test_nothing_is_no_change() -> None:
         ({"batching": {"timeout_action": "WAIT"}}, "batching", "Invalid enum value 'WAIT'"),
         ({"cache": {"ttl_seconds": -1}}, "cache.ttl_seconds", "allowed: 0 to"),
         ({"limits": {"timeout_ms": 0}}, "limits.timeout_ms", "is 0; allowed: 1 to 86,400,000"),
-        ({"capture": "some"}, "capture", "'some'; allowed: full, none"),
+        ({"capture": "some"}, "capture", "'some'; allowed: full, masked, none"),
     ],
 )
 def test_what_cannot_be_is_named(changes: dict[str, Any], field: str, told: str) -> None:

@@ -140,4 +140,5 @@ def _listed(names: list[str], exchange: Exchange) -> dict[str, Any]:
 def _described(name: str, exchange: Exchange) -> dict[str, Any]:
     if _spoken(exchange) is Wire.CHAT:
         return {"id": name, "object": "model", "created": 0, "owned_by": "headrace"}
-    return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+    known = {"type": "model", "id": name, "display_name": name, "lifecycle": "active"}
+    return {**known, "created_at": "1970-01-01T00:00:00Z"}
