@@ -13,7 +13,7 @@ from headrace.types.call import FeedbackName
 from tests.control_samples import START, call, corrected, endpoint, said, write
 
 if TYPE_CHECKING:
-    from conftest import Stand
+    from admin_stand import Stand
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Stand, told
+from admin_stand import Stand, told
 
 from headrace.api.admin.export import AT_ONCE
 from headrace.flywheel.export import Export

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Stand
+from admin_stand import Stand
 
 from headrace.base.secret import Secret
 from headrace.provision.service import Provision

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import HERE, Stand, told
+from admin_stand import HERE, Stand, told
 
 from headrace.api.admin.guard import BODY_LIMIT, COOKIE, Guard
 from headrace.types.errors import Forbidden, Unauthenticated

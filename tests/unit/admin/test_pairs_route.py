@@ -8,7 +8,7 @@ import httpx
 
 from headrace.store import pairs, releases
 from headrace.types.pair import Difference, Pair, PairTally, Profile
-from tests.unit.admin.conftest import Stand
+from tests.unit.admin.admin_stand import Stand
 from tests.unit.release.made import release
 from tests.unit.release.test_copies import PLAN
 

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 import httpx
 import pytest
+from admin_stand import HERE, Stand, told
 from aiohttp import web
-from conftest import HERE, Stand, told
 from fastapi import FastAPI
 
 from headrace.api.admin.mlflow import CLOSED, REGISTRY, _Follower

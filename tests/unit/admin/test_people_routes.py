@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from admin_stand import Stand, told
 from aiohttp import web
-from conftest import Stand, told
 
 from headrace.api.admin.guard import actor_in
 from headrace.api.admin.registry_call import read_call
