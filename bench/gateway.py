@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from getpass import getuser
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,15 +32,18 @@ from bench.wire import post_json, prepare
 EVENTS = 200
 CONCURRENCY = (1, 16, 64)
 NGINX = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+daemon off; user {user}; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
 http {{
   access_log off; keepalive_requests 1000000; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
   fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   server {{
     listen 127.0.0.1:{port};
-    location = /v1/chat/completions {{ default_type application/json; return 200 '{answer}'; }}
-    location = /stream/v1/chat/completions {{ default_type text/event-stream; return 200 '{stream}'; }}
+    root {folder}; open_file_cache max=10;
+    location = /v1/chat/completions {{ error_page 405 =200 /answer.json; return 405; }}
+    location = /stream/v1/chat/completions {{ error_page 405 =200 /stream.txt; return 405; }}
+    location = /answer.json {{ internal; default_type application/json; }}
+    location = /stream.txt {{ internal; types {{ }} default_type text/event-stream; }}
   }}
 }}
 """
@@ -101,7 +105,9 @@ def _mock(folder: Path, port: int) -> Iterator[None]:
     folder.mkdir(parents=True)
     config = folder / "nginx.conf"
     stream = "".join(f"data: {json.dumps(event)}\n\n" for event in _events()) + "data: [DONE]\n\n"
-    config.write_text(NGINX.format(folder=folder, port=port, answer=json.dumps(_answer()), stream=stream))
+    (folder / "answer.json").write_text(json.dumps(_answer()))
+    (folder / "stream.txt").write_text(stream)
+    config.write_text(NGINX.format(folder=folder, port=port, user=getuser()))
     process = subprocess.Popen(["nginx", "-c", str(config), "-p", str(folder)], stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}/v1/chat/completions"
@@ -131,7 +137,7 @@ def _configure(platform: Platform, port: int) -> str:
         "limits": [wide | {"counted": counted} for counted in ("requests", "tokens", "cost")],
         "prices": [{"provider": "mock", "model": "gpt", "input": 1.0, "output": 4.0}],
     }
-    _done(platform.http.put(f"{platform.control}/api/v1/gateway", json=document))
+    _done(platform.http.put(f"{platform.control}/api/v1/gateway", json={"gateway": document}))
     made = _done(platform.http.post(f"{platform.control}/api/v1/gateway/keys", json={"name": "bench", "team": "bench"}))
     for name, provider in (("assistant", "mock"), ("streamer", "mocks")):
         upstream = {"kind": "chat", "name": name, "model": f"{provider}/gpt"}
