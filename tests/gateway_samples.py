@@ -20,11 +20,14 @@ from headrace.gateway.board import FILE, Boards
 from headrace.gateway.complete import Answered, Completer
 from headrace.gateway.dialects.base import Address
 from headrace.gateway.visit import Request as ChatRequest
+from headrace.serving.idle import Idle
+from headrace.serving.turn import Turn
 from headrace.store.counters.local import LocalCounters
 from headrace.store.journal.records import decode
 from headrace.store.secrets import Vault
 from headrace.traffic.admit import Door
 from headrace.traffic.limit import Limiter
+from headrace.traffic.shadow import Outcomes
 from headrace.types.call import Call
 from headrace.types.endpoint import Endpoint, Limits, Plan, Task, Variant
 from headrace.types.gateway import Chat, Gateway, Price, Provider, ProviderKind, Way, Wire
@@ -153,9 +156,11 @@ async def gateway(tmp_path: Path, **scripts: Script) -> AsyncIterator[Site]:
             kind = ProviderKind.ANTHROPIC if name.startswith("anthropic") else ProviderKind.OPENAI
             url = f"http://127.0.0.1:{port}/v1"
             providers.append(Provider(name=name, kind=kind, url=url, private=True, connect_seconds=1.0))
+        completer = Completer(boards, limiter, record, idle=Idle(Turn()), outcomes=Outcomes(record.meter))
         try:
-            yield Site(Completer(boards, limiter, record), boards, limiter, journal, folders, came, tuple(providers))
+            yield Site(completer, boards, limiter, journal, folders, came, tuple(providers))
         finally:
+            await completer.shadows.close()
             await boards.close()
 
 

@@ -151,7 +151,8 @@ class DataPlane:
             artifacts=artifacts, hashed=self.recorder.hashed, steady=self.clock.steady, door=door
         )
         self.fleet.followers.append(self.boards.flip)
-        self.completer = Completer(self.boards, self.limiter, self.recorder)
+        copied = self.fleet.shadows
+        self.completer = Completer(self.boards, self.limiter, self.recorder, idle=copied.idle, outcomes=copied.outcomes)
         self._plans = DatabasePlans(self.database)
         self.watch = Watch(
             self.fleet,
@@ -209,6 +210,7 @@ class DataPlane:
         await self.watch.stop()
         await self.workers.stop()
         await self.fleet.close()
+        await self.completer.shadows.close()
         await self.boards.close()
         await self.limiter.counters.close()
         await asyncio.to_thread(self.journal.close)
@@ -258,7 +260,7 @@ class DataPlane:
             await self.fleet.unload()
             if (lost := self.journal.lost) > self._lost_told and self._event("journal.lost", count=lost):
                 self._lost_told = lost
-            for (endpoint, variant), count in self.fleet.shadows.dropped().items():
+            for (endpoint, variant), count in self.fleet.shadows.outcomes.dropped().items():
                 self._event("shadow.dropped", endpoint=endpoint, variant=variant, count=count)
 
     def _report_plan(self, name: str, revision: int, refusal: Refusal | None) -> None:

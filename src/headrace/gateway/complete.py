@@ -21,15 +21,19 @@ from headrace.gateway.dialects.base import Asked
 from headrace.gateway.dialects.registry import DIALECTS
 from headrace.gateway.ending import ENDINGS, error_of
 from headrace.gateway.guard import Guards
+from headrace.gateway.heard import scrubbed
+from headrace.gateway.own import Asker
 from headrace.gateway.reach import Missed, Passage, Streamed, Whole, reach
 from headrace.gateway.relay import Ears, Sink, relay
-from headrace.gateway.settle import Settlement, expected, scrubbed
+from headrace.gateway.settle import Settlement, expected
+from headrace.gateway.shadow import Idle, Shadows
 from headrace.gateway.station import passed_back
 from headrace.gateway.tally import Tally
 from headrace.gateway.visit import Request, Visit, said
 from headrace.traffic.limit import Limiter
 from headrace.traffic.record import HUNG_UP, Recorder, ending
 from headrace.traffic.route import decide
+from headrace.traffic.shadow import Outcomes
 from headrace.types.call import CallStatus
 from headrace.types.errors import Blocked, HeadraceError, ModelFailed
 from headrace.types.gateway import Affinity, Scope, Wire
@@ -49,12 +53,13 @@ class Answered:
 
 
 class Completer:
-    def __init__(self, boards: Boards, limiter: Limiter, recorder: Recorder) -> None:
+    def __init__(self, boards: Boards, limiter: Limiter, recorder: Recorder, *, idle: Idle, outcomes: Outcomes) -> None:
         self.boards = boards
         self.limiter = limiter
         self.recorder = recorder
         self.tally = Tally(recorder.meter, lambda: boards.now)
-        self._ends = Settlement(limiter, recorder, self.tally)
+        self.shadows = Shadows(boards, Asker(recorder, self.tally), idle=idle, outcomes=outcomes)
+        self._ends = Settlement(limiter, recorder, self.tally, self.shadows)
         self._steady = recorder.clock.steady
 
     async def complete(self, request: Request, sink: Sink) -> Answered | None:

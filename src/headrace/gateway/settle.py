@@ -8,31 +8,34 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.base.scrub import scrub_value
 from headrace.gateway.board import Version
-from headrace.gateway.dialects.base import Asked, Told
+from headrace.gateway.dialects.base import Asked
+from headrace.gateway.heard import LETTERS, estimate, scrubbed, written
+from headrace.gateway.shadow import Shadows
 from headrace.gateway.tally import Tally
-from headrace.gateway.visit import Visit, said
+from headrace.gateway.visit import Visit
 from headrace.traffic.limit import Limiter
 from headrace.traffic.price import UNPRICED
-from headrace.traffic.record import NOTHING, Recorder
+from headrace.traffic.record import Recorder
 from headrace.types.call import CallStatus
 from headrace.types.gateway import Spent, Usage
 
-LETTERS = 4  # of a token, where nobody counted them: English has about as many
 ANSWER_TOKENS = 512  # reserved where the caller named no bound
 _encoder = msgspec.json.Encoder()
 
 
 class Settlement:
-    def __init__(self, limiter: Limiter, recorder: Recorder, tally: Tally) -> None:
+    def __init__(self, limiter: Limiter, recorder: Recorder, tally: Tally, shadows: Shadows) -> None:
         self.limiter = limiter
         self.recorder = recorder
         self.tally = tally
+        self.shadows = shadows
 
     def end(self, visit: Visit, status: CallStatus, *, error: str = "") -> None:
         """What it used and cost, and its line."""
         call, told, ready, request = visit.call, visit.told, visit.ready, visit.request
+        shadowed = visit.lane.policy.shadow is not None
+        copy = self.shadows.copy(visit) if shadowed and status is CallStatus.OK else None
         usage, estimated = told.usage, False
         if visit.cached:
             usage = Usage()
@@ -63,15 +66,18 @@ class Settlement:
             message=request.message,
             task=request.task,
             guards=visit.guards.memory.told if visit.guards else {},
+            alone=shadowed and copy is None,
         )
         call.spent = msgspec.Raw(_encoder.encode(spent))
         call.rows = 1
         if visit.lane.captured:
-            written = _written(told)
-            call.output = self.recorder.kept(scrubbed(written) if visit.lane.masked else written)
+            output = written(told)
+            call.output = self.recorder.kept(scrubbed(output) if visit.lane.masked else output)
         waited = passage.waited if passage else 0.0
         seconds = self.recorder.close(call, status, began=visit.began, run_seconds=waited, error=error)
         self.tally.spent(call.endpoint, call.variant, spent, seconds)
+        if copy is not None:
+            self.shadows.offer(copy)
 
     def _user(self, visit: Visit) -> str:
         """As limits count them, so that the ledger can tell their counters: whom the key names, else the unit."""
@@ -87,20 +93,8 @@ def expected(asked: Asked, version: Version, size: int, *, now: float) -> tuple[
     return size // LETTERS + output, tariff.cost(Usage(input=size // LETTERS, output=output), now)
 
 
-def scrubbed(text: bytes | msgspec.Raw) -> bytes:
-    """JSON without personal data, for the journal."""
-    return _encoder.encode(scrub_value(msgspec.json.decode(text)))
-
-
-def _written(told: Told) -> bytes | msgspec.Raw:
-    if told.tools:
-        return _encoder.encode({"text": told.text, "tools": told.tools})
-    return _encoder.encode(told.text) if told.text else NOTHING
-
-
 def _estimate(visit: Visit) -> Usage:
-    """Nobody told: what was sent, and what had been heard when it ended."""
+    """Nobody told."""
     if visit.ready is None or (not visit.first and not visit.told.text):
         return Usage()
-    output = max(visit.told.tokens_seen, len(visit.told.text) // LETTERS)
-    return Usage(input=len(said(visit.asked)) // LETTERS, output=output)
+    return estimate(visit.asked, visit.told)

@@ -11,7 +11,7 @@ from typing import Any
 
 from headrace.gateway.board import Board
 from headrace.traffic.meter import Meter, Reading
-from headrace.types.gateway import Spent, Usage
+from headrace.types.gateway import Own, Spent, Usage
 
 _BUCKETS = tuple(each.name for each in fields(Usage))
 
@@ -22,6 +22,8 @@ class Tally:
         self._board = board
         self._tokens: dict[tuple[str, str], dict[str, int]] = {}
         self._cost: dict[tuple[str, str], float] = {}
+        self._own: dict[tuple[str, str, str], int] = {}  # what, endpoint, outcome
+        self._own_cost: dict[tuple[str, str], float] = {}
         meter.watch(self._readings)
 
     def spent(self, endpoint: str, variant: str, spent: Spent, seconds: float) -> None:
@@ -40,6 +42,12 @@ class Tally:
                 lane.first.add(spent.first_ms / 1000)
             else:
                 lane.own.add(max(0.0, seconds - spent.wait_ms / 1000))
+
+    def asked(self, own: Own, endpoint: str, outcome: str, cost: float) -> None:
+        """A question of our own."""
+        key = (own.value, endpoint, outcome)
+        self._own[key] = self._own.get(key, 0) + 1
+        self._own_cost[key[:2]] = self._own_cost.get(key[:2], 0.0) + cost
 
     def health(self) -> list[dict[str, Any]]:
         """One row an upstream model, for people."""
@@ -63,6 +71,10 @@ class Tally:
             for bucket, count in tokens.items():
                 yield "headrace_tokens_total", {**labels, "bucket": bucket}, count
             yield "headrace_cost_usd_total", labels, self._cost[endpoint, variant]
+        for (own, endpoint, outcome), count in self._own.items():
+            yield "headrace_own_calls_total", {"what": own, "endpoint": endpoint, "outcome": outcome}, count
+        for (own, endpoint), cost in self._own_cost.items():
+            yield "headrace_own_cost_usd_total", {"what": own, "endpoint": endpoint}, cost
         for (provider, model), ready in self._board().ways().items():
             labels, health = {"provider": provider, "model": model}, ready.health
             for outcome, count in health.outcomes.items():

@@ -13,6 +13,7 @@ from functools import reduce
 from headrace.release.evidence import Closed, Counted, Find, Record
 from headrace.release.judge import judge_of
 from headrace.release.pairs import ClosedPairs, Known, Pairs
+from headrace.release.spoken import as_texts
 from headrace.release.sums import summed
 from headrace.types.model import TensorSpec
 from headrace.types.pair import Pair, PairTally, Profile
@@ -35,7 +36,7 @@ class Copies:
             member.endpoint: Pairs(
                 member,
                 self._shadow(release, member.candidate),
-                release.plan.pairs,
+                as_texts(release.plan.pairs, specs.get(member.endpoint, ())),
                 specs=specs.get(member.endpoint, ()),
                 known=Known(
                     tested=counted.get(_scope(member.endpoint), ()),

@@ -19,12 +19,13 @@ from typing import Any, Protocol
 
 from headrace.release.compare import Judge, compare, severity
 from headrace.release.profile import FIRST, bins_of, counted
-from headrace.traffic.route import shadowed
+from headrace.release.spoken import ANSWER, answer_of, traits
+from headrace.traffic.shadow import taken
 from headrace.types.call import Call, CallStatus, PlaneEvent
 from headrace.types.model import TensorSpec
 from headrace.types.pair import Difference, Pair, PairRules, PairTally, Profile
 from headrace.types.release import Member
-from headrace.types.traffic import Reason, Shadow
+from headrace.types.traffic import Shadow
 
 WAITING = 10_000  # calls whose partner has not come yet
 WAITING_ROWS = 20_000  # of these calls together
@@ -161,11 +162,14 @@ class Pairs:
 
     def _due(self, call: Call) -> bool:
         """Whether a data plane gave it to the shadow: the same rule as there."""
-        return (
-            call.variant == self.baseline
-            and call.status is CallStatus.OK
-            and call.reason not in (Reason.FORCED, Reason.PINNED)
-            and shadowed(self._shadow, call.trace_id)
+        if call.status is not CallStatus.OK or (call.spent is not None and call.spent.alone):
+            return False
+        return taken(
+            self._shadow,
+            baseline=self.baseline,
+            variant=call.variant,
+            reason=call.reason,
+            trace_id=call.trace_id,
         )
 
     def _shadow_came(self, shadow: Call) -> None:
@@ -201,6 +205,10 @@ class Pairs:
     # --- what a pair says
 
     def _pair(self, call: Call, shadow: Call) -> None:
+        if shadow.status is CallStatus.SHED:  # an upstream had no room for copies: as if ours had none
+            self._sums.lost += 1
+            self._sums.dropped += 1
+            return
         if shadow.status is CallStatus.REJECTED:  # its signature does not take what the baseline's takes
             self._sums.refused += 1
         if shadow.status is not CallStatus.OK:
@@ -234,8 +242,9 @@ class Pairs:
         s.overlap += found.overlap
         _count(s.baseline_ms, call.run_ms)
         _count(s.candidate_ms, shadow.run_ms)
-        for values, side in zip(self._values, _sides(self._specs, call, shadow), strict=True):
-            values.extend(_values(side.get(self._specs[0].name)) if side else ())
+        if self._specs != (ANSWER,):  # no two texts are one bin
+            for values, side in zip(self._values, _sides(self._specs, call, shadow), strict=True):
+                values.extend(_values(side.get(self._specs[0].name)) if side else ())
         self._test(call, found.flips)
         self._keep(call, shadow, found, severity(found))
 
@@ -309,8 +318,8 @@ def milliseconds(number: int) -> float:
 
 def segment_of(call: Call, shadow: Call, row: int) -> dict[str, Any]:
     """What a pair can be looked at by: the columns of that row, and the headers that were kept."""
-    found: dict[str, Any] = {}
-    if isinstance(record := _record(call.input, row), dict):
+    found = traits(call, shadow)
+    if call.spent is None and isinstance(record := _record(call.input, row), dict):
         found = {str(name): value for name, value in list(record.items())[:COLUMNS] if _scalar(value)}
     attributes = shadow.beside.get("attributes") if isinstance(shadow.beside, dict) else None
     return found | (attributes if isinstance(attributes, dict) else {})
@@ -337,7 +346,7 @@ def _sides(specs: Sequence[TensorSpec], call: Call, shadow: Call) -> tuple[dict[
     """Both answers by output name; empty when the journal did not keep the baseline's."""
     if not specs or call.output is None:
         return {}, {}
-    before, after = {specs[0].name: call.output}, {specs[0].name: shadow.output}
+    before, after = {specs[0].name: answer_of(call)}, {specs[0].name: answer_of(shadow)}
     others = shadow.beside.get("outputs") if isinstance(shadow.beside, dict) else None
     for name, both in others.items() if isinstance(others, dict) else ():
         if isinstance(both, list) and len(both) == 2:

@@ -12,10 +12,11 @@ from itertools import groupby
 from headrace.release.copies import Copies
 from headrace.release.evidence import Accumulator, Closed, Record
 from headrace.release.parts import Parts, cursor_name
+from headrace.release.spoken import ANSWER
 from headrace.store import cursors, endpoints, releases
 from headrace.store.journal.reader import Reader
 from headrace.types.call import Call
-from headrace.types.endpoint import Endpoint
+from headrace.types.endpoint import Endpoint, Task
 from headrace.types.journal import Position
 from headrace.types.model import TensorSpec
 from headrace.types.release import Release
@@ -78,5 +79,7 @@ class Watch:
 
 def _answers(endpoint: Endpoint | None, baseline: str) -> tuple[TensorSpec, ...]:
     """What callers get of it, the answer first."""
+    if endpoint is not None and endpoint.task is Task.CHAT:
+        return (ANSWER,)
     variant = endpoint.variant(baseline) if endpoint else None
     return variant.signature.outputs if variant else ()

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import os
 from asyncio import Future
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,23 +30,19 @@ from headrace.serving.table import Lane, Loaded, Source, adapt
 from headrace.serving.turn import Turn
 from headrace.traffic.meter import Reading
 from headrace.traffic.record import NOTHING, Open, Recorder
-from headrace.traffic.route import Header, shadowed
+from headrace.traffic.route import Header
+from headrace.traffic.shadow import DROPPED, Outcomes, attributes_of, taken
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Capture, Endpoint, Variant
 from headrace.types.errors import CallerError, HeadraceError, TimedOut
 from headrace.types.model import RuntimeKind
-from headrace.types.traffic import Reason, Shadow
+from headrace.types.traffic import Shadow
 
 QUEUE_BYTES = 64 << 20  # of inputs and answers that wait, per endpoint
 LATER = 0.005  # seconds until a core or an instance may be free
-DROPPED = "dropped"  # beside the statuses of calls
-_ATTRIBUTE = 200  # characters
 _ELSEWHERE = (RuntimeKind.REMOTE, RuntimeKind.LEGACY)
-_CHOSEN = (Reason.FORCED, Reason.PINNED, Reason.GATE)  # by who asks: no call of the endpoint's own traffic
 
 log = logging.getLogger("headrace.serving")
-
-Counts = Counter[tuple[str, str, str]]  # endpoint, variant, outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +75,7 @@ class Shadowing:
         *,
         recorder: Recorder,
         idle: Idle,
-        counts: Counts,
+        outcomes: Outcomes,
         room: Callable[[], bool],
     ) -> None:
         self.settings, self.endpoint = settings, endpoint
@@ -91,7 +87,7 @@ class Shadowing:
         self._names = [spec.name for spec in live.codec.signature.outputs]
         self._same = _reads_alike(live.codec, own.codec)
         self._elsewhere = self._shadow.package.runtime in _ELSEWHERE
-        self._recorder, self._idle, self._counts, self._room = recorder, idle, counts, room
+        self._recorder, self._idle, self._outcomes, self._room = recorder, idle, outcomes, room
         self._queue: deque[Copy] = deque()
         self._size = 0
         self._ended: deque[_Ended] = deque()
@@ -116,16 +112,16 @@ class Shadowing:
 
     def offer(self, call: Open, inputs: Inputs, outputs: Outputs, *, source: Source, header: Header) -> None:
         """A call that has just been answered; from here on nobody waits for it."""
-        if call.variant != self._baseline or call.reason in _CHOSEN:
-            return
-        if self._closed or not shadowed(self.settings, call.trace_id):
+        due = taken(
+            self.settings, baseline=self._baseline, variant=call.variant, reason=call.reason, trace_id=call.trace_id
+        )
+        if self._closed or not due:
             return
         size = _size(call, inputs, outputs)
         if len(self._queue) >= self.settings.max_queue or self._size + size > QUEUE_BYTES:
             self._count(DROPPED)
             return
-        attributes = {name: told[:_ATTRIBUTE] for name in self.settings.attributes if (told := header(name))}
-        self._queue.append(Copy(call, inputs, outputs, source, attributes, size))
+        self._queue.append(Copy(call, inputs, outputs, source, attributes_of(self.settings, header), size))
         self._size += size
         self._idle.calls += 1
         self._idle.wants(self)
@@ -226,17 +222,16 @@ class Shadowing:
         line.beside = self._recorder.kept(msgspec.json.encode(told)) if told else NOTHING
 
     def _count(self, outcome: str, by: int = 1) -> None:
-        self._counts[self.endpoint.name, self.settings.variant, outcome] += by
+        self._outcomes.count(self.endpoint.name, self.settings.variant, outcome, by)
 
 
 class Shadows:
     """All shadows of a plane. `lanes`: of the table in force."""
 
     def __init__(self, recorder: Recorder, turn: Turn, lanes: Callable[[], Iterable[Lane]]) -> None:
-        self.counts: Counts = Counter()
-        self._told: Counts = Counter()
+        self.outcomes = Outcomes(recorder.meter)
+        self.idle = Idle(turn)
         self._recorder, self._lanes = recorder, lanes
-        self._idle = Idle(turn)
         self._here: dict[str, Shadowing] = {}
         self._cores = os.cpu_count() or 1
         recorder.meter.watch(self._readings)
@@ -256,8 +251,8 @@ class Shadows:
             endpoint,
             loaded,
             recorder=self._recorder,
-            idle=self._idle,
-            counts=self.counts,
+            idle=self.idle,
+            outcomes=self.outcomes,
             room=self._room,
         )
         return made
@@ -271,24 +266,12 @@ class Shadows:
         for name in self._here.keys() - set(endpoints):
             self.drop(name)
 
-    def dropped(self) -> dict[tuple[str, str], int]:
-        """By endpoint and variant, since this was last asked."""
-        found = {
-            (endpoint, variant): count - self._told[endpoint, variant, outcome]
-            for (endpoint, variant, outcome), count in self.counts.items()
-            if outcome == DROPPED
-        }
-        self._told = Counter(self.counts)
-        return {key: count for key, count in found.items() if count}
-
     def _room(self) -> bool:
         """Whether a core is free of live calls and of other shadows."""
         live = sum(lane.gate.inside for lane in self._lanes() if not _elsewhere(lane))
         return live + sum(shadow.running for shadow in self._here.values()) < self._cores
 
     def _readings(self) -> Iterable[Reading]:
-        for (endpoint, variant, outcome), count in sorted(self.counts.items()):
-            yield "headrace_shadow_total", {"endpoint": endpoint, "variant": variant, "outcome": outcome}, count
         for name, shadow in sorted(self._here.items()):
             yield "headrace_shadow_queued", {"endpoint": name}, shadow.queued
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from headrace.store.tables import spend, spend_call
 from headrace.types.call import Call, CallStatus
 from headrace.types.errors import BadInput
-from headrace.types.gateway import Level, SpendSum, Usage
+from headrace.types.gateway import Level, Own, SpendSum, Usage
 
 HOUR = 3_600
 KEEP_SECONDS = 2 * 86_400.0  # that a call is known by its trace id: longer than a cursor is ever behind
@@ -70,11 +70,12 @@ def sums(
 
 
 def used(conn: Connection, level: Level, *, since: float) -> dict[str, tuple[int, int, float]]:
-    """Calls, tokens and cost of each one at a level; "*" for all together."""
+    """Calls, tokens and cost of each one at a level; "*" for all together. What Headrace asked itself is nobody's."""
     group = [] if level is Level.ALL else [spend.c[_OF_LEVEL[level]]]
     tokens = sum((spend.c[name] for name in _BUCKETS[1:]), spend.c[_BUCKETS[0]])
     totals = (func.sum(spend.c.calls), func.sum(tokens), func.sum(spend.c.cost))
-    rows = conn.execute(select(*group, *totals).where(spend.c.hour >= int(since // HOUR)).group_by(*group))
+    theirs = spend.c.key.not_in([own.value for own in Own])
+    rows = conn.execute(select(*group, *totals).where(spend.c.hour >= int(since // HOUR), theirs).group_by(*group))
     return {(row[0] if group else "*"): (int(row[-3]), int(row[-2]), float(row[-1])) for row in rows if row[-3]}
 
 

@@ -169,6 +169,18 @@ METRICS = (
         meaning="calls put to a shadow by outcome: ok, rejected, failed, timeout, or dropped for want of room",
     ),
     Metric(name="headrace_shadow_queued", kind="gauge", labels=("endpoint",), meaning="calls that wait for a shadow"),
+    Metric(
+        name="headrace_own_calls_total",
+        kind="counter",
+        labels=("what", "endpoint", "outcome"),
+        meaning="questions of Headrace's own to chat models, by what for",
+    ),
+    Metric(
+        name="headrace_own_cost_usd_total",
+        kind="counter",
+        labels=("what", "endpoint"),
+        meaning="what these cost",
+    ),
     Metric(name="process_cpu_seconds_total", kind="counter", labels=(), meaning="CPU time of this process"),
     Metric(name="process_resident_memory_bytes", kind="gauge", labels=(), meaning="memory of this process"),
     # As Triton names and means them, so that dashboards made for it work. Durations are sums in microseconds.

@@ -310,9 +310,16 @@ class Gateway:
     secrets: dict[str, str] = field(default_factory=dict)
 
 
+class Own(StrEnum):
+    """Questions of Headrace's own to language models. The ledger has them under these names in place of a key, so that
+    nobody's limits count them."""
+
+    SHADOW = "shadow"  # a call put to a candidate too
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What a line of the journal says of a call to an LLM."""
+    """What a line of the journal says of a call to an LLM. `key` of a question of our own: an Own."""
 
     usage: Usage = Usage()
     cost: float = 0.0  # USD
@@ -332,6 +339,8 @@ class Spent:
     message: str = ""  # id that a chat application gave the answer
     task: str = ""  # of a chat application's own: title_generation, …: not evidence of quality
     guards: dict[str, int] = field(default_factory=dict)  # what guards found, and how often
+    alone: bool = False  # its endpoint has a shadow, which is not asked this
+    of: str = ""  # trace id of the call for which Headrace itself asked this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

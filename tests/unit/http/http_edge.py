@@ -148,7 +148,8 @@ class Http:
             LocalCounters(self.clock), hashed=self.recorder.hashed, meter=self.recorder.meter, clock=self.clock
         )
         meter = self.recorder.meter
-        completer = Completer(self.boards, limiter, self.recorder)
+        copied = self.fleet.shadows
+        completer = Completer(self.boards, limiter, self.recorder, idle=copied.idle, outcomes=copied.outcomes)
         self.status = StatusHandler(self.fleet, self.journal, meter, plane="data", blind=lambda: "")
         admit = lambda exchange: self.predictor.table.callers.of(exchange.header)  # noqa: E731
         forward = Forwarder(control, self.fleet, admit=admit)

@@ -102,7 +102,7 @@ class Plane:
     def quiet(self) -> bool:
         """Nothing is begun and nothing can begin."""
         shadows = self.fleet.shadows
-        return not shadows._idle._looking and not any(
+        return not shadows.idle._looking and not any(
             s._ended or (s._queue and s.running < s.settings.max_concurrency and s._free(s._queue[0].inputs))
             for s in shadows._here.values()
         )
@@ -111,7 +111,7 @@ class Plane:
         return [call for call in self.journal.calls() if call.shadow_of]
 
     def counts(self) -> dict[str, int]:
-        return {outcome: count for (_, _, outcome), count in self.fleet.shadows.counts.items()}
+        return {outcome: count for (_, _, outcome), count in self.fleet.shadows.outcomes.counts.items()}
 
 
 async def test_a_call_is_answered_and_then_put_to_its_shadow() -> None:
@@ -278,8 +278,8 @@ async def test_a_queue_that_is_full_drops_and_counts() -> None:
     for _ in range(5):
         await plane.ask()  # without a turn of the loop in between
     assert plane.counts() == {"dropped": 2}
-    assert plane.fleet.shadows.dropped() == {("toy", "v2"): 2}
-    assert plane.fleet.shadows.dropped() == {}, "what was told once is not told again"
+    assert plane.fleet.shadows.outcomes.dropped() == {("toy", "v2"): 2}
+    assert plane.fleet.shadows.outcomes.dropped() == {}, "what was told once is not told again"
     assert len(await plane.settled()) == 3
 
 

@@ -1,0 +1,168 @@
+"""A question of Headrace's own to one version of a chat endpoint: asked as callers' are, and answered to nobody.
+
+Called by shadow.py. Decides that such a question spares the others: it counts in no limit and in no budget of retries,
+a way that callers leave alone is not asked, and what it meets on a way of its own closes that way to its like only.
+Its line is in the journal and its cost in the ledger, however it ends. A stream is gathered to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from headrace.compute.line import Headers
+from headrace.gateway.board import Lane, Version
+from headrace.gateway.choose import Ready
+from headrace.gateway.dialects.base import Asked, Dialect, Told
+from headrace.gateway.ending import error_of
+from headrace.gateway.guard import Guards
+from headrace.gateway.health import Health
+from headrace.gateway.heard import estimate, scrubbed, written
+from headrace.gateway.reach import Missed, Passage, Streamed, reach
+from headrace.gateway.retry import Budget
+from headrace.gateway.tally import Tally
+from headrace.traffic.record import Open, Recorder, ending
+from headrace.types.call import CallStatus
+from headrace.types.errors import HeadraceError, UpstreamError
+from headrace.types.gateway import Own, Spent, Usage
+
+_ONCE = (b"idempotency-key",)  # of a caller's headers: what says that a question is the same one
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """`asked`: as the version dresses it. `of`: trace id of the call for which it is asked."""
+
+    own: Own
+    lane: Lane
+    version: Version
+    dialect: Dialect
+    asked: Asked
+    of: str
+    tail: str = ""
+    headers: Headers = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Course:
+    """How far it has come."""
+
+    passage: Passage | None = None
+    ready: Ready | None = None
+    told: Told = field(default_factory=Told)
+    guards: Guards | None = None
+
+
+class Asker:
+    """Of one data plane."""
+
+    def __init__(self, recorder: Recorder, tally: Tally) -> None:
+        self.recorder = recorder
+        self.tally = tally
+        self._steady = recorder.clock.steady
+        self._health: dict[tuple[str, str], Health] = {}
+        self._budgets: dict[str, Budget] = {}
+
+    async def put(self, question: Question, line: Open, *, seconds: float) -> Told:
+        """`line`: of the journal, for what comes of it. Raises HeadraceError."""
+        began, course = self._steady(), _Course()
+        status, error = CallStatus.FAILED, "interrupted"
+        try:
+            await self._ask(question, course, began, began + seconds)
+            status, error = CallStatus.OK, ""
+        except HeadraceError as failed:
+            status, error = ending(failed), failed.sentence()
+            raise
+        except asyncio.CancelledError:  # we are going: that says nothing of the version
+            status = CallStatus.SHED
+            raise
+        finally:
+            line.latency_ms = round((self._steady() - began) * 1000, 3)
+            self._write(question, line, course, status, error)
+        return course.told
+
+    async def _ask(self, question: Question, course: _Course, began: float, ends: float) -> None:
+        version = self._spared(question.version, began)
+        asked = question.asked
+        if version.before or version.after:
+            course.guards = Guards(version.before, version.after)
+            asked = course.guards.asked(asked)
+        lane = question.lane
+        budget = self._budgets.setdefault(lane.endpoint.name, Budget())
+        course.passage = Passage(
+            dialect=question.dialect,
+            asked=asked,
+            tail=question.tail,
+            forwarded=[header for header in question.headers if header[0] not in _ONCE],
+            lane=replace(lane, budget=budget),
+            version=version,
+            key="",
+            began=began,
+            ends=ends,
+            steady=self._steady,
+        )
+        got = await reach(course.passage)
+        course.ready = got.ready
+        if isinstance(got, Missed):
+            raise error_of(got, lane.endpoint.name)
+        if isinstance(got, Streamed):
+            course.told = got.course.told
+            await _gather(got)
+        else:
+            course.told = got.told
+        if course.guards is not None and course.told.text:
+            course.guards.hear(course.told.text)
+
+    def _spared(self, version: Version, now: float) -> Version:
+        """With ways whose health is its own, and without those that callers leave alone."""
+        own = [
+            replace(ready, health=self._health.setdefault((ready.way.provider, ready.way.model), Health()))
+            for ready in version.ways
+            if ready.health.available(now)
+        ]
+        return replace(version, ways=tuple(own))
+
+    def _write(self, question: Question, line: Open, course: _Course, status: CallStatus, error: str) -> None:
+        told, ready, passage, lane = course.told, course.ready, course.passage, question.lane
+        usage, estimated = told.usage, False
+        if usage is None:
+            usage, estimated = estimate(question.asked, told) if told.text else Usage(), True
+        spent = Spent(
+            usage=usage,
+            cost=ready.tariff.cost(usage, line.time) if ready else 0.0,
+            provider=ready.way.provider if ready else "",
+            model=(told.model or ready.way.model) if ready else "",
+            key=question.own.value,
+            wait_ms=round(passage.waited * 1000, 3) if passage else 0.0,
+            attempts=passage.attempts if passage else 0,
+            finish=told.finish,
+            estimated=estimated,
+            guards=course.guards.memory.told if course.guards else {},
+            of=question.of,
+        )
+        line.status, line.error, line.rows = status, error, 1
+        line.run_ms = spent.wait_ms
+        line.spent = msgspec.Raw(_encoder.encode(spent))
+        if lane.captured:
+            output = written(told)
+            line.output = self.recorder.kept(scrubbed(output) if lane.masked else output)
+        self.recorder.write(line)
+        self.tally.asked(question.own, lane.endpoint.name, status, spent.cost)
+
+
+async def _gather(streamed: Streamed) -> None:
+    """To its end; what it says is in its course. Raises UpstreamError, TimedOut."""
+    answer, course = streamed.answer, streamed.course
+    try:
+        while piece := await answer.piece():
+            course.feed(piece)
+        course.rest()
+    finally:
+        answer.close()
+    if course.told.failure is not None:
+        raise UpstreamError(course.told.message or "an error inside the stream")
+    if not course.told.ended:
+        raise UpstreamError(f"provider {streamed.ready.station.name!r} ended its stream in the middle")
