@@ -105,9 +105,9 @@ class Site:
     came: dict[str, list[Request]]
     providers: tuple[Provider, ...]
 
-    async def apply(self, endpoint: Endpoint, *, revision: int = 1, **more: Any) -> dict[tuple[str, str], str]:
+    async def apply(self, *endpoints: Endpoint, revision: int = 1, **more: Any) -> dict[tuple[str, str], str]:
         gateway = Gateway(providers=more.pop("providers", self.providers), **more)
-        plan = Plan(revision=revision, created=0.0, endpoints=(endpoint,), gateway=gateway)
+        plan = Plan(revision=revision, created=0.0, endpoints=endpoints, gateway=gateway)
         refused = await self.boards.prepare(plan)
         self.boards.flip(plan)
         self.limiter.apply(gateway.limits)

@@ -19,6 +19,7 @@ import msgspec
 from headrace.gateway.cache import Cache
 from headrace.gateway.choose import Ready
 from headrace.gateway.guards.base import Guard as Checker
+from headrace.gateway.guards.judge import Judge, fits
 from headrace.gateway.guards.registry import build
 from headrace.gateway.health import Health
 from headrace.gateway.retry import Budget
@@ -53,6 +54,12 @@ class Version:
     ways: tuple[Ready, ...]
     before: tuple[Checker, ...] = ()
     after: tuple[Checker, ...] = ()
+    judges_before: tuple[Judge, ...] = ()
+    judges_after: tuple[Judge, ...] = ()
+
+    @property
+    def guarded(self) -> bool:
+        return bool(self.before or self.after or self.judges_before or self.judges_after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,13 +148,14 @@ class Boards:
         stations = self._stations(plan.gateway, refused)
         prices = Prices(plan.gateway.prices)
         lanes: dict[str, Lane] = {}
-        for endpoint in plan.endpoints:
-            if endpoint.task is not Task.CHAT:
-                continue
+        chats = {endpoint.name: endpoint for endpoint in plan.endpoints if endpoint.task is Task.CHAT}
+        for endpoint in chats.values():
             versions: dict[str, Version] = {}
             for variant in () if endpoint.parked else endpoint.variants:
                 try:
-                    versions[variant.name] = await self._version(variant, stations, prices)
+                    made = await self._version(variant, stations, prices)
+                    fits((*made.judges_before, *made.judges_after), endpoint=endpoint.name, chats=chats)
+                    versions[variant.name] = made
                 except (HeadraceError, OSError) as error:
                     told = error.sentence() if isinstance(error, HeadraceError) else str(error)
                     refused[endpoint.name, variant.name] = told
@@ -222,7 +230,9 @@ class Boards:
             tariff = prices.tariff(way.provider, way.model)
             price = tariff.at(time.time())
             ways.append(Ready(way=way, station=station, health=health, price=price, tariff=tariff))
-        checkers = [(guard, build(guard)) for guard in chat.guards]
+        built = [(guard, build(guard)) for guard in chat.guards]
+        checkers = [(guard, made) for guard, made in built if not isinstance(made, Judge)]
+        judges = [(guard, made) for guard, made in built if isinstance(made, Judge)]
         return Version(
             name=variant.name,
             number=variant.package.version,
@@ -231,6 +241,8 @@ class Boards:
             ways=tuple(ways),
             before=tuple(checker for guard, checker in checkers if guard.before),
             after=tuple(checker for guard, checker in checkers if guard.after),
+            judges_before=tuple(judge for guard, judge in judges if guard.before),
+            judges_after=tuple(judge for guard, judge in judges if guard.after),
         )
 
     def _read(self, package: Package) -> Chat:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 
 import msgspec
@@ -22,6 +23,7 @@ from headrace.gateway.dialects.registry import DIALECTS
 from headrace.gateway.ending import ENDINGS, error_of
 from headrace.gateway.guard import Guards
 from headrace.gateway.heard import scrubbed
+from headrace.gateway.judging import Judging
 from headrace.gateway.own import Asker
 from headrace.gateway.reach import Missed, Passage, Streamed, Whole, reach
 from headrace.gateway.relay import Ears, Sink, relay
@@ -58,7 +60,9 @@ class Completer:
         self.limiter = limiter
         self.recorder = recorder
         self.tally = Tally(recorder.meter, lambda: boards.now)
-        self.shadows = Shadows(boards, Asker(recorder, self.tally), idle=idle, outcomes=outcomes)
+        asker = Asker(recorder, self.tally)
+        self.shadows = Shadows(boards, asker, idle=idle, outcomes=outcomes)
+        self._judging = Judging(boards, asker)
         self._ends = Settlement(limiter, recorder, self.tally, self.shadows)
         self._steady = recorder.clock.steady
 
@@ -108,28 +112,36 @@ class Completer:
         kept, key, wish = self._look(visit, version)
         if kept is not None:
             return await self._again(visit, kept, sink)
-        if version.before or version.after:
+        if version.guarded:
             visit.guards = Guards(version.before, version.after)
         tokens, cost = expected(asked, version, len(request.body), now=call.time)
         visit.grant = await self.limiter.reserve(visit.caller, lane.endpoint.name, tokens=tokens, cost=cost)
-        got = await reach(self._passage(visit, version))
+        got = await reach(await self._cleared(visit, version))
         visit.ready = got.ready
         if isinstance(got, Missed):
             return self._missed(visit, got)
         headers = self._headers(visit, got.headers, got.lost)
         if isinstance(got, Whole):
             visit.told = got.told
-            body = got.body if visit.guards is None else _heard(visit.guards, got.body)
+            body = got.body if visit.guards is None else await self._heard(visit, version, visit.guards, got.body)
             self._ends.end(visit, CallStatus.OK)
             if wish.keep and key:
                 self._keep(visit, version, key, got.status, got.headers, body)
             return Answered(status=got.status, headers=headers, body=body)
         visit.told = got.course.told
         heard = bytearray() if wish.keep and key else None
-        failed = await self._stream(visit, got, headers, sink, heard)
+        ears = self._ears(visit, version, heard)
+        failed = await self._stream(visit, got, headers, sink, ears)
         if heard is not None and failed is None:
             self._keep(visit, version, key, got.status, got.headers, bytes(heard))
         return None
+
+    async def _cleared(self, visit: Visit, version: Version) -> Passage:
+        """What may be asked. Raises Blocked; and Unavailable when a judge gives no verdict."""
+        passage = self._passage(visit, version)
+        if version.judges_before:
+            await self._judging.asked(visit, version.judges_before)
+        return passage
 
     def _passage(self, visit: Visit, version: Version) -> Passage:
         limit = visit.lane.endpoint.limits.timeout_ms
@@ -149,13 +161,27 @@ class Completer:
         )
         return visit.passage
 
+    async def _heard(self, visit: Visit, version: Version, guards: Guards, body: bytes) -> bytes:
+        """What a guard stops in an answer is the model's failure, not the caller's."""
+        try:
+            body = guards.answered(body)
+        except Blocked as error:
+            raise ModelFailed(f"the answer was stopped by a guard: {error.message}") from error
+        await self._judging.answered(visit, version.judges_after, visit.told)
+        return body
+
+    def _ears(self, visit: Visit, version: Version, heard: bytearray | None) -> Ears:
+        guarded = None if visit.guards is None else visit.guards.stream(visit.dialect.wire)
+        judges = self._judging.due(visit, version.judges_after)
+        release = partial(self._judging.answered, visit, judges, visit.told) if judges else None
+        return Ears(guarded, heard, release)
+
     async def _stream(
-        self, visit: Visit, got: Streamed, headers: Headers, sink: Sink, heard: bytearray | None
+        self, visit: Visit, got: Streamed, headers: Headers, sink: Sink, ears: Ears
     ) -> HeadraceError | None:
         visit.first = self._steady()
         sink.begin(got.status, headers)
-        guarded = None if visit.guards is None else visit.guards.stream(visit.dialect.wire)
-        failed = await relay(got, sink, visit.dialect, Ears(guarded, heard))
+        failed = await relay(got, sink, visit.dialect, ears)
         if failed is None:
             self._ends.end(visit, CallStatus.OK)
         else:
@@ -245,14 +271,6 @@ def _for_task(board: Board, model: str) -> Lane:
     lane = board.lane(model)
     live = lane.versions.get(lane.policy.baseline)
     return board.lanes.get(live.chat.background, lane) if live is not None else lane
-
-
-def _heard(guards: Guards, body: bytes) -> bytes:
-    """What a guard stops in an answer is the model's failure, not the caller's."""
-    try:
-        return guards.answered(body)
-    except Blocked as error:
-        raise ModelFailed(f"the answer was stopped by a guard: {error.message}") from error
 
 
 def _affinity(version: Version, visit: Visit) -> str:

@@ -6,14 +6,17 @@ and the answer ends as HTTP ends, so that no client waits. Who hangs up ends the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from headrace.compute.line import Headers
 from headrace.gateway.dialects.base import Dialect
 from headrace.gateway.guard import GuardedStream
 from headrace.gateway.reach import Streamed
-from headrace.types.errors import Blocked, HeadraceError, ModelFailed, TimedOut, UpstreamError
+from headrace.types.errors import Blocked, HeadraceError, ModelFailed, TimedOut, Unavailable, UpstreamError
+
+HELD_BYTES = 16 << 20  # of a stream that is judged before it is shown
 
 
 class Sink(Protocol):
@@ -28,16 +31,30 @@ class Sink(Protocol):
 
 @dataclass(slots=True)
 class Ears:
-    """Between the upstream's stream and the caller: guards, and a copy for the cache."""
+    """Between the upstream's stream and the caller: guards, and a copy for the cache. With `judged`, which raises when
+    it must not pass, nothing is let go before the end."""
 
     guarded: GuardedStream | None = None
     heard: bytearray | None = None
+    judged: Callable[[], Awaitable[None]] | None = None
+    held: bytearray = field(default_factory=bytearray)
 
     def pass_on(self, shown: bytes) -> bytes:
-        return self._kept(shown if self.guarded is None else self.guarded.feed(shown))
+        seen = shown if self.guarded is None else self.guarded.feed(shown)
+        return self._kept(seen) if self.judged is None else self._held(seen)
 
-    def rest(self) -> bytes:
-        return b"" if self.guarded is None else self._kept(self.guarded.close())
+    async def rest(self) -> bytes:
+        """At its end. Raises Blocked, ModelFailed, Unavailable."""
+        last = b"" if self.guarded is None else self.guarded.close()
+        if self.judged is not None:
+            await self.judged()
+        return self._kept(bytes(self.held) + last)
+
+    def _held(self, seen: bytes) -> bytes:
+        self.held += seen
+        if len(self.held) > HELD_BYTES:
+            raise Blocked("it is too long to be judged", field="answer")
+        return b""
 
     def _kept(self, shown: bytes) -> bytes:
         if self.heard is not None:
@@ -55,10 +72,10 @@ async def relay(streamed: Streamed, sink: Sink, dialect: Dialect, ears: Ears) ->
             await sink.write(ears.pass_on(course.feed(piece)))
         await sink.write(ears.pass_on(course.rest()))
         if course.told.ended:
-            await sink.write(ears.rest())
+            await sink.write(await ears.rest())
         else:
             failed = UpstreamError(f"provider {streamed.ready.station.name!r} ended its stream in the middle")
-    except (UpstreamError, TimedOut) as error:
+    except (UpstreamError, TimedOut, ModelFailed, Unavailable) as error:
         failed = error
     except Blocked as error:
         failed = ModelFailed(f"the answer was stopped by a guard: {error.message}")

@@ -315,6 +315,7 @@ class Own(StrEnum):
     nobody's limits count them."""
 
     SHADOW = "shadow"  # a call put to a candidate too
+    JUDGE = "judge"  # whether a text may pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
