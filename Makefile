@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 TIMED  = @start=$$SECONDS; trap 'echo "$@: $$((SECONDS-start)) s"' EXIT;
 
-.PHONY: demo test check bench docs conformance chat-env screenshots format setup clean
+.PHONY: demo test check bench soak docs conformance chat-env screenshots format setup clean
 
 setup: $(STAMP)
 
@@ -40,6 +40,9 @@ format: setup
 
 bench: setup  ## CPU per request beside peers, written to bench/results.md; ARGS=--full takes hours
 	$(TIMED) $(BIN)/python -m bench $(ARGS)
+
+soak: setup  ## an hour of predictions and an hour of chats that break: flat memory, no leaks, no lost bills; MINUTES=10
+	$(TIMED) $(BIN)/python -m bench soak chats --minutes $(or $(MINUTES),60) $(ARGS)
 
 docs: setup  ## generated references (settings, command line, metrics) and the examples in the docs
 	$(TIMED) $(BIN)/python -m docs

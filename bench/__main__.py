@@ -21,10 +21,12 @@ import psutil
 
 from bench.batching import batching
 from bench.change import change
+from bench.chats import chats
 from bench.cost import rss_mb
 from bench.failover import failover
 from bench.feedback import feedback
 from bench.gateway import gateway
+from bench.inforce import inforce
 from bench.options import Options, parse, say
 from bench.program import program
 from bench.running import Platform
@@ -43,12 +45,14 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "serving": ("One row beside other servers", serving),
     "batching": ("Running calls together", batching),
     "soak": ("A steady load", soak),
+    "chats": ("Chats that break, for minutes", chats),
     "shadow": ("Copying live calls to a shadow", shadow),
     "change": ("Changing what serves, under load", change),
     "program": ("What a program adds to its language model", program),
     "failover": ("When the live version breaks", failover),
     "feedback": ("What people say, and exporting it", feedback),
     "gateway": ("What a chat costs beyond its upstream", gateway),
+    "inforce": ("How soon a change of the gateway is in force", inforce),
 }
 
 

@@ -14,7 +14,7 @@ from bench.wire import Wire
 
 MODELS = ("digits", "forest", "mlp", "magika")
 QUICK = {"digits": (16,), "mlp": (64,)}  # what the server itself costs, and what running rows together gives
-LONG = ("soak",)  # sections that a quick run leaves out
+LONG = ("soak", "chats")  # sections that a quick run leaves out
 _BEGAN = time.monotonic()
 
 
@@ -26,7 +26,7 @@ class Options:
     concurrency: tuple[int, ...]  # none: QUICK's
     rounds: int
     seconds: float  # of one point in one round
-    minutes: float  # of the soak
+    minutes: float  # of soak and chats
     rate: float  # of the soak, requests/s
 
     def levels(self, model: str) -> tuple[int, ...]:
@@ -48,7 +48,7 @@ def parse(sections: tuple[str, ...], arguments: list[str]) -> tuple[list[str], b
     parser.add_argument("--concurrency", default="", help="such as 1,16,64")
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0.0, help="of one point in one round")
-    parser.add_argument("--minutes", type=float, default=0.0, help="of the soak; default 10, quick 1")
+    parser.add_argument("--minutes", type=float, default=0.0, help="of soak and chats; default 10, quick 1")
     parser.add_argument("--rate", type=float, default=2000.0, help="of the soak, requests/s")
     parser.add_argument("--write", action="store_true", help="replace these sections in bench/results.md")
     parser.add_argument("--remark", default="", help="said in the head of each section, such as the machine's load")

@@ -198,7 +198,7 @@ def saying(status: int, body: Any, **headers: str) -> Script:
 
 
 def streaming(*pieces: bytes, then: str = "end") -> Script:
-    """`then`: end, cut (the connection), or hang."""
+    """`then`: end, cut (the connection), hang, or on: the caller goes on."""
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -211,7 +211,7 @@ def streaming(*pieces: bytes, then: str = "end") -> Script:
             writer.close()
         elif then == "hang":
             await reader.read()
-        else:
+        elif then == "end":
             writer.write(b"0\r\n\r\n")
             await writer.drain()
 

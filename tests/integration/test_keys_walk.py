@@ -1,4 +1,5 @@
-"""On a real data plane: keys that come and go while it runs, and a secret that is in nothing that is written."""
+"""On a real data plane: keys that come and go while it runs, models that they may ask for, and a secret that is in
+nothing that is written."""
 
 from __future__ import annotations
 
@@ -6,10 +7,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from chat_plane import chat_endpoint, over
 from plane_samples import endpoint
 from test_data_plane import BODY, RunningPlane
 
 from bench.running import wait_for
+from bench.upstream import running_upstream
 from headrace.base.clock import SystemClock
 from headrace.base.ids import load_key
 from headrace.base.secret import Secret
@@ -25,13 +28,7 @@ CANARY = "sk-canary-c4d7e1"
 def test_keys_come_and_go_and_no_secret_is_written_down(tmp_path: Path) -> None:
     home = tmp_path / "home"
     running = RunningPlane(home, log_level="debug")
-    provision = Provision(
-        database=running.database,
-        vault=Vault(home / "keys", Secret("")),
-        pepper=load_key(home / "keys" / CALLERS_KEY),
-        catalogue=lambda _: (Price(provider="openai", model="m", source="a list"),),
-        clock=SystemClock(),
-    )
+    provision = provision_of(running)
     try:
         running.publish(endpoint(running.v1))
         running.start()
@@ -62,6 +59,57 @@ def test_keys_come_and_go_and_no_secret_is_written_down(tmp_path: Path) -> None:
     for canary in (CANARY, made.secret.reveal(), turned.secret.reveal(), other.secret.reveal()):
         assert canary.encode() not in written
         assert canary not in told
+
+
+def test_models_that_a_key_or_a_person_may_ask_for(tmp_path: Path) -> None:
+    """Others are not listed, and refused in the form of the client."""
+    home = tmp_path / "home"
+    running = RunningPlane(home)
+    provision = provision_of(running)
+    with running_upstream() as upstream:
+        try:
+            names = ("alpha", "beta", "gamma")
+            well = [upstream.provider("well"), upstream.provider("well") | {"name": "own", "kind": "gemini"}]
+            provision.apply({"providers": well, "people": [{"user": "eve@x.org", "models": ["beta"]}]}, actor="ann")
+            key = provision.create_key({"name": "app", "models": ["alpha", "g*"]}, actor="ann").secret
+            chat = provision.create_key({"name": "chat", "trusted": True}, actor="ann").secret
+            chats = (chat_endpoint(running.artifacts, home, name, over("well")) for name in names)
+            running.start().live(running.publish(*chats))
+            eve = bearer(chat) | {"x-headrace-user": "eve@x.org"}
+            anthropic = {"anthropic-version": "2023-06-01"}
+            for headers, allowed in ((bearer(key), ["alpha", "gamma"]), (eve, ["beta"]), (bearer(chat), [*names])):
+                for more in ({}, anthropic):
+                    listed = running.http.get("/v1/models", headers=headers | more).json()["data"]
+                    assert [model["id"] for model in listed] == allowed
+                for name in names:
+                    known = running.http.get(f"/v1/models/{name}", headers=headers).status_code
+                    spoken = said(running, name, "/v1/chat/completions", headers).status_code
+                    assert (known, spoken) == ((200, 200) if name in allowed else (404, 403)), name
+            refused = said(running, "beta", "/v1/chat/completions", bearer(key)).json()["error"]
+            assert (refused["type"], refused["code"]) == ("permission_error", None)
+            refused = said(running, "beta", "/v1/messages", bearer(key, "x-api-key", "") | anthropic).json()
+            assert (refused["type"], refused["error"]["type"]) == ("error", "permission_error")
+            path = "/v1beta/models/beta:generateContent"
+            refused = running.http.post(path, json={"contents": []}, headers=bearer(key)).json()["error"]
+            assert (refused["code"], refused["status"]) == (403, "PERMISSION_DENIED")
+        finally:
+            running.close()
+
+
+def provision_of(running: RunningPlane) -> Provision:
+    return Provision(
+        database=running.database,
+        vault=Vault(running.home / "keys", Secret("")),
+        pepper=load_key(running.home / "keys" / CALLERS_KEY),
+        catalogue=lambda _: (Price(provider="openai", model="m", source="a list"),),
+        clock=SystemClock(),
+    )
+
+
+def said(running: RunningPlane, model: str, path: str, headers: dict[str, str]) -> httpx.Response:
+    message = {"role": "user", "content": "Hello"}
+    body = {"model": model, "messages": [message], "input": "Hello", "max_tokens": 9}
+    return running.http.post(path, json=body, headers=headers)
 
 
 def bearer(secret: Secret, name: str = "authorization", scheme: str = "Bearer ") -> dict[str, str]:

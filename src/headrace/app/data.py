@@ -74,6 +74,7 @@ from headrace.types.errors import HeadraceError
 from headrace.types.gateway import Scope
 
 TEND_SECONDS = 1.0
+DATABASE_SECONDS = 3.0  # then it starts from the plan on its disk, and later ones wait
 FIRST_PLAN_SECONDS = 15.0  # a model host takes some; after that callers are told what is missing
 
 log = logging.getLogger("headrace.data")
@@ -104,7 +105,7 @@ class DataPlane:
         self.workers = Workers(settings, plane)
         siblings = self.workers.siblings
         self.meter = Meter()
-        self.database = Database(settings.database)
+        self.database = Database(settings.database, patience=DATABASE_SECONDS)
         self.journal = Journal(
             settings.journal,
             plane,

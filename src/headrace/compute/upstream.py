@@ -4,7 +4,8 @@ Called by serving/runtimes/upstream.py and the gateway. Decides when a connectio
 fail is called: UpstreamError for a service that is away, breaks off or talks nonsense, TimedOut for one that is late.
 Sends each request once: whether it may be sent again, nobody here can know. Follows no redirect, uses no proxy, and
 looks at the address that a name led to before it says anything: link-local ones, where clouds keep the keys of
-machines, are never called, private ones only where that was said. Ignores what is said.
+machines, are never called, private ones only where that was said. Ignores what is said, but for a key that was shown to
+the service: that never comes back.
 
 Written on httptools, which the data plane has anyway: an HTTP library would cost every data plane its memory.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
+from headrace.compute.hush import INSTEAD, SHORT, Hush
 from headrace.compute.line import Headers, Line, Times
 from headrace.types.errors import BadInput, TimedOut, UpstreamError
 
@@ -42,10 +44,17 @@ class Unreached(UpstreamError):
 
 class Upstream:
     """`name` is for messages. `url`: everything before the path that a request adds. `private`: it may be on this
-    machine or in this network."""
+    machine or in this network. `secret` is taken out of all that it says."""
 
     def __init__(
-        self, name: str, url: str, *, connections: int, max_body: int = MAX_BODY, private: bool = True
+        self,
+        name: str,
+        url: str,
+        *,
+        connections: int,
+        max_body: int = MAX_BODY,
+        private: bool = True,
+        secret: bytes = b"",
     ) -> None:
         self.name = name
         self._url = parse_url(url)
@@ -54,10 +63,12 @@ class Upstream:
         self._port = self._url.port or (443 if self._url.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
         self._places = asyncio.Semaphore(connections)
-        self._idle: list[Line] = []
+        self._idle: list[Line] = []  # the one that was used last at its end
+        self._reaper: asyncio.TimerHandle | None = None
         self._all: set[Line] = set()
         self._max_body = max_body
         self._private = private
+        self._secret = secret if len(secret) >= SHORT else b""
         self._closed = False
 
     async def post(
@@ -97,10 +108,12 @@ class Upstream:
         except BaseException:
             self._give_back(line)
             raise
-        return Answer(self, line)
+        return Answer(self, line, self._secret)
 
     async def close(self) -> None:
         self._closed = True
+        if self._reaper is not None:
+            self._reaper.cancel()
         for line in list(self._all):
             line.end("it was unloaded")
 
@@ -154,34 +167,52 @@ class Upstream:
         self._places.release()
         if line is None:
             return
-        line.since = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        line.since = loop.time()
         if line.open and line.spent and not self._closed:
             line.idle = True
             self._idle.append(line)
+            if self._reaper is None:
+                self._reaper = loop.call_later(IDLE_SECONDS, self._reap)
         else:
             line.end("it was given up")
+
+    def _reap(self) -> None:
+        """Idle connections are not kept for who might never come again."""
+        loop = asyncio.get_running_loop()
+        while self._idle and loop.time() - self._idle[0].since >= IDLE_SECONDS:
+            self._idle.pop(0).end("it was idle")
+        self._reaper = loop.call_at(self._idle[0].since + IDLE_SECONDS, self._reap) if self._idle else None
 
 
 class Answer:
     """Of one request: its head is here, its body comes in pieces. Close it: unless it was read to its end, that ends
     the connection, and with it what the service does for us."""
 
-    __slots__ = ("_line", "_open", "_upstream", "headers", "status")
+    __slots__ = ("_hush", "_line", "_open", "_upstream", "headers", "status")
 
-    def __init__(self, upstream: Upstream, line: Line) -> None:
+    def __init__(self, upstream: Upstream, line: Line, secret: bytes = b"") -> None:
         self.status = line.status
         self.headers = line.headers
         self._upstream = upstream
         self._line = line
         self._open = True
+        self._hush = Hush(secret) if secret else None
+        if secret and any(secret in value for _, value in line.headers):
+            self.headers = [(name, value.replace(secret, INSTEAD)) for name, value in line.headers]
 
     async def piece(self) -> bytes:
         """What has come; empty at the end. Raises UpstreamError when it breaks off, TimedOut."""
-        return await self._line.piece()
+        if self._hush is None:
+            return await self._line.piece()
+        while piece := await self._line.piece():
+            if shown := self._hush.feed(piece):
+                return shown
+        return self._hush.rest()
 
     async def whole(self, limit: int) -> bytes:
         pieces, size = [], 0
-        while piece := await self._line.piece():
+        while piece := await self.piece():
             size += len(piece)
             if size > limit:
                 raise UpstreamError(f"the answer of {self._upstream.name} is larger than {limit} bytes")

@@ -1,7 +1,8 @@
 """How an upstream model is doing, as this process has seen it. Pure: times are given.
 
 Called by choose.py and reach.py. Decides when a way is left alone: after `failures` in a row, or for as long as the
-upstream asked for (Retry-After); then one trial call goes through, and its end decides. Kept over plans.
+upstream asked for (Retry-After); then one trial call goes through, and decides. A stream is under way until its last
+byte, and one that breaks in the middle is a failure in the same row. Kept over plans.
 """
 
 from __future__ import annotations
@@ -37,17 +38,22 @@ class Health:
             self.trial = True
 
     def end(self, outcome: str) -> None:
-        """Of every call, however it went."""
+        """Of every call, however it went; of a stream when it is over."""
         self.inflight -= 1
         self.trial = False
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
-    def succeeded(self, seconds: float, now: float) -> None:
-        self.row, self.closed_until, self.failed_last = 0, 0.0, ""
+    def answered(self, seconds: float, now: float) -> None:
+        """The first byte of something good: others may ask, but the row ends only when an answer is whole."""
+        self.closed_until, self.trial = 0.0, False
         weight = math.exp(-(now - self.seen) / MEMORY_SECONDS) if self.seconds else 0.0
         # A slow answer is believed at once, as in Finagle's peak EWMA: better to leave too early than to queue up.
         self.seconds = seconds if seconds > self.seconds else self.seconds * weight + seconds * (1 - weight)
         self.seen = now
+
+    def succeeded(self) -> None:
+        """A whole answer."""
+        self.row, self.failed_last = 0, ""
 
     def failed(self, why: str, breaker: Breaker, now: float, *, retry_after: float = 0.0) -> None:
         self.row += 1

@@ -25,7 +25,7 @@ from headrace.gateway.retry import Budget
 from headrace.gateway.tally import Tally
 from headrace.traffic.record import Open, Recorder, ending
 from headrace.types.call import CallStatus
-from headrace.types.errors import HeadraceError, UpstreamError
+from headrace.types.errors import HeadraceError, TimedOut, UpstreamError
 from headrace.types.gateway import Own, Spent, Usage
 
 _ONCE = (b"idempotency-key",)  # of a caller's headers: what says that a question is the same one
@@ -155,14 +155,20 @@ class Asker:
 
 async def _gather(streamed: Streamed) -> None:
     """To its end; what it says is in its course. Raises UpstreamError, TimedOut."""
-    answer, course = streamed.answer, streamed.course
+    answer, course, told = streamed.answer, streamed.course, streamed.course.told
+    failed: HeadraceError | None = None
+    left = True
     try:
         while piece := await answer.piece():
             course.feed(piece)
         course.rest()
+        if not told.ended and told.failure is None:
+            raise streamed.cut()
+        left = False
+    except (UpstreamError, TimedOut) as error:
+        failed, left = error, False
+        raise
     finally:
-        answer.close()
-    if course.told.failure is not None:
-        raise UpstreamError(course.told.message or "an error inside the stream")
-    if not course.told.ended:
-        raise UpstreamError(f"provider {streamed.ready.station.name!r} ended its stream in the middle")
+        streamed.close(failed, left=left)
+    if told.failure is not None:
+        raise UpstreamError(told.message or "an error inside the stream")

@@ -28,6 +28,7 @@ from headrace.types.gateway import Failure
 ANSWER_BYTES = 64 << 20
 ERROR_BYTES = 1 << 20
 STREAM = b"text/event-stream"
+OK, GIVEN_UP = "ok", "given_up"  # how an attempt ended, beside the names of failures
 JSON = (b"content-type", b"application/json")
 _SECONDS = re.compile(r"\d{1,6}(\.\d+)?")
 
@@ -87,7 +88,23 @@ class Streamed:
     answer: Answer
     course: Course
     begun: bytes
+    passage: Passage
     lost: tuple[str, ...] = ()
+
+    def cut(self) -> UpstreamError:
+        return UpstreamError(f"provider {self.ready.station.name!r} ended its stream in the middle")
+
+    def close(self, failed: HeadraceError | None = None, *, left: bool = True) -> None:
+        """However it ended; `left`: by who listened. Unless it was read to its end, the upstream's work ends too."""
+        self.answer.close()
+        health, told = self.ready.health, self.course.told
+        outcome = GIVEN_UP if left else _outcome(told, failed)
+        health.end(outcome)
+        if outcome == OK:
+            health.succeeded()
+        elif outcome != GIVEN_UP:
+            why = told.message or (failed.message if failed else "")
+            health.failed(why, self.passage.version.chat.breaker, self.passage.steady())
 
 
 Got = Whole | Streamed
@@ -127,6 +144,7 @@ async def _race(passage: Passage, ways: list[Ready], draw: Callable[[], float]) 
     try:
         await asyncio.wait(racing, timeout=passage.version.chat.hedge_ms / 1000)
         if first.done() and not isinstance(first.result(), Missed):
+            racing.discard(first)
             return first.result()
         if first.done() or passage.lane.budget.take():
             racing.add(asyncio.create_task(_persist(passage, ways[1], draw)))
@@ -148,7 +166,7 @@ async def _call_off(racing: set[asyncio.Task[Got | Missed]]) -> None:
         each.cancel()
     for got in await asyncio.gather(*racing, return_exceptions=True):
         if isinstance(got, Streamed):
-            got.answer.close()
+            got.close()
 
 
 async def _persist(passage: Passage, ready: Ready, draw: Callable[[], float]) -> Got | Missed:
@@ -173,19 +191,22 @@ async def _attempt(passage: Passage, ready: Ready) -> Got | Missed:
     passage.attempts += 1
     began = steady()
     health.begin(began)
-    outcome = "given_up"
+    got: Got | Missed | None = None
     try:
         got = await _ask(passage, ready)
-        outcome = got.failure.value if isinstance(got, Missed) else "ok"
     finally:
-        health.end(outcome)
         passage.waited += steady() - began
+        if not isinstance(got, Streamed):  # that one goes on, and says so when it is over
+            health.end(GIVEN_UP if got is None else got.failure.value if isinstance(got, Missed) else OK)
     now = steady()
-    if not isinstance(got, Missed):
-        health.succeeded(now - began, now)
-    elif got.failure not in (Failure.CALLER, Failure.CONTEXT, Failure.CONTENT):
-        wait = _retry_after(got.headers)
-        health.failed(got.message, passage.version.chat.breaker, now, retry_after=wait)
+    if isinstance(got, Missed):
+        if got.failure not in (Failure.CALLER, Failure.CONTEXT, Failure.CONTENT):
+            wait = _retry_after(got.headers)
+            health.failed(got.message, passage.version.chat.breaker, now, retry_after=wait)
+        return got
+    health.answered(now - began, now)
+    if isinstance(got, Whole):
+        health.succeeded()
     return got
 
 
@@ -273,8 +294,18 @@ async def _first(passage: Passage, ready: Ready, answer: Answer, cross: Crossing
         answer=answer,
         course=course,
         begun=begun,
+        passage=passage,
         lost=cross.lost if cross else (),
     )
+
+
+def _outcome(told: Told, failed: HeadraceError | None) -> str:
+    """Of a stream. What a guard stops is no failure of the upstream."""
+    if told.failure is not None:
+        return told.failure.value
+    if isinstance(failed, TimedOut):
+        return Failure.TIMEOUT.value
+    return Failure.BROKEN.value if isinstance(failed, UpstreamError) else OK
 
 
 def _media(headers: Headers) -> bytes:

@@ -64,26 +64,29 @@ class Ears:
 
 async def relay(streamed: Streamed, sink: Sink, dialect: Dialect, ears: Ears) -> HeadraceError | None:
     """The head is written. What went wrong on the way, after the caller was told."""
-    answer, course = streamed.answer, streamed.course
+    answer, course, told = streamed.answer, streamed.course, streamed.course.told
     failed: HeadraceError | None = None
+    left = True
     try:
         await sink.write(ears.pass_on(streamed.begun))
         while piece := await answer.piece():
             await sink.write(ears.pass_on(course.feed(piece)))
         await sink.write(ears.pass_on(course.rest()))
-        if course.told.ended:
+        if told.ended:
             await sink.write(await ears.rest())
         else:
-            failed = UpstreamError(f"provider {streamed.ready.station.name!r} ended its stream in the middle")
+            failed = streamed.cut()
+        left = False
     except (UpstreamError, TimedOut, ModelFailed, Unavailable) as error:
-        failed = error
+        failed, left = error, False
     except Blocked as error:
-        failed = ModelFailed(f"the answer was stopped by a guard: {error.message}")
+        failed, left = ModelFailed(f"the answer was stopped by a guard: {error.message}"), False
     finally:
-        answer.close()
-    if failed is not None:
+        streamed.close(failed, left=left)
+    heard = told.failure is not None and ears.judged is None  # said by the upstream itself, and passed on
+    if failed is not None and not heard:
         await sink.write(dialect.error_event(failed))
     sink.end()
-    if failed is None and course.told.failure is not None:  # told by the upstream itself, and passed on
-        failed = UpstreamError(course.told.message or "an error inside the stream")
+    if told.failure is not None:
+        failed = UpstreamError(told.message or "an error inside the stream")
     return failed

@@ -53,7 +53,11 @@ class Station:
         self._headers = [*self.kind.headers(provider, secret), *own]
         self._times = Times(provider.first_byte_seconds, provider.idle_seconds, provider.total_seconds)
         self._upstream = Upstream(
-            f"provider {provider.name!r}", provider.url, connections=provider.connections, private=provider.private
+            f"provider {provider.name!r}",
+            provider.url,
+            connections=provider.connections,
+            private=provider.private,
+            secret=secret.encode(),
         )
 
     @property

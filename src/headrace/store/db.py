@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -24,6 +24,7 @@ from headrace.types.errors import Unavailable
 __all__ = ["Connection", "Database"]  # rooms above name the type of what a repository takes from here
 
 WAIT_SECONDS = 20.0
+PATIENCE_SECONDS = 3 * WAIT_SECONDS
 _POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": WAIT_SECONDS}
 _WRITE = "headrace_write"
 _WRITERS = 0x6865616472616365  # PostgreSQL's advisory lock that a writer holds
@@ -34,10 +35,11 @@ _ALLOWED = "sqlite:///path/to/file.db, postgresql://user:password@host:port/name
 class Database:
     """Thread-safe. `with database.write() as conn:` is one transaction: it commits at the end, or leaves no trace."""
 
-    def __init__(self, url: str) -> None:
-        """Raises SettingsError when the URL is not for one of our databases; connects on first use."""
+    def __init__(self, url: str, *, patience: float = PATIENCE_SECONDS) -> None:
+        """Raises SettingsError when the URL is not for one of our databases; connects on first use. `patience`: with a
+        server that takes a connection and says nothing."""
         self.url = _parse(url)
-        self.engine = _sqlite(self.url) if self.is_sqlite else _postgres(self.url)
+        self.engine = _sqlite(self.url) if self.is_sqlite else _postgres(self.url, patience)
 
     @property
     def is_sqlite(self) -> bool:
@@ -70,6 +72,12 @@ class Database:
             if unavailable is None:
                 raise
             raise unavailable from error
+        except (TimeoutError, ConnectionError) as error:  # of the driver's socket, which it does not call its own
+            raise Unavailable(
+                f"the database {self.place} does not answer: {error or type(error).__name__}",
+                hint="check that it runs and can be reached, and database_url",
+                retry_after=1.0,
+            ) from error
         except PoolTimeout as error:
             raise Unavailable(
                 f"no connection to the database {self.place} became free within {WAIT_SECONDS:.0f} s",
@@ -119,15 +127,21 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _postgres(url: URL) -> Engine:
+def _postgres(url: URL, patience: float) -> Engine:
     # A host that swallows packets must not hold a thread for ever. pg8000 knows one limit for each read and write.
-    limit = {"timeout": 3 * WAIT_SECONDS} if url.get_driver_name() == "pg8000" else {"connect_timeout": 10}
+    limit = {"timeout": patience} if url.get_driver_name() == "pg8000" else {"connect_timeout": min(10, patience)}
     try:
         engine = create_engine(url, connect_args=limit, pool_pre_ping=True, **_POOL)
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"database_url needs {error.name!r}, which is not installed: pip install 'headrace[postgres]'"
         ) from error
+
+    @event.listens_for(engine, "handle_error")
+    def lost(context: ExceptionContext) -> None:
+        """An answer that comes late would be taken for that of the next statement: the connection is not used again."""
+        if isinstance(context.original_exception, TimeoutError | ConnectionError):
+            context.is_disconnect = True
 
     @event.listens_for(engine, "begin")
     def begin(conn: Connection) -> None:

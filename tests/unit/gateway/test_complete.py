@@ -133,6 +133,38 @@ async def test_a_stream_that_breaks_in_the_middle_ends_with_an_error_event(tmp_p
     assert (call.status, call.output) == (CallStatus.FAILED, "Par")
 
 
+async def test_an_error_inside_a_stream_is_told_once(tmp_path: Path) -> None:
+    seen, error = Seen(), b'data: {"error": {"message": "boom"}}\n\n'
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await streaming(chunk("Par"), then="on")(reader, writer)
+        await seen.wrote.wait()  # so that it is past the first byte
+        writer.write(b"%x\r\n%b\r\n" % (len(error), error))
+        writer.close()
+
+    async with gateway(tmp_path, one=script) as site:
+        await site.apply(assistant(site.folders.add(Chat(ways=ways("one")))))
+        await site.ask(ASK | {"stream": True}, seen=seen)
+        assert (seen.body, seen.ended) == (chunk("Par") + error, True)
+        (call,) = site.calls()
+    assert (call.status, call.error) == (CallStatus.FAILED, "boom")
+
+
+async def test_streams_that_break_in_the_middle_are_failures_in_a_row(tmp_path: Path) -> None:
+    good = streaming(chunk("Paris."), chunk(finish="stop"), DONE)
+    async with gateway(tmp_path, one=streaming(chunk("Par"), then="cut"), two=good) as site:
+        chat = Chat(ways=ways("one", "two"), retries=PLAIN, breaker=Breaker(failures=2))
+        await site.apply(assistant(site.folders.add(chat)))
+        for _ in range(3):
+            seen = await site.ask(ASK | {"stream": True})
+        assert seen.body.endswith(DONE)
+        assert (len(site.came["one"]), len(site.came["two"])) == (2, 1)
+        first, second = site.completer.tally.health()
+    assert (first["inside"], first["failures_in_a_row"], first["calls"]) == (0, 2, {"broken": 2})
+    assert "in the middle" in first["last_failure"]
+    assert (second["inside"], second["failures_in_a_row"], second["calls"]) == (0, 0, {"ok": 1})
+
+
 async def test_what_the_caller_did_wrong_is_told_in_the_upstreams_words_and_asked_nowhere_else(tmp_path: Path) -> None:
     told = {"error": {"message": "temperature is too high", "type": "invalid_request_error", "code": None}}
     async with gateway(tmp_path, one=saying(400, told), two=saying(200, ANSWER)) as site:
@@ -260,6 +292,17 @@ async def test_a_hedge_asks_the_next_way_when_the_first_is_slow(tmp_path: Path) 
         (call,) = site.calls()
     assert call.spent is not None
     assert (call.spent.provider, call.spent.attempts) == ("two", 2)
+
+
+async def test_a_quick_stream_is_not_closed_by_its_hedge(tmp_path: Path) -> None:
+    good = streaming(chunk("Par"), chunk("is."), chunk(finish="stop"), DONE)
+    async with gateway(tmp_path, one=good, two=saying(200, ANSWER)) as site:
+        await site.apply(assistant(site.folders.add(Chat(ways=ways("one", "two"), hedge_ms=5_000))))
+        seen = await site.ask(ASK | {"stream": True})
+        assert seen.body == chunk("Par") + chunk("is.") + chunk(finish="stop") + DONE
+        assert not site.came["two"]
+        (call,) = site.calls()
+    assert call.status is CallStatus.OK
 
 
 async def test_a_hedge_is_not_needed_when_the_first_is_quick(tmp_path: Path) -> None:
