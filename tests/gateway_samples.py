@@ -73,8 +73,9 @@ class Seen:
     ended: bool = False
     wrote: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self.status, self.headers = status, _named(headers)
+    def begin(self, status: int, headers: list[tuple[bytes, bytes]], lines: bytes = b"") -> None:
+        written = [tuple(line.split(b": ", 1)) for line in lines.splitlines()]
+        self.status, self.headers = status, _named([*headers, *written])
 
     async def write(self, chunk: bytes) -> None:
         if chunk:
@@ -130,7 +131,7 @@ class Site:
         )
         answered = await self.completer.complete(request, seen)
         if isinstance(answered, Answered):
-            seen.begin(answered.status, answered.headers)
+            seen.begin(answered.status, answered.headers, answered.lines)
             seen.chunks.append(answered.body)
             seen.ended = True
         return seen
@@ -222,7 +223,7 @@ def price(provider: str, **more: float) -> Price:
     return Price(provider=provider, model=f"{provider}-model", **more)  # type: ignore[arg-type]
 
 
-def _named(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+def _named(headers: list[tuple[bytes, ...]]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in headers}
 
 

@@ -16,6 +16,7 @@ from httptools import HttpParserError, HttpResponseParser
 from headrace.types.errors import HeadraceError, TimedOut, UpstreamError
 
 AHEAD_BYTES = 256 * 1024  # of an answer that are taken in before anyone has asked for them
+_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -41,11 +42,11 @@ class Line(asyncio.Protocol):
         self._every = every
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._parser = HttpResponseParser(self)
         self._waiter: Future[None] | None = None
         self._timer: TimerHandle | None = None
         self._times = Times(0.0, 0.0, 0.0)
-        self._due = self._end = 0.0
-        self._late = ""
+        self._due = self._end = self._wait = self._rings = 0.0
         self._error: HeadraceError | None = None
         self._pieces: list[bytes] = []
         self._size = 0
@@ -60,25 +61,32 @@ class Line(asyncio.Protocol):
         """Its answer is whole and read, and another request may follow."""
         return self._done and self._keep and not self._pieces and self._error is None
 
+    def whole(self, limit: int) -> bytes | None:
+        """The answer's body, if all of it is here already and nothing of it was taken."""
+        if not self._done or self._size > limit:
+            return None
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
     def address(self) -> str:
         peer = self._transport.get_extra_info("peername") if self._transport else None
         return str(peer[0]) if peer else ""
 
-    async def ask(self, head: bytes, body: bytes, times: Times) -> None:
-        """Until the head of the answer is here. Raises UpstreamError, TimedOut."""
-        assert self._transport is not None
+    def ask(self, head: bytes, body: bytes, times: Times) -> Future[None]:
+        """Done when the head of the answer is here. Raises UpstreamError, TimedOut."""
+        transport = self._transport
+        assert transport is not None
         self.idle = False
-        self._parser = HttpResponseParser(self)
         self.status, self.headers, self._pieces, self._size = 0, [], [], 0
         self._error = None
         self._begun = self._until_end = self._keep = self._done = self._excess = False
         self._times = times
         self._end = self._loop.time() + times.total
         if len(body) < 65_536:
-            self._transport.write(head + body)  # one packet, and one system call
+            transport.write(head + body)  # one packet, and one system call
         else:
-            self._transport.writelines([head, body])
-        await self._until(times.head)
+            transport.writelines([head, body])
+        return self._until(times.head)
 
     async def piece(self) -> bytes:
         """What has come since; empty at the end of the answer."""
@@ -105,34 +113,39 @@ class Line(asyncio.Protocol):
 
     # waiting
 
-    async def _until(self, seconds: float) -> None:
-        """Until something has come, or went wrong."""
+    def _until(self, seconds: float) -> Future[None]:
+        """Something has come, or went wrong."""
         if self._error is not None:
             raise self._error
-        now = self._loop.time()
-        self._due = min(now + seconds, self._end)
-        self._late = f"{self._name} did not answer within {min(seconds, self._times.total):.3g} s"
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._due, self._tick)
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        due = self._loop.time() + seconds
+        self._due, self._wait = due if due < self._end else self._end, seconds
+        if self._timer is None or self._due < self._rings:
+            self._arm()
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings = self._due
+        self._timer = self._loop.call_at(self._due, self._tick)
 
     def _tick(self) -> None:
-        """One timer for all waits of a connection: most are over long before, so it is only moved when it fires."""
+        """One timer for all waits of a connection. Most are over long before, so it is only moved when it rings, or
+        when it would ring too late."""
         self._timer = None
         if self._waiter is None or self._waiter.done():
             return
         if self._loop.time() < self._due:
-            self._timer = self._loop.call_at(self._due, self._tick)
+            self._arm()
         else:
-            self._fail(TimedOut(self._late))
+            seconds = min(self._wait, self._times.total)
+            self._fail(TimedOut(f"{self._name} did not answer within {seconds:.3g} s"))
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():  # who waited may be gone
+            waiter.set_result(None)
 
     def _fail(self, error: HeadraceError) -> None:
         if self.idle or self._done or self._error is not None:
@@ -188,8 +201,10 @@ class Line(asyncio.Protocol):
         self.status = self._parser.get_status_code()
         if self.status < 200:  # 100 Continue: the answer is still to come
             return
-        names = {name for name, _ in self.headers}
-        self._until_end = b"content-length" not in names and b"transfer-encoding" not in names
+        self._until_end = True
+        for name, _ in self.headers:
+            if name in _FRAMING:
+                self._until_end = False
         self._begun = True
         self._wake()
 
@@ -197,7 +212,8 @@ class Line(asyncio.Protocol):
         if not self._done:
             self._size += len(piece)
             self._pieces.append(piece)
-            self._wake()
+            if self._waiter is not None:
+                self._wake()
 
     def on_message_complete(self) -> None:
         if self._done:
@@ -207,4 +223,5 @@ class Line(asyncio.Protocol):
             return
         self._keep = self._parser.should_keep_alive()
         self._done = True
-        self._wake()
+        if self._waiter is not None:
+            self._wake()

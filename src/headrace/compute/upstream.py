@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from asyncio import Future
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -62,7 +64,8 @@ class Upstream:
         self._host = b"host: %b\r\n" % self._url.netloc.encode("latin-1")
         self._port = self._url.port or (443 if self._url.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
-        self._places = asyncio.Semaphore(connections)
+        self._free = connections
+        self._waiting: deque[Future[None]] = deque()  # for a place
         self._idle: list[Line] = []  # the one that was used last at its end
         self._reaper: asyncio.TimerHandle | None = None
         self._all: set[Line] = set()
@@ -78,7 +81,8 @@ class Upstream:
         comes; the response then has none."""
         given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         times = Times(seconds, seconds, seconds)
-        answer = await self.ask(b"POST", path.encode("latin-1"), given, body, times=times, connect=seconds)
+        head = self.head(b"POST", path.encode("latin-1")) + lines_of(given)
+        answer = await self.ask(head, body, times=times, connect=seconds)
         try:
             if hear is not None and answer.status == _OK:
                 while piece := await answer.piece():
@@ -91,20 +95,21 @@ class Upstream:
         told = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
         return Response(answer.status, told, whole)
 
-    async def ask(
-        self, method: bytes, path: bytes, headers: Headers, body: bytes, *, times: Times, connect: float
-    ) -> Answer:
-        """The answer's head is here when this returns; who called closes the answer. `path` may have a query. Raises
-        Unreached, UpstreamError, TimedOut."""
-        await self._place(times.total)
+    def head(self, method: bytes, path: bytes) -> bytes:
+        """The first lines of requests: made once, they begin many. `path` may have a query."""
+        return b"%b %b%b HTTP/1.1\r\n%b" % (method, self._base, path, self._host)
+
+    async def ask(self, head: bytes, body: bytes, *, times: Times, connect: float) -> Answer:
+        """`head`: as `head` made it, and more lines. The answer's head is here when this returns; who called closes the
+        answer. Raises Unreached, UpstreamError, TimedOut."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._place(times.total)
         line: Line | None = None
         try:
             line = self._reused() or await self._connect(connect)
-            lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-            head = b"%b %b%b HTTP/1.1\r\n%bcontent-length: %d\r\n%b\r\n" % (
-                *(method, self._base, path, self._host, len(body), lines),
-            )
-            await line.ask(head, body, times)
+            await line.ask(b"%bcontent-length: %d\r\n\r\n" % (head, len(body)), body, times)
         except BaseException:
             self._give_back(line)
             raise
@@ -124,14 +129,26 @@ class Upstream:
             self._idle.pop().end("it was unloaded")
 
     async def _place(self, seconds: float) -> None:
-        if not self._places.locked():
-            await self._places.acquire()
-            return
+        """In the order of arrival; who leaves hands its place to the next."""
+        mine = asyncio.get_running_loop().create_future()
+        self._waiting.append(mine)
         try:
             async with asyncio.timeout(seconds):
-                await self._places.acquire()
-        except TimeoutError:
-            raise self._late(seconds) from None
+                await mine
+        except BaseException as error:
+            if mine.done() and not mine.cancelled():  # it came in the moment in which waiting for it ended
+                self._leave()
+            if isinstance(error, TimeoutError):
+                raise self._late(seconds) from None
+            raise
+
+    def _leave(self) -> None:
+        while self._waiting:
+            next_one = self._waiting.popleft()
+            if not next_one.done():
+                next_one.set_result(None)
+                return
+        self._free += 1
 
     def _reused(self) -> Line | None:
         now = asyncio.get_running_loop().time()
@@ -164,7 +181,10 @@ class Upstream:
         return TimedOut(f"{self.name} did not answer within {seconds:.3g} s")
 
     def _give_back(self, line: Line | None) -> None:
-        self._places.release()
+        if self._waiting:
+            self._leave()
+        else:
+            self._free += 1
         if line is None:
             return
         loop = asyncio.get_running_loop()
@@ -198,7 +218,7 @@ class Answer:
         self._line = line
         self._open = True
         self._hush = Hush(secret) if secret else None
-        if secret and any(secret in value for _, value in line.headers):
+        if secret and secret in b"\n".join([value for _, value in line.headers]):
             self.headers = [(name, value.replace(secret, INSTEAD)) for name, value in line.headers]
 
     async def piece(self) -> bytes:
@@ -211,7 +231,10 @@ class Answer:
         return self._hush.rest()
 
     async def whole(self, limit: int) -> bytes:
-        pieces, size = [], 0
+        if (here := self._line.whole(limit)) is not None:
+            return here if self._hush is None else self._hush.feed(here) + self._hush.rest()
+        pieces: list[bytes] = []
+        size = 0
         while piece := await self.piece():
             size += len(piece)
             if size > limit:
@@ -223,6 +246,10 @@ class Answer:
         if self._open:
             self._open = False
             self._upstream._give_back(self._line)
+
+
+def lines_of(headers: Headers) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 def parse_url(url: str) -> SplitResult:

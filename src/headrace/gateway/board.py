@@ -23,7 +23,7 @@ from headrace.gateway.guards.judge import Judge, fits
 from headrace.gateway.guards.registry import build
 from headrace.gateway.health import Health
 from headrace.gateway.retry import Budget
-from headrace.gateway.station import Station
+from headrace.gateway.station import Station, line_of
 from headrace.traffic.admit import OPEN, Door, Gate
 from headrace.traffic.keys import Callers, callers_of
 from headrace.traffic.price import Prices
@@ -52,6 +52,7 @@ class Version:
     package: str
     chat: Chat
     ways: tuple[Ready, ...]
+    plain: bool = False  # requests go on as they came: no prompt and no parameters of its own
     before: tuple[Checker, ...] = ()
     after: tuple[Checker, ...] = ()
     judges_before: tuple[Judge, ...] = ()
@@ -229,7 +230,8 @@ class Boards:
             health = self._health.setdefault((way.provider, way.model), Health())
             tariff = prices.tariff(way.provider, way.model)
             price = tariff.at(time.time())
-            ways.append(Ready(way=way, station=station, health=health, price=price, tariff=tariff))
+            line = line_of(b"x-headrace-upstream", f"{way.provider}/{way.model}")
+            ways.append(Ready(way=way, station=station, health=health, price=price, tariff=tariff, line=line))
         built = [(guard, build(guard)) for guard in chat.guards]
         checkers = [(guard, made) for guard, made in built if not isinstance(made, Judge)]
         judges = [(guard, made) for guard, made in built if isinstance(made, Judge)]
@@ -239,6 +241,7 @@ class Boards:
             package=variant.package.id,
             chat=chat,
             ways=tuple(ways),
+            plain=not (chat.prompt or chat.parameters or chat.forced),
             before=tuple(checker for guard, checker in checkers if guard.before),
             after=tuple(checker for guard, checker in checkers if guard.after),
             judges_before=tuple(judge for guard, judge in judges if guard.before),

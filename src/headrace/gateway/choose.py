@@ -29,6 +29,7 @@ class Ready:
     health: Health
     price: Price | None = None  # when the plan came, to choose by
     tariff: Tariff = UNPRICED  # to bill by
+    line: bytes = b""  # the header that names it
 
 
 def order(ways: Sequence[Ready], chat: Chat, *, key: str, now: float, draw: Draw) -> list[Ready]:

@@ -8,7 +8,6 @@ other, so who answers is its traffic policy's business, and each call is one lin
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 
@@ -17,7 +16,7 @@ import msgspec
 from headrace.base.log import trace
 from headrace.compute.line import Headers
 from headrace.gateway.board import Board, Boards, Lane, Version
-from headrace.gateway.cache import Kept, Wish, key_of, wish_of
+from headrace.gateway.cache import USUAL, Kept, Wish, key_of, wish_of
 from headrace.gateway.dialects.base import Asked
 from headrace.gateway.dialects.registry import DIALECTS
 from headrace.gateway.ending import ENDINGS, error_of
@@ -29,7 +28,7 @@ from headrace.gateway.reach import Missed, Passage, Streamed, Whole, reach
 from headrace.gateway.relay import Ears, Sink, relay
 from headrace.gateway.settle import Settlement, expected
 from headrace.gateway.shadow import Idle, Shadows
-from headrace.gateway.station import passed_back
+from headrace.gateway.station import line_of, passed_back
 from headrace.gateway.tally import Tally
 from headrace.gateway.visit import Request, Visit, said
 from headrace.traffic.limit import Limiter
@@ -42,15 +41,16 @@ from headrace.types.gateway import Affinity, Scope, Wire
 
 _MEDIA = (Wire.IMAGES, Wire.AUDIO, Wire.MODERATIONS, Wire.RERANK)
 _SCOPES = {Wire.EMBEDDINGS: Scope.EMBEDDINGS, **dict.fromkeys(_MEDIA, Scope.MEDIA)}
+_PROTOCOLS = {wire: wire.value for wire in Wire}
 _messages = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-@dataclass(slots=True, kw_only=True)
-class Answered:
-    """For the edge to write; of a stream there is none: it has been written."""
+class Answered(msgspec.Struct, kw_only=True, eq=False):
+    """For the edge to write; of a stream there is none: it has been written. `lines`: headers as they are written."""
 
     status: int
     headers: Headers
+    lines: bytes
     body: bytes
 
 
@@ -76,7 +76,7 @@ class Completer:
         lane = board.lane(asked.model) if not request.task else _for_task(board, asked.model)
         call = self.recorder.open(
             lane.endpoint.name,
-            protocol=request.wire.value,
+            protocol=_PROTOCOLS[request.wire],
             revision=board.revision,
             user=caller.user or request.user or asked.user,
             parent=request.parent,
@@ -94,7 +94,41 @@ class Completer:
             raise
 
     async def _answer(self, visit: Visit, sink: Sink) -> Answered | None:
-        request, lane, call, asked = visit.request, visit.lane, visit.call, visit.asked
+        version = self._route(visit)
+        key, wish = b"", USUAL
+        if version.chat.cache.ttl_seconds > 0:
+            kept, key, wish = self._look(visit, version)
+            if kept is not None:
+                return await self._again(visit, kept, sink)
+        if version.guarded:
+            visit.guards = Guards(version.before, version.after)
+        tokens, cost = expected(visit.asked, version, len(visit.request.body), now=visit.call.time)
+        visit.grant = await self.limiter.reserve(visit.caller, visit.call.endpoint, tokens=tokens, cost=cost)
+        passage = self._passage(visit, version)
+        if version.judges_before:
+            await self._judging.asked(visit, version.judges_before)
+        got = await reach(passage)
+        visit.ready = got.ready
+        if isinstance(got, Missed):
+            return self._missed(visit, got)
+        if isinstance(got, Whole):
+            visit.told = got.told
+            body = got.body if visit.guards is None else await self._heard(visit, version, visit.guards, got.body)
+            self._ends.end(visit, CallStatus.OK)
+            if wish.keep and key:
+                self._keep(visit, version, key, got.status, got.headers, body)
+            headers, lines = self._headers(visit, got.headers, got.lost)
+            return Answered(status=got.status, headers=headers, lines=lines, body=body)
+        visit.told = got.course.told
+        heard = bytearray() if wish.keep and key else None
+        failed = await self._stream(visit, got, sink, self._ears(visit, version, heard))
+        if heard is not None and failed is None:
+            self._keep(visit, version, key, got.status, got.headers, bytes(heard))
+        return None
+
+    def _route(self, visit: Visit) -> Version:
+        """Who answers, and what the line says from then on."""
+        request, lane, call = visit.request, visit.lane, visit.call
         decision = decide(
             lane.policy,
             unit=call.unit,
@@ -108,45 +142,15 @@ class Completer:
         if request.task:
             call.counted = False  # a title is no evidence of how well it answers
         if lane.captured:
-            call.input = self.recorder.kept(scrubbed(said(asked)) if lane.masked else said(asked))
-        kept, key, wish = self._look(visit, version)
-        if kept is not None:
-            return await self._again(visit, kept, sink)
-        if version.guarded:
-            visit.guards = Guards(version.before, version.after)
-        tokens, cost = expected(asked, version, len(request.body), now=call.time)
-        visit.grant = await self.limiter.reserve(visit.caller, lane.endpoint.name, tokens=tokens, cost=cost)
-        got = await reach(await self._cleared(visit, version))
-        visit.ready = got.ready
-        if isinstance(got, Missed):
-            return self._missed(visit, got)
-        headers = self._headers(visit, got.headers, got.lost)
-        if isinstance(got, Whole):
-            visit.told = got.told
-            body = got.body if visit.guards is None else await self._heard(visit, version, visit.guards, got.body)
-            self._ends.end(visit, CallStatus.OK)
-            if wish.keep and key:
-                self._keep(visit, version, key, got.status, got.headers, body)
-            return Answered(status=got.status, headers=headers, body=body)
-        visit.told = got.course.told
-        heard = bytearray() if wish.keep and key else None
-        ears = self._ears(visit, version, heard)
-        failed = await self._stream(visit, got, headers, sink, ears)
-        if heard is not None and failed is None:
-            self._keep(visit, version, key, got.status, got.headers, bytes(heard))
-        return None
-
-    async def _cleared(self, visit: Visit, version: Version) -> Passage:
-        """What may be asked. Raises Blocked; and Unavailable when a judge gives no verdict."""
-        passage = self._passage(visit, version)
-        if version.judges_before:
-            await self._judging.asked(visit, version.judges_before)
-        return passage
+            spoken = said(visit.asked)
+            call.input = self.recorder.kept(scrubbed(spoken) if lane.masked else spoken)
+        return version
 
     def _passage(self, visit: Visit, version: Version) -> Passage:
+        """What may be asked. Raises Blocked."""
         limit = visit.lane.endpoint.limits.timeout_ms
         timeout_ms = min(limit, visit.request.timeout_ms) if visit.request.timeout_ms > 0 else limit
-        asked = visit.dialect.dressed(visit.asked, version.chat)
+        asked = visit.asked if version.plain else visit.dialect.dressed(visit.asked, version.chat)
         visit.passage = Passage(
             dialect=visit.dialect,
             asked=asked if visit.guards is None else visit.guards.asked(asked),
@@ -154,7 +158,7 @@ class Completer:
             forwarded=visit.request.headers,
             lane=visit.lane,
             version=version,
-            key=_affinity(version, visit),
+            key="" if version.chat.affinity is Affinity.NONE else _affinity(version, visit),
             began=visit.began,
             ends=visit.began + timeout_ms / 1000,
             steady=self._steady,
@@ -176,11 +180,9 @@ class Completer:
         release = partial(self._judging.answered, visit, judges, visit.told) if judges else None
         return Ears(guarded, heard, release)
 
-    async def _stream(
-        self, visit: Visit, got: Streamed, headers: Headers, sink: Sink, ears: Ears
-    ) -> HeadraceError | None:
+    async def _stream(self, visit: Visit, got: Streamed, sink: Sink, ears: Ears) -> HeadraceError | None:
         visit.first = self._steady()
-        sink.begin(got.status, headers)
+        sink.begin(got.status, *self._headers(visit, got.headers, got.lost))
         failed = await relay(got, sink, visit.dialect, ears)
         if failed is None:
             self._ends.end(visit, CallStatus.OK)
@@ -191,11 +193,9 @@ class Completer:
     # the cache
 
     def _look(self, visit: Visit, version: Version) -> tuple[Kept | None, bytes, Wish]:
-        """What is kept for this request, under which key (empty: nothing is), and what the caller wishes."""
+        """What is kept for this request, under which key, and what the caller wishes."""
         settings = version.chat.cache
         wish = wish_of(visit.request.header("cache-control"))
-        if settings.ttl_seconds <= 0:
-            return None, b"", wish
         key = key_of(version.package, visit.request.wire, visit.asked, visit.caller, shared=settings.shared)
         return visit.lane.cache.get(key, settings, wish), key, wish
 
@@ -203,13 +203,13 @@ class Completer:
         """The same answer once more. It counts as a request, and costs nothing."""
         visit.grant = await self.limiter.reserve(visit.caller, visit.lane.endpoint.name)
         visit.told, visit.cached = kept.told, "exact"
-        headers = self._headers(visit, kept.headers, ())
-        headers += [(b"x-headrace-cache", b"hit"), (b"age", b"%d" % (self._steady() - kept.at))]
+        headers, lines = self._headers(visit, kept.headers, ())
+        lines += b"x-headrace-cache: hit\r\nage: %d\r\n" % (self._steady() - kept.at)
         if not visit.asked.stream:
             self._ends.end(visit, CallStatus.OK)
-            return Answered(status=kept.status, headers=headers, body=kept.body)
+            return Answered(status=kept.status, headers=headers, lines=lines, body=kept.body)
         visit.first = self._steady()
-        sink.begin(kept.status, headers)
+        sink.begin(kept.status, headers, lines)
         await sink.write(kept.body)
         sink.end()
         self._ends.end(visit, CallStatus.OK)
@@ -230,8 +230,8 @@ class Completer:
         if missed.crossed:
             body = visit.dialect.refusal(missed.status, missed.failure, missed.message)
         self._ends.end(visit, ENDINGS[missed.failure], error=error.sentence())
-        headers = self._headers(visit, missed.headers, ())
-        return Answered(status=missed.status, headers=headers, body=body)
+        headers, lines = self._headers(visit, missed.headers, ())
+        return Answered(status=missed.status, headers=headers, lines=lines, body=body)
 
     def _failed(self, visit: Visit, error: BaseException) -> None:
         """Record it as what it was, and tell the caller under which trace id."""
@@ -247,23 +247,19 @@ class Completer:
             call.counted = False  # not the model's doing
             self._ends.end(visit, CallStatus.FAILED, error=f"interrupted: {type(error).__name__}")
 
-    def _headers(self, visit: Visit, theirs: Headers, lost: tuple[str, ...]) -> Headers:
-        """The upstream's, and ours: how an answer is found again, who gave it, what could not be said to them, and what
-        is left of our own limits, which hold before theirs."""
-        call, ready, passage = visit.call, visit.ready, visit.passage
-        left = visit.grant.headers
-        named = {name for name, _ in left}
-        headers = [header for header in passed_back(theirs) if header[0] not in named]
-        headers += [*left, (b"x-headrace-trace", call.trace_id.encode())]
-        headers.append((b"x-headrace-variant", call.variant.encode()))
-        if ready is not None:
-            way = f"{ready.way.provider}/{ready.way.model}"
-            headers.append((b"x-headrace-upstream", way.encode("latin-1", "replace")))
+    def _headers(self, visit: Visit, theirs: Headers, lost: tuple[str, ...]) -> tuple[Headers, bytes]:
+        """The upstream's, and ours as lines: how an answer is found again, who gave it, what could not be said to them,
+        and what is left of our own limits, which hold before theirs."""
+        call, passage, grant = visit.call, visit.passage, visit.grant
+        way = b"" if visit.ready is None else visit.ready.line
+        lines = b"%bx-headrace-trace: %b\r\nx-headrace-variant: %b\r\n%b" % (
+            *(grant.headers, call.trace_id.encode(), call.variant.encode(), way),
+        )
         if passage is not None and passage.attempts > 1:
-            headers.append((b"x-headrace-attempts", b"%d" % passage.attempts))
+            lines += b"x-headrace-attempts: %d\r\n" % passage.attempts
         if lost:
-            headers.append((b"x-headrace-lost", ", ".join(lost).encode("latin-1", "replace")))
-        return headers
+            lines += line_of(b"x-headrace-lost", ", ".join(lost))
+        return passed_back(theirs, but=grant.named), lines
 
 
 def _for_task(board: Board, model: str) -> Lane:

@@ -8,7 +8,6 @@ from what it keeps, is never asked twice. What is not known to be harmless is no
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -37,7 +36,9 @@ def without_effects(wire: Wire, asked: Asked) -> Asked | None:
         return None
     if wire is not Wire.RESPONSES:
         return asked
-    return replace(asked, fields={**fields, "store": _FALSE}, document=None)  # else it keeps what nobody forbade
+    return msgspec.structs.replace(
+        asked, fields={**fields, "store": _FALSE}, document=None
+    )  # else it keeps what nobody forbade
 
 
 def _openai(tool: dict[str, Any]) -> bool:

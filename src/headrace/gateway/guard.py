@@ -8,7 +8,7 @@ in the order of the version; the answer goes through them the other way round.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -49,7 +49,7 @@ class Guards:
         for name in _SPOKEN:
             if name in fields:
                 fields[name] = msgspec.Raw(_encode(_walk(msgspec.json.decode(fields[name]), self._say)))
-        return replace(asked, fields=fields, document=None)
+        return msgspec.structs.replace(asked, fields=fields, document=None)
 
     def answered(self, body: bytes) -> bytes:
         """As the caller may see it. Raises Blocked."""

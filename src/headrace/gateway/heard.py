@@ -26,7 +26,7 @@ def scrubbed(text: bytes | msgspec.Raw) -> bytes:
 def written(told: Told) -> bytes | msgspec.Raw:
     if told.tools:
         return _encoder.encode({"text": told.text, "tools": told.tools})
-    return _encoder.encode(told.text) if told.text else NOTHING
+    return _encoder.encode(told.text) if told.pieces else NOTHING
 
 
 def estimate(asked: Asked, told: Told) -> Usage:

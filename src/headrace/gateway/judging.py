@@ -14,7 +14,7 @@ import msgspec
 
 from headrace.gateway.board import Boards, Lane
 from headrace.gateway.dialects.base import KEPT, Asked, Told
-from headrace.gateway.dialects.fields import count, value
+from headrace.gateway.dialects.fields import count, read, value
 from headrace.gateway.dialects.registry import DIALECTS
 from headrace.gateway.guards.judge import Judge, verdict_of
 from headrace.gateway.heard import scrubbed, written
@@ -25,6 +25,7 @@ from headrace.types.errors import Blocked, HeadraceError, ModelFailed, Unavailab
 from headrace.types.gateway import Own, Wire
 from headrace.types.traffic import Decision, Reason
 
+_SEVERAL = frozenset(("n",))
 _TEXTS = (Wire.CHAT, Wire.COMPLETIONS, Wire.RESPONSES, Wire.MESSAGES, Wire.GEMINI)
 _NUMBERS = (Wire.EMBEDDINGS, Wire.COUNT_TOKENS, Wire.MODERATIONS, Wire.RERANK)  # answers without a text of anybody's
 
@@ -102,5 +103,5 @@ class Judging:
 def _several(asked: Asked) -> bool:
     """More than one answer was asked for: only the first one's text is gathered."""
     settings = value(asked.fields, "generationConfig")  # Gemini's
-    more = count(asked.fields, "n") > 1
+    more = count(read(asked.fields, _SEVERAL), "n") > 1
     return more or (isinstance(settings, dict) and settings.get("candidateCount") not in (None, 1))

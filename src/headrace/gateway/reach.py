@@ -11,7 +11,8 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from headrace.compute.line import Headers
 from headrace.compute.upstream import Answer, Unreached
@@ -33,8 +34,7 @@ JSON = (b"content-type", b"application/json")
 _SECONDS = re.compile(r"\d{1,6}(\.\d+)?")
 
 
-@dataclass(slots=True, kw_only=True)
-class Passage:
+class Passage(msgspec.Struct, kw_only=True, eq=False):
     """One call under way, as the parts of the gateway hand it on. `ends`: by the steady clock."""
 
     dialect: Dialect
@@ -49,25 +49,23 @@ class Passage:
     steady: Callable[[], float]
     attempts: int = 0
     waited: float = 0.0  # seconds for upstreams, before the first byte
-    tried: list[Missed] = field(default_factory=list)
+    tried: list[Missed] = []
 
 
-@dataclass(slots=True, kw_only=True)
-class Missed:
+class Missed(msgspec.Struct, kw_only=True, eq=False):
     """An attempt that did not get an answer. With a `status`, what the upstream said instead."""
 
     ready: Ready
     failure: Failure
     message: str
     status: int = 0
-    headers: Headers = field(default_factory=list)
+    headers: Headers = []
     body: bytes = b""
     crossed: bool = False  # it was said in another form than the caller speaks
     error: HeadraceError | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class Whole:
+class Whole(msgspec.Struct, kw_only=True, eq=False):
     """A whole answer, in the caller's form."""
 
     ready: Ready
@@ -78,8 +76,7 @@ class Whole:
     lost: tuple[str, ...] = ()
 
 
-@dataclass(slots=True, kw_only=True)
-class Streamed:
+class Streamed(msgspec.Struct, kw_only=True, eq=False):
     """A stream that has begun well. `begun`: what the caller may see of it so far."""
 
     ready: Ready
@@ -170,55 +167,52 @@ async def _call_off(racing: set[asyncio.Task[Got | Missed]]) -> None:
 
 
 async def _persist(passage: Passage, ready: Ready, draw: Callable[[], float]) -> Got | Missed:
-    """On one way."""
-    chat, made = passage.version.chat, 0
+    """On one way, whose health knows how each attempt went. A caller who hangs up says nothing about it."""
+    health, steady, made = ready.health, passage.steady, 0
     while True:
         made += 1
-        got = await _attempt(passage, ready)
+        passage.attempts += 1
+        began = steady()
+        health.begin(began)
+        got: Got | Missed | None = None
+        try:
+            got = await _ask(passage, ready)
+        finally:
+            now = steady()
+            passage.waited += now - began
+            if not isinstance(got, Streamed):  # that one goes on, and says so when it is over
+                health.end(GIVEN_UP if got is None else got.failure.value if isinstance(got, Missed) else OK)
         if not isinstance(got, Missed):
+            health.answered(now - began, now)
+            if isinstance(got, Whole):
+                health.succeeded()
             return got
         passage.tried.append(got)
-        seconds = pause(chat.retries, got.failure, made, retry_after=_retry_after(got.headers), draw=draw)
-        if seconds < 0 or passage.steady() + seconds >= passage.ends or not passage.lane.budget.take():
+        seconds = _again_in(passage, ready, got, made, draw)
+        if seconds < 0 or now + seconds >= passage.ends or not passage.lane.budget.take():
             return got
         if seconds:
             await asyncio.sleep(seconds)
 
 
-async def _attempt(passage: Passage, ready: Ready) -> Got | Missed:
-    """Its health knows how it went. A caller who hangs up says nothing about it."""
-    health, steady = ready.health, passage.steady
-    passage.attempts += 1
-    began = steady()
-    health.begin(began)
-    got: Got | Missed | None = None
-    try:
-        got = await _ask(passage, ready)
-    finally:
-        passage.waited += steady() - began
-        if not isinstance(got, Streamed):  # that one goes on, and says so when it is over
-            health.end(GIVEN_UP if got is None else got.failure.value if isinstance(got, Missed) else OK)
-    now = steady()
-    if isinstance(got, Missed):
-        if got.failure not in (Failure.CALLER, Failure.CONTEXT, Failure.CONTENT):
-            wait = _retry_after(got.headers)
-            health.failed(got.message, passage.version.chat.breaker, now, retry_after=wait)
-        return got
-    health.answered(now - began, now)
-    if isinstance(got, Whole):
-        health.succeeded()
-    return got
+def _again_in(passage: Passage, ready: Ready, missed: Missed, made: int, draw: Callable[[], float]) -> float:
+    """Seconds; negative: not on this way."""
+    chat, wait = passage.version.chat, _retry_after(missed.headers)
+    if missed.failure not in (Failure.CALLER, Failure.CONTEXT, Failure.CONTENT):
+        ready.health.failed(missed.message, chat.breaker, passage.steady(), retry_after=wait)
+    return pause(chat.retries, missed.failure, made, retry_after=wait, draw=draw)
 
 
 async def _ask(passage: Passage, ready: Ready) -> Got | Missed:
     asked, dialect, station = passage.asked, passage.dialect, ready.station
-    if (counted := counted_here(dialect.wire, station.speaks, asked)) is not None:
-        return Whole(ready=ready, status=200, headers=[JSON], body=counted, told=dialect.answered(counted))
-    version = station.provider.api_version
-    spoken = dialect.wire in station.speaks
-    cross = None if spoken else crossing(dialect.wire, station.speaks, asked, version=version)
-    wire = cross.theirs.wire if cross else dialect.wire
-    target = Target(wire=wire, model=ready.way.model, tail=passage.tail, stream=asked.stream)
+    wire = dialect.wire
+    cross: Crossing | None = None
+    if wire not in station.speaks:
+        if (counted := counted_here(wire, station.speaks, asked)) is not None:
+            return Whole(ready=ready, status=200, headers=[JSON], body=counted, told=dialect.answered(counted))
+        cross = crossing(wire, station.speaks, asked, version=station.provider.api_version)
+        wire = cross.theirs.wire
+    target = Target(wire, ready.way.model, passage.tail, asked.stream)
     body = cross.request(ready.way.model) if cross else dialect.body(asked, ready.way.model, usage=True)
     answer: Answer | None = None
     got: Got | Missed | None = None

@@ -22,7 +22,9 @@ HELD_BYTES = 16 << 20  # of a stream that is judged before it is shown
 class Sink(Protocol):
     """The caller's side: an exchange of the edge."""
 
-    def begin(self, status: int, headers: Headers) -> None: ...
+    def begin(self, status: int, headers: Headers, lines: bytes = b"") -> None:
+        """`lines`: more headers, as they are written."""
+        ...
 
     async def write(self, chunk: bytes) -> None: ...
 

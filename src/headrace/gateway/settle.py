@@ -14,11 +14,12 @@ from headrace.gateway.heard import LETTERS, estimate, scrubbed, written
 from headrace.gateway.shadow import Shadows
 from headrace.gateway.tally import Tally
 from headrace.gateway.visit import Visit
+from headrace.store.journal.records import SpentRow
 from headrace.traffic.limit import Limiter
 from headrace.traffic.price import UNPRICED
 from headrace.traffic.record import Recorder
 from headrace.types.call import CallStatus
-from headrace.types.gateway import Spent, Usage
+from headrace.types.gateway import Usage
 
 ANSWER_TOKENS = 512  # reserved where the caller named no bound
 _encoder = msgspec.json.Encoder()
@@ -33,7 +34,7 @@ class Settlement:
 
     def end(self, visit: Visit, status: CallStatus, *, error: str = "") -> None:
         """What it used and cost, and its line."""
-        call, told, ready, request = visit.call, visit.told, visit.ready, visit.request
+        call, told, ready, request, caller = visit.call, visit.told, visit.ready, visit.request, visit.caller
         shadowed = visit.lane.policy.shadow is not None
         copy = self.shadows.copy(visit) if shadowed and status is CallStatus.OK else None
         usage, estimated = told.usage, False
@@ -42,23 +43,24 @@ class Settlement:
         elif usage is None:
             usage, estimated = _estimate(visit), True
         passage = visit.passage
-        cost = ready.tariff.cost(usage, call.time) if ready else 0.0
+        cost = ready.tariff.cost(usage, call.time) if ready is not None else 0.0
         if passage is None and not visit.cached:
             self.limiter.release(visit.grant)
         else:
             self.limiter.settle(visit.grant, tokens=usage.total, cost=cost)
-        spent = Spent(
+        waited, attempts = (0.0, 0) if passage is None else (passage.waited, passage.attempts)
+        spent = SpentRow(
             usage=usage,
             cost=cost,
-            provider=ready.way.provider if ready else "",
-            model=(told.model or ready.way.model) if ready else "",
-            key=visit.caller.key,
-            team=visit.caller.team,
-            workspace=visit.caller.workspace,
-            user=self._user(visit),
+            provider="" if ready is None else ready.way.provider,
+            model="" if ready is None else told.model or ready.way.model,
+            key=caller.key,
+            team=caller.team,
+            workspace=caller.workspace,
+            user=call.unit if call.sticky else "",  # as limits count them, so that the ledger can tell their counters
             first_ms=round((visit.first - visit.began) * 1000, 3) if visit.first else 0.0,
-            wait_ms=round(passage.waited * 1000, 3) if passage else 0.0,
-            attempts=passage.attempts if passage else 0,
+            wait_ms=round(waited * 1000, 3),
+            attempts=attempts,
             finish=told.finish,
             estimated=estimated,
             cached=visit.cached,
@@ -73,24 +75,21 @@ class Settlement:
         if visit.lane.captured:
             output = written(told)
             call.output = self.recorder.kept(scrubbed(output) if visit.lane.masked else output)
-        waited = passage.waited if passage else 0.0
         seconds = self.recorder.close(call, status, began=visit.began, run_seconds=waited, error=error)
-        self.tally.spent(call.endpoint, call.variant, spent, seconds)
+        self.tally.spent(call.endpoint, call.variant, usage, cost)
+        if visit.first:
+            self.tally.streamed(call.endpoint, call.variant, visit.first - visit.began)
+        else:
+            self.tally.answered(call.endpoint, call.variant, seconds - waited)
         if copy is not None:
             self.shadows.offer(copy)
-
-    def _user(self, visit: Visit) -> str:
-        """As limits count them, so that the ledger can tell their counters: whom the key names, else the unit."""
-        if visit.caller.user:
-            return self.recorder.hashed(visit.caller.user)
-        return visit.call.unit if visit.call.sticky else ""
 
 
 def expected(asked: Asked, version: Version, size: int, *, now: float) -> tuple[int, float]:
     """Tokens and cost to be reserved: all that was sent, and the longest answer that may come."""
-    output = asked.max_tokens or ANSWER_TOKENS
+    sent, answered = size // LETTERS, asked.max_tokens or ANSWER_TOKENS
     tariff = version.ways[0].tariff if version.ways else UNPRICED
-    return size // LETTERS + output, tariff.cost(Usage(input=size // LETTERS, output=output), now)
+    return sent + answered, tariff.upto(sent, answered, now)
 
 
 def _estimate(visit: Visit) -> Usage:

@@ -6,8 +6,11 @@ Decides which headers of a caller go on to it, and which of its own come back. I
 
 from __future__ import annotations
 
+import re
+from collections.abc import Awaitable
+
 from headrace.compute.line import Headers, Times
-from headrace.compute.upstream import Answer, Upstream
+from headrace.compute.upstream import Answer, Upstream, lines_of
 from headrace.gateway.providers.base import Target
 from headrace.gateway.providers.registry import KINDS
 from headrace.types.gateway import Provider, Wire
@@ -37,20 +40,26 @@ _BACK = frozenset(
         b"x-should-retry",
     )
 )
+_KNOWN = 1024  # targets whose heads are kept: callers choose tails, so there is a bound
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BACK_PREFIXES = (b"anthropic-ratelimit-", b"openai-", b"x-ratelimit-")
 
 
 class Station:
     """`secret`: the key itself; nobody prints a station."""
 
-    __slots__ = ("_headers", "_times", "_upstream", "kind", "name", "provider")
+    __slots__ = ("_always", "_heads", "_times", "_upstream", "_usual", "kind", "name", "provider", "speaks")
 
     def __init__(self, provider: Provider, secret: str) -> None:
         self.provider = provider
         self.name = provider.name
         self.kind = KINDS[provider.kind]
+        self.speaks: frozenset[Wire] = self.kind.speaks
         own = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in provider.headers.items()]
-        self._headers = [*self.kind.headers(provider, secret), *own]
+        mine = [*self.kind.headers(provider, secret), *own]
+        self._always = lines_of([header for header in mine if header[0] not in PASSED_ON])
+        self._usual = [header for header in mine if header[0] in PASSED_ON]  # a caller's own goes before them
+        self._heads: dict[Target, bytes] = {}
         self._times = Times(provider.first_byte_seconds, provider.idle_seconds, provider.total_seconds)
         self._upstream = Upstream(
             f"provider {provider.name!r}",
@@ -60,39 +69,37 @@ class Station:
             secret=secret.encode(),
         )
 
-    @property
-    def speaks(self) -> frozenset[Wire]:
-        return self.kind.speaks
-
-    async def ask(self, target: Target, forwarded: Headers, body: bytes, *, seconds: float) -> Answer:
+    def ask(self, target: Target, forwarded: Headers, body: bytes, *, seconds: float) -> Awaitable[Answer]:
         """Raises Unreached, UpstreamError, TimedOut. `seconds`: that the call may take in all."""
-        times, path = self._times, self.kind.path(self.provider, target)
+        times, head = self._times, self._heads.get(target)
         if seconds < times.total:
             times = Times(min(times.head, seconds), times.idle, seconds)
-        return await self._upstream.ask(
-            b"POST",
-            path.encode("latin-1"),
-            self._with_own(forwarded),
-            body,
-            times=times,
-            connect=self.provider.connect_seconds,
-        )
+        if head is None:
+            head = self._prepare(target)
+        if forwarded or self._usual:
+            head += self._lines(forwarded)
+        return self._upstream.ask(head, body, times=times, connect=self.provider.connect_seconds)
 
-    async def pass_on(self, method: bytes, path: str, forwarded: Headers, body: bytes, *, seconds: float) -> Answer:
+    def pass_on(
+        self, method: bytes, path: str, forwarded: Headers, body: bytes, *, seconds: float
+    ) -> Awaitable[Answer]:
         """Anything else that it offers. Raises as `ask`."""
         times = Times(self._times.head, self._times.idle, min(seconds, self._times.total))
-        return await self._upstream.ask(
-            method,
-            path.encode("latin-1"),
-            self._with_own(forwarded),
-            body,
-            times=times,
-            connect=self.provider.connect_seconds,
-        )
+        head = self._upstream.head(method, path.encode("latin-1")) + self._always + self._lines(forwarded)
+        return self._upstream.ask(head, body, times=times, connect=self.provider.connect_seconds)
 
-    def _with_own(self, forwarded: Headers) -> Headers:
-        theirs = {name for name, _ in forwarded}
-        return [*forwarded, *(header for header in self._headers if header[0] not in theirs)]
+    def _prepare(self, target: Target) -> bytes:
+        if len(self._heads) >= _KNOWN:
+            self._heads.clear()
+        path = self.kind.path(self.provider, target).encode("latin-1")
+        head = self._heads[target] = self._upstream.head(b"POST", path) + self._always
+        return head
+
+    def _lines(self, forwarded: Headers) -> bytes:
+        if self._usual:
+            theirs = {name for name, _ in forwarded}
+            forwarded = [*forwarded, *(header for header in self._usual if header[0] not in theirs)]
+        return lines_of(forwarded)
 
     def retire(self) -> None:
         """No plan names it any more: its last calls may end."""
@@ -107,6 +114,15 @@ def passed_on(headers: dict[bytes, bytes]) -> Headers:
     return [(name, value) for name, value in headers.items() if name in PASSED_ON]
 
 
-def passed_back(headers: Headers) -> Headers:
+def passed_back(headers: Headers, *, but: frozenset[bytes] = frozenset()) -> Headers:
     """Of an upstream's answer, towards the caller."""
-    return [(name, value) for name, value in headers if name in _BACK or name.startswith(_BACK_PREFIXES)]
+    return [
+        header
+        for header in headers
+        if (header[0] in _BACK or header[0].startswith(_BACK_PREFIXES)) and header[0] not in but
+    ]
+
+
+def line_of(name: bytes, value: str) -> bytes:
+    """A header as it is written. What could end it is not in it."""
+    return b"%b: %b\r\n" % (name, _CONTROL.sub("?", value).encode("latin-1", "replace"))

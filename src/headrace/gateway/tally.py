@@ -6,42 +6,59 @@ Filled by complete.py and reach.py; read when somebody looks. Labels are names o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from headrace.gateway.board import Board
 from headrace.traffic.meter import Meter, Reading
-from headrace.types.gateway import Own, Spent, Usage
+from headrace.types.gateway import Own, Usage
 
 _BUCKETS = tuple(each.name for each in fields(Usage))
+
+
+@dataclass(slots=True)
+class Sums:
+    """Tokens by bucket, and USD."""
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0
+    reasoning: int = 0
+    audio: int = 0
+    cost: float = 0.0
 
 
 class Tally:
     def __init__(self, meter: Meter, board: Callable[[], Board]) -> None:
         self._meter = meter
         self._board = board
-        self._tokens: dict[tuple[str, str], dict[str, int]] = {}
-        self._cost: dict[tuple[str, str], float] = {}
+        self._sums: dict[tuple[str, str], Sums] = {}  # by endpoint and variant
         self._own: dict[tuple[str, str, str], int] = {}  # what, endpoint, outcome
         self._own_cost: dict[tuple[str, str], float] = {}
         meter.watch(self._readings)
 
-    def spent(self, endpoint: str, variant: str, spent: Spent, seconds: float) -> None:
-        """`seconds`: from accepted to the end."""
-        key, usage = (endpoint, variant), spent.usage
-        tokens = self._tokens.get(key)
-        if tokens is None:
-            tokens = self._tokens[key] = dict.fromkeys(_BUCKETS, 0)
-        for bucket in _BUCKETS:
-            if count := getattr(usage, bucket):
-                tokens[bucket] += count
-        self._cost[key] = self._cost.get(key, 0.0) + spent.cost
-        lane = self._meter.lanes.get(key)
-        if lane is not None:
-            if spent.first_ms:
-                lane.first.add(spent.first_ms / 1000)
-            else:
-                lane.own.add(max(0.0, seconds - spent.wait_ms / 1000))
+    def spent(self, endpoint: str, variant: str, usage: Usage, cost: float) -> None:
+        sums = self._sums.get((endpoint, variant))
+        if sums is None:
+            sums = self._sums[endpoint, variant] = Sums()
+        sums.input += usage.input
+        sums.cache_read += usage.cache_read
+        sums.cache_write += usage.cache_write
+        sums.output += usage.output
+        sums.reasoning += usage.reasoning
+        sums.audio += usage.audio
+        sums.cost += cost
+
+    def answered(self, endpoint: str, variant: str, own: float) -> None:
+        """`own`: seconds that were not waited for upstreams."""
+        if (lane := self._meter.lanes.get((endpoint, variant))) is not None:
+            lane.own.add(own if own > 0 else 0.0)
+
+    def streamed(self, endpoint: str, variant: str, first: float) -> None:
+        """`first`: seconds until the first byte of the answer."""
+        if (lane := self._meter.lanes.get((endpoint, variant))) is not None:
+            lane.first.add(first)
 
     def asked(self, own: Own, endpoint: str, outcome: str, cost: float) -> None:
         """A question of our own."""
@@ -66,11 +83,11 @@ class Tally:
         ]
 
     def _readings(self) -> Iterator[Reading]:
-        for (endpoint, variant), tokens in self._tokens.items():
+        for (endpoint, variant), sums in self._sums.items():
             labels = {"endpoint": endpoint, "variant": variant}
-            for bucket, count in tokens.items():
-                yield "headrace_tokens_total", {**labels, "bucket": bucket}, count
-            yield "headrace_cost_usd_total", labels, self._cost[endpoint, variant]
+            for bucket in _BUCKETS:
+                yield "headrace_tokens_total", {**labels, "bucket": bucket}, getattr(sums, bucket)
+            yield "headrace_cost_usd_total", labels, sums.cost
         for (own, endpoint, outcome), count in self._own.items():
             yield "headrace_own_calls_total", {"what": own, "endpoint": endpoint, "outcome": outcome}, count
         for (own, endpoint), cost in self._own_cost.items():

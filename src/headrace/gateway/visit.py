@@ -5,8 +5,6 @@ Made by complete.py, filled in step by step, read by settle.py at its end, howev
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import msgspec
 
 from headrace.compute.line import Headers
@@ -24,8 +22,7 @@ from headrace.types.gateway import Wire
 _SAID = ("messages", "input", "prompt", "contents")  # of a request: what was said to the model
 
 
-@dataclass(slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, kw_only=True):
     """`tail`: the path below the base URL. `headers`: those that may go on to an upstream. `task`: what a chat
     application asks for itself, such as a title."""
 
@@ -44,8 +41,7 @@ class Request:
     timeout_ms: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
-class Visit:
+class Visit(msgspec.Struct, kw_only=True, eq=False):
     """A call as far as it has come, for the line in the journal."""
 
     request: Request
@@ -55,14 +51,17 @@ class Visit:
     lane: Lane
     call: Open
     began: float
-    grant: Grant = field(default_factory=Grant)
+    grant: Grant = msgspec.field(default_factory=Grant)
     guards: Guards | None = None
     passage: Passage | None = None
     ready: Ready | None = None
-    told: Told = field(default_factory=Told)
+    told: Told = msgspec.field(default_factory=Told)
     first: float = 0.0  # when the caller got the first byte of a stream
     cached: str = ""  # exact: the answer was there already
 
 
 def said(asked: Asked) -> msgspec.Raw:
-    return next((asked.fields[name] for name in _SAID if name in asked.fields), NOTHING)
+    for name in _SAID:
+        if (found := asked.fields.get(name)) is not None:
+            return found
+    return NOTHING

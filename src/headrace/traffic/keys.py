@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fnmatch import translate
-from hashlib import sha256
+from hashlib import blake2b, sha256
 
 from headrace.base.ids import new_id
 from headrace.base.secret import Secret
@@ -31,6 +31,8 @@ from headrace.types.gateway import Person, Scope, VirtualKey
 PREFIX = "hr"
 CALLERS_KEY = "callers.key"  # in the keys folder: the key of the HMACs
 _KEY = re.compile(r"hr-([0-9a-z]{16})-[0-9a-z]{48}")
+_REMEMBERED = 10_000  # keys that need not be checked again: there may be more, so there is a bound
+NEVER = float("inf")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -78,7 +80,7 @@ class Caller:
                 field="authorization",
                 hint=f"headrace key create --scopes {scope.value}",
             )
-        if model and not self.sees(model):
+        if model and not (self.models is ALL and self.granted is ALL) and not self.sees(model):
             raise Forbidden(
                 f"key {self.key!r} may not ask for {model!r}",
                 field="model",
@@ -92,11 +94,20 @@ class Caller:
 ANYBODY = Caller()
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A key that was shown before, and was good. `trusted`: it may name whom it calls for."""
+
+    caller: Caller
+    until: float
+    trusted: VirtualKey | None = None
+
+
 class Callers:
     """`hashes`: access keys, as sha256 in hex. `pepper`: the key of the virtual keys' HMACs. `reveal` opens a sealed
     secret by name. Without any key of either kind everyone may come in; a revoked one is a key too."""
 
-    __slots__ = ("_accepted", "_by_id", "_now", "_open", "_people", "_pepper", "_reveal")
+    __slots__ = ("_accepted", "_by_id", "_known", "_now", "_open", "_people", "_pepper", "_reveal", "_salt")
 
     def __init__(
         self,
@@ -113,6 +124,8 @@ class Callers:
         self._people = {person.user.lower(): person for person in people}
         self._open = not self._accepted and not self._by_id
         self._pepper = pepper
+        self._known: dict[bytes, Known] = {}  # keys that were good, by what only this process can make of them
+        self._salt = secrets.token_bytes(32)
         self._reveal = reveal
         self._now = now
 
@@ -123,12 +136,21 @@ class Callers:
         given = header("x-api-key") or _bearer(header("authorization")) or header("api-key")
         if not given:
             raise Unauthenticated("this endpoint asks for an API key", hint="send authorization: Bearer KEY")
+        shown = blake2b(given.encode(), key=self._salt, digest_size=16).digest()
+        known = self._known.get(shown)
+        if known is None or self._now() >= known.until:
+            known = self._look(given)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[shown] = known
+        return known.caller if known.trusted is None else self._for_whom(known.trusted, known.caller, header)
+
+    def _look(self, given: str) -> Known:
         found = _KEY.fullmatch(given)
         if found is None or found[1] not in self._by_id:
-            return self._plain(given)
+            return Known(self._plain(given), NEVER)
         key, caller = self._by_id[found[1]]
-        self._check(key, given)
-        return self._for_whom(key, caller, header) if key.trusted else caller
+        return Known(caller, self._check(key, given), key if key.trusted else None)
 
     def _plain(self, given: str) -> Caller:
         # A set look-up is enough: who tries keys cannot steer the hash that is looked up, so its timing tells nothing.
@@ -136,19 +158,21 @@ class Callers:
             raise Unauthenticated("the API key is not known", hint="it may have been removed")
         return ANYBODY
 
-    def _check(self, key: VirtualKey, given: str) -> None:
-        now, hashed = self._now(), virtual_hash(self._pepper, given)
+    def _check(self, key: VirtualKey, given: str) -> float:
+        """Until when it is good, as far as can be known now."""
+        now, hashed, until = self._now(), virtual_hash(self._pepper, given), key.expires or NEVER
         good = hmac.compare_digest(hashed, key.hash)
         if not good and key.before and hmac.compare_digest(hashed, key.before):
             if now >= key.before_until:
                 raise Unauthenticated(f"key {key.id!r} was turned, and the old one is not good any more")
-            good = True
+            good, until = True, min(until, key.before_until)
         if not good:
             raise Unauthenticated("the API key is not known", hint="it may have been removed")
         if key.revoked:
             raise Unauthenticated(f"key {key.id!r} was revoked", hint="headrace key create")
         if key.expires and now >= key.expires:
             raise Unauthenticated(f"key {key.id!r} has expired", hint="headrace key rotate")
+        return until
 
     def _for_whom(self, key: VirtualKey, caller: Caller, header: Header) -> Caller:
         """A chat application's own key, and the person it says it calls for."""

@@ -17,6 +17,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
+
+import msgspec
 
 from headrace.base.clock import Clock
 from headrace.store.counters.base import NEVER, UNLIMITED, Counters, Gauge, Taken
@@ -29,7 +32,8 @@ NANO = 1_000_000_000  # counters hold whole numbers: billionths of a dollar
 ORDER = (Counted.CONCURRENCY, Counted.REQUESTS, Counted.TOKENS, Counted.COST)
 _KNOWN = 10_000  # callers times endpoints whose gauges are kept
 
-Headers = tuple[tuple[bytes, bytes], ...]
+_TOLD = (b"limit", b"remaining", b"reset")
+_NONE: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +49,45 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """What callers are told of one limit: header lines that want what is left, and the seconds until it begins anew."""
+
+    at: int  # among the gauges
+    hard: int
+    unit: int
+    lines: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What the calls of one caller at one endpoint are counted by."""
+    """What the calls of one caller at one endpoint are counted by, and all of it that is the same for each call."""
 
     measures: tuple[Measure, ...]
     gauges: tuple[Gauge, ...]
     closed: bool  # some limit does not let calls in unseen
-    places: tuple[int, ...] = ()  # in ORDER, of what each gauge counts
+    tried: bool  # some limit is only tried out
+    pick: Callable[[tuple[int, ...]], tuple[int, ...]]  # of amounts in ORDER, one a gauge
+    shown: tuple[tuple[Shown, ...], ...]  # of requests, of tokens, of cost: the tightest is told
+    named: frozenset[bytes]  # headers that are told
 
 
-NOTHING = Plan((), (), False)
-
-
-@dataclass(slots=True, eq=False)
-class Grant:
+class Grant(msgspec.Struct, eq=False):
     """A call that may run. `beyond`: limits that are only tried out, and would have refused it."""
 
-    plan: Plan = NOTHING
+    plan: Plan | None = None
     taken: Taken | None = None  # None: nothing to count, or the counters were away
     now: float = 0.0
     beyond: tuple[str, ...] = ()
     done: bool = False
 
     @property
-    def headers(self) -> Headers:
-        return () if self.taken is None else told(self.plan, self.taken, self.now)
+    def headers(self) -> bytes:
+        """Whole lines."""
+        return b"" if self.plan is None or self.taken is None else lines(self.plan, self.taken, self.now)
+
+    @property
+    def named(self) -> frozenset[bytes]:
+        return _NONE if self.plan is None or self.taken is None else self.plan.named
 
 
 class Limiter:
@@ -92,12 +110,11 @@ class Limiter:
 
     async def reserve(self, caller: Caller, endpoint: str, *, tokens: int = 0, cost: float = 0.0) -> Grant:
         """Raises OverLimit, saying which and until when; and Unavailable when a closed limit cannot be checked."""
-        plan = self._plan(caller, endpoint)
-        if not plan.gauges:
+        plan = self._plan(caller, endpoint) if self._limits else None
+        if plan is None or not plan.gauges:
             return Grant()
-        amounts = _amounts(plan, 1, tokens, cost)
         try:
-            taken = await self.counters.take(plan.gauges, amounts)
+            taken = await self.counters.take(plan.gauges, plan.pick((1, 1, tokens, round(cost * NANO))))
         except Unavailable as error:
             self._meter.count("headrace_limit_blind_total")
             if plan.closed:
@@ -106,21 +123,21 @@ class Limiter:
         now = self._clock.now()
         if taken.refused >= 0:
             raise self._over(plan, taken, now)
-        return Grant(plan, taken, now, self._beyond(plan, taken))
+        return Grant(plan, taken, now, self._beyond(plan, taken) if plan.tried else ())
 
     def settle(self, grant: Grant, *, tokens: int = 0, cost: float = 0.0) -> None:
-        if grant.taken is not None and not grant.done:
+        plan, taken = grant.plan, grant.taken
+        if plan is not None and taken is not None and not grant.done:
             grant.done = True
-            self.counters.give(grant.taken.lease, _amounts(grant.plan, 1, tokens, cost, under_way=0))
+            self.counters.give(taken.lease, plan.pick((0, 1, tokens, round(cost * NANO))))
 
     def release(self, grant: Grant) -> None:
-        if grant.taken is not None and not grant.done:
+        plan, taken = grant.plan, grant.taken
+        if plan is not None and taken is not None and not grant.done:
             grant.done = True
-            self.counters.give(grant.taken.lease, (0,) * len(grant.plan.gauges))
+            self.counters.give(taken.lease, (0,) * len(plan.gauges))
 
     def _plan(self, caller: Caller, endpoint: str) -> Plan:
-        if not self._limits:
-            return NOTHING
         key = (caller.key, caller.user, caller.team, caller.workspace, endpoint)
         plan = self._plans.get(key)
         if plan is None:
@@ -151,7 +168,8 @@ class Limiter:
             hint=f"try again in {math.ceil(seconds)} s",
             retry_after=seconds,
         )
-        error.headers = told(plan, taken, now)
+        told = [line.partition(b": ") for line in lines(plan, taken, now).splitlines()]
+        error.headers = tuple((name, value) for name, _, value in told)
         return error
 
 
@@ -171,9 +189,16 @@ def plan_of(limits: Iterable[Limit], caller: Caller, endpoint: str, hashed: Call
         )
         found[at] = _held_to(known, limit)
     measures = tuple(sorted(found.values(), key=lambda m: ORDER.index(m.counted)))
-    closed = any(not m.open for m in measures)
-    places = tuple(ORDER.index(m.counted) for m in measures)
-    return Plan(measures, tuple(m.gauge for m in measures), closed, places)
+    shown = _shown_of(measures)
+    return Plan(
+        measures,
+        gauges=tuple(m.gauge for m in measures),
+        closed=any(not m.open for m in measures),
+        tried=any(m.soft < UNLIMITED for m in measures),
+        pick=_picker([ORDER.index(m.counted) for m in measures]),
+        shown=tuple(tuple(rows) for rows in shown.values()),
+        named=frozenset(b"x-ratelimit-%b-%b" % (what, c.value.encode()) for c in shown for what in _TOLD),
+    )
 
 
 def _held_to(measure: Measure, limit: Limit) -> Measure:
@@ -201,35 +226,33 @@ def whole(counted: Counted, amount: float) -> int:
     return round(amount * NANO) if counted is Counted.COST else math.floor(amount)
 
 
-def _amounts(plan: Plan, requests: int, tokens: int, cost: float, *, under_way: int = 1) -> tuple[int, ...]:
-    worth = (under_way, requests, tokens, round(cost * NANO))  # in ORDER
-    return tuple([worth[place] for place in plan.places])
+def _picker(places: Sequence[int]) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
+    return itemgetter(*places) if len(places) > 1 else lambda worth: tuple([worth[place] for place in places])
 
 
-def told(plan: Plan, taken: Taken, now: float) -> Headers:
-    """Of requests, tokens and cost: the limit with the least left, as OpenAI names it."""
-    tightest: dict[Counted, tuple[float, int, int, float]] = {}
-    for measure, used, end in zip(plan.measures, taken.used, taken.ends, strict=True):
-        hard = measure.gauge.hard
+def _shown_of(measures: Iterable[Measure]) -> dict[Counted, list[Shown]]:
+    found: dict[Counted, list[Shown]] = {}
+    for at, measure in enumerate(measures):
+        hard, counted = measure.gauge.hard, measure.counted
         if hard >= UNLIMITED or measure.gauge.window is None:
             continue
-        left = max(0, hard - used)
-        share = left / hard if hard else 0.0
-        if measure.counted not in tightest or share < tightest[measure.counted][0]:
-            tightest[measure.counted] = (share, hard, left, end)
-    headers: list[tuple[bytes, bytes]] = []
-    for counted, (_, hard, left, end) in tightest.items():
-        name = counted.value.encode()
-        headers += (
-            (b"x-ratelimit-limit-" + name, _number(counted, hard)),
-            (b"x-ratelimit-remaining-" + name, _number(counted, left)),
-            (b"x-ratelimit-reset-" + name, b"%ds" % math.ceil(max(0.0, end - now))),
-        )
-    return tuple(headers)
+        unit, form = (NANO, b"%.6f") if counted is Counted.COST else (1, b"%d")
+        names = [b"x-ratelimit-%b-%b: " % (what, counted.value.encode()) for what in _TOLD]
+        most = form % (hard / unit if unit > 1 else hard)
+        told = (names[0], most, b"\r\n", names[1], form, b"\r\n", names[2], b"%ds\r\n")
+        found.setdefault(counted, []).append(Shown(at, hard, unit, b"".join(told)))
+    return found
 
 
-def _number(counted: Counted, value: int) -> bytes:
-    return f"{value / NANO:.6f}".encode() if counted is Counted.COST else b"%d" % value
+def lines(plan: Plan, taken: Taken, now: float) -> bytes:
+    """Of requests, tokens and cost: the limit with the least left, as OpenAI names it."""
+    told, used, ends = b"", taken.used, taken.ends
+    for rows in plan.shown:
+        row = rows[0] if len(rows) == 1 else min(rows, key=lambda row: (row.hard - used[row.at]) / max(1, row.hard))
+        left, seconds = row.hard - used[row.at], math.ceil(ends[row.at] - now)
+        shown = left / row.unit if row.unit > 1 else left
+        told += row.lines % (shown if left > 0 else 0, seconds if seconds > 0 else 0)
+    return told
 
 
 def _shown(counted: Counted, value: int) -> str:

@@ -31,13 +31,16 @@ def cost(usage: Usage, price: Price | None) -> float:
 class Tariff:
     """All prices of one upstream model."""
 
-    __slots__ = ("_rows",)
+    __slots__ = ("_only", "_rows")
 
     def __init__(self, rows: Iterable[Price] = ()) -> None:
         self._rows = tuple(rows)
+        self._only = self._rows[0] if len(self._rows) == 1 and not self._rows[0].above else None
 
     def at(self, now: float, *, input_tokens: int = 0) -> Price | None:
         """`input_tokens`: of the whole prompt, cached or not."""
+        if (only := self._only) is not None:
+            return only if only.since <= now else None
         best: Price | None = None
         for row in self._rows:
             holds = row.since <= now and (not row.above or input_tokens > row.above)
@@ -46,8 +49,15 @@ class Tariff:
         return best
 
     def cost(self, usage: Usage, now: float) -> float:
+        if not self._rows:
+            return 0.0
         prompt = usage.input + usage.cache_read + usage.cache_write
         return cost(usage, self.at(now, input_tokens=prompt))
+
+    def upto(self, sent: int, answered: int, now: float) -> float:
+        """Of so many tokens of input and of output."""
+        price = self.at(now, input_tokens=sent) if self._rows else None
+        return 0.0 if price is None else (sent * price.input + answered * price.output) / MILLION + price.call
 
 
 UNPRICED = Tariff()

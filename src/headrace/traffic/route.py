@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import blake2b
 from hmac import compare_digest
 
@@ -64,6 +65,12 @@ def decide(
     # Without a share there is nothing to choose; the hash is saved.
     candidate = policy.share > 0 and policy.candidate and bucket(policy.salt, unit) < policy.share
     variant = policy.candidate if candidate else policy.baseline
+    return _drawn(variant, sticky)
+
+
+@lru_cache(maxsize=4096)
+def _drawn(variant: str, sticky: bool) -> Decision:
+    """What nearly every call gets: there are as many as variants, so they are made once."""
     return Decision(variant=variant, reason=Reason.BUCKET, sticky=sticky, counted=True)
 
 

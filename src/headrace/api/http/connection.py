@@ -77,6 +77,7 @@ class Connection(asyncio.Protocol):
         "_can_write",
         "_current",
         "_head",
+        "_headers",
         "_held",
         "_loop",
         "_next",
@@ -96,6 +97,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._transport: Transport | None = None
+        self._headers: dict[bytes, bytes] = {}  # of what is being read
         self._reading: Exchange | None = None  # a request whose end has not come yet
         self._current: Exchange | None = None  # the one that is being answered
         self._next: deque[Exchange] = deque()
@@ -151,25 +153,29 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self.closing:
             raise Refused(400, "the connection is closing")
-        self._reading = Exchange(self)
+        self._reading = exchange = Exchange(self)
+        self._headers = exchange.headers
         self._target, self._head = b"", 0
 
     def on_url(self, url: bytes) -> None:
         self._target += url
-        self._grow(len(url))
+        self._head += len(url)
+        if self._head > HEAD_BYTES:
+            self._too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        exchange = cast(Exchange, self._reading)
-        self._grow(len(name) + len(value))
+        headers = self._headers
+        self._head += len(name) + len(value)
+        if self._head > HEAD_BYTES or len(headers) >= HEADERS:
+            self._too_large()
         name = name.lower()
-        if name == b"host" and name in exchange.headers:
+        if name == b"host" and name in headers:
             raise Refused(400, "more than one host header")
-        exchange.headers[name] = value
-        if len(exchange.headers) > HEADERS:
-            raise Refused(431, f"more than {HEADERS} headers")
+        headers[name] = value
 
     def on_headers_complete(self) -> None:
-        exchange, parser = cast(Exchange, self._reading), self._parser
+        exchange, parser = self._reading, self._parser
+        assert exchange is not None
         if parser.should_upgrade() and exchange.headers.keys() & _BODY:
             raise Refused(400, "upgrade is not spoken here")
         exchange.method = parser.get_method().decode()
@@ -180,23 +186,26 @@ class Connection(asyncio.Protocol):
         exchange.modern = version == "1.1"
         if exchange.modern and b"host" not in exchange.headers:
             raise Refused(400, "no host header")
-        _check_framing(exchange.headers, modern=exchange.modern)
+        if b"transfer-encoding" in exchange.headers:
+            _check_framing(exchange.headers, modern=exchange.modern)
         exchange.path, exchange.query = _target(self._target)
         self._next.append(exchange)
 
     def on_body(self, chunk: bytes) -> None:
-        cast(Exchange, self._reading).take(chunk)
+        assert self._reading is not None
+        self._reading.take(chunk)
 
     def on_message_complete(self) -> None:
-        exchange, self._reading = cast(Exchange, self._reading), None
+        exchange, self._reading = self._reading, None
+        assert exchange is not None
         exchange.taken()
         if exchange.answered and exchange is not self._current:
             self._close()  # the rest of a refused body is here: the client can read why
 
-    def _grow(self, size: int) -> None:
-        self._head += size
+    def _too_large(self) -> None:
         if self._head > HEAD_BYTES:
             raise Refused(431, f"target and headers are larger than {HEAD_BYTES >> 10} KiB")
+        raise Refused(431, f"more than {HEADERS} headers")
 
     # what an exchange asks for
 
@@ -298,7 +307,8 @@ class Connection(asyncio.Protocol):
             task.result()  # the front answers every error itself: what comes here is a bug, and goes to the log
 
     def _finished(self) -> None:
-        exchange, self._current = cast(Exchange, self._current), None
+        exchange, self._current = self._current, None
+        assert exchange is not None
         self.since = self._loop.time()
         if exchange.answered and exchange.keep_alive and not self.last:
             return
@@ -352,12 +362,9 @@ def _refusal(status: int, told: str) -> Reply:
 
 def _check_framing(headers: dict[bytes, bytes], *, modern: bool) -> None:
     """Where a body ends must not be a matter of opinion between us and a proxy in front of us."""
-    coding = headers.get(b"transfer-encoding")
-    if coding is None:
-        return
     if b"content-length" in headers:
         raise Refused(400, "both content-length and transfer-encoding")
-    if coding.strip().lower() != b"chunked" or not modern:
+    if headers[b"transfer-encoding"].strip().lower() != b"chunked" or not modern:
         raise Refused(400, "transfer-encoding other than chunked")
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future, TimerHandle
 from collections.abc import Iterable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
+
+import msgspec
 
 from headrace.api.errors import WrongMedia
 from headrace.types.errors import BadInput, TooLarge
@@ -52,11 +53,13 @@ class Wire(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct, eq=False):
+    """`lines`: more headers, as they are written."""
+
     status: int
     body: bytes
     headers: list[tuple[bytes, bytes]]
+    lines: bytes = b""
 
 
 def json_reply(body: bytes, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
@@ -164,7 +167,8 @@ class Exchange:
     def taken(self) -> None:
         """The body is whole."""
         self.complete = True
-        self._tell()
+        if self._arrival is not None:
+            self._tell()
 
     def breaks(self, reason: str) -> None:
         """What came is no body."""
@@ -180,20 +184,20 @@ class Exchange:
     def reply(self, reply: Reply) -> None:
         """Answered before its body was read whole, a request is the last one of its connection."""
         body = reply.body
-        head = self._head(reply.status, reply.headers, b"content-length: %d\r\n\r\n" % len(body))
+        head = self._head(reply.status, reply.headers, b"%bcontent-length: %d\r\n\r\n" % (reply.lines, len(body)))
         self.answered = True
         self._wire.write(head if self.method == "HEAD" else head + body)
 
-    def begin(self, status: int, headers: Headers) -> None:
-        """The head of an answer that comes in pieces. Without a content-length it is sent in chunks."""
+    def begin(self, status: int, headers: Headers, lines: bytes = b"") -> None:
+        """The head of an answer that comes in pieces. Without a content-length it is sent in chunks. `lines`: more
+        headers, as they are written."""
         headers = list(headers)
         sized = any(name == b"content-length" for name, _ in headers)
         self._chunked = not sized and self.modern
         if not sized and not self.modern:
             self.keep_alive = False  # the end of the connection is the end of the answer
-        self._wire.write(
-            self._head(status, headers, b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n")
-        )
+        last = b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"
+        self._wire.write(self._head(status, headers, lines + last))
 
     async def write(self, chunk: bytes) -> None:
         """In the client's pace: returns when it has taken enough."""

@@ -14,10 +14,10 @@ import msgspec
 
 from headrace.api.errors import kind_of, status_of
 from headrace.api.http.edge import Parameters, error_headers
-from headrace.api.http.exchange import Exchange, Reply, json_reply
+from headrace.api.http.exchange import JSON, Exchange, Reply, json_reply
 from headrace.api.http.predict import timeout_of
 from headrace.gateway.complete import Completer
-from headrace.gateway.dialects.base import Address
+from headrace.gateway.dialects.base import NOWHERE, Address
 from headrace.gateway.dialects.registry import DIALECTS
 from headrace.gateway.passthrough import Passer, RawRequest
 from headrace.gateway.station import passed_on
@@ -27,6 +27,7 @@ from headrace.types.errors import HeadraceError, NotFound
 from headrace.types.gateway import Wire
 
 CONVERSATION, MESSAGE, TASK = "x-headrace-chat-id", "x-headrace-message-id", "x-headrace-task"
+_ABOUT = frozenset(name.encode() for name in ("traceparent", CONVERSATION, MESSAGE, TASK))  # most calls have none
 _KEPT = "/:@!$&'()*+,;=-._~"  # of a path, unescaped
 _GEMINI = {"generateContent": False, "streamGenerateContent": True}
 
@@ -44,8 +45,8 @@ class LlmHandler:
     def call(self, wire: Wire, tail: str = "") -> Callable[[Exchange, Parameters], Awaitable[Reply | None]]:
         """The handler of one path."""
 
-        async def handler(exchange: Exchange, parameters: Parameters) -> Reply | None:
-            return await self._answer(exchange, wire, tail.format(**parameters), Address())
+        def handler(exchange: Exchange, parameters: Parameters) -> Awaitable[Reply | None]:
+            return self._answer(exchange, wire, tail.format(**parameters) if parameters else tail, NOWHERE)
 
         return handler
 
@@ -97,26 +98,34 @@ class LlmHandler:
 
     async def _answer(self, exchange: Exchange, wire: Wire, tail: str, at: Address) -> Reply | None:
         try:
-            request = Request(
-                wire=wire,
-                tail=tail,
-                body=await exchange.body(self._limit),
-                at=Address(model=at.model, stream=at.stream, media=exchange.header("content-type") or ""),
-                header=exchange.header,
-                headers=passed_on(exchange.headers),
-                user=exchange.header(self._user_header) or "",
-                parent=exchange.header("traceparent") or "",
-                conversation=exchange.header(CONVERSATION) or "",
-                message=exchange.header(MESSAGE) or "",
-                task=exchange.header(TASK) or "",
-                timeout_ms=timeout_of(exchange),
-            )
+            request = self._request(exchange, wire, tail, at, await exchange.body(self._limit))
             answered = await self._completer.complete(request, exchange)
         except HeadraceError as error:
             if not error.trace_id:
                 self._meter.count("headrace_refused_total", kind_of(error))
             return None if exchange.begun else _refusal(error, wire)
-        return None if answered is None else Reply(answered.status, answered.body, answered.headers)
+        if answered is None:
+            return None
+        return Reply(answered.status, answered.body, answered.headers, answered.lines)
+
+    def _request(self, exchange: Exchange, wire: Wire, tail: str, at: Address, body: bytes) -> Request:
+        headers, header = exchange.headers, exchange.header
+        if (media := headers.get(b"content-type", JSON)) != JSON:
+            at = at._replace(media=media.decode("utf-8", "replace"))
+        request = Request(
+            wire=wire,
+            tail=tail,
+            body=body,
+            at=at,
+            header=header,
+            headers=passed_on(headers),
+            user=header(self._user_header) or "",
+            timeout_ms=timeout_of(exchange),
+        )
+        if not _ABOUT.isdisjoint(headers):
+            request.parent, request.task = header("traceparent") or "", header(TASK) or ""
+            request.conversation, request.message = header(CONVERSATION) or "", header(MESSAGE) or ""
+        return request
 
 
 def _refusal(error: HeadraceError, wire: Wire) -> Reply:

@@ -54,6 +54,7 @@ class _Event(msgspec.Struct, gc=False):
 
 
 _MESSAGE = msgspec.json.Decoder(_Message)
+_READ = frozenset(("model", "stream", "max_tokens", "metadata"))
 _EVENT = msgspec.json.Decoder(_Event)
 _TOOLS = frozenset({"tool_use", "server_tool_use"})
 
@@ -155,13 +156,14 @@ class MessagesFollower:
 
 
 def asked_of(top: dict[str, msgspec.Raw], at: Address) -> Asked:
-    metadata = fields.value(top, "metadata")
+    given = fields.read(top, _READ)
+    metadata = given.get("metadata")
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
     return Asked(
-        model=fields.name_of_model(top, at.model),
+        model=fields.name_of_model(given, at.model),
         fields=top,
-        stream=fields.flag(top, "stream"),
-        max_tokens=fields.count(top, "max_tokens"),
+        stream=fields.flag(given, "stream"),
+        max_tokens=fields.count(given, "max_tokens"),
         user=user if isinstance(user, str) else "",
         wants_usage=True,
     )

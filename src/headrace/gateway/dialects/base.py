@@ -1,13 +1,13 @@
 """What the gateway must know of a call, whoever defined its form. One file a form, one row in registry.py.
 
 Called by complete.py (read the request, follow the answer) and by the edge (write an error). A dialect looks at the
-few fields that a decision needs and leaves all others alone: what is not named here passes as it came.
+few fields that a decision needs and leaves all others alone: what is not named here passes as it came. What is made
+for each call is a Struct: one of many fields is made in a tenth of the time that a dataclass takes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -17,8 +17,7 @@ from headrace.types.gateway import Chat, Failure, Usage, Wire
 KEPT = 64 * 1024  # characters of an answer for the journal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class Address(NamedTuple):
     """What the path and the headers of a request said already."""
 
     model: str = ""  # Gemini and Azure have it in the path
@@ -29,8 +28,7 @@ class Address:
 NOWHERE = Address()
 
 
-@dataclass(slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, kw_only=True):
     """One request, as far as it was read. `fields`: its top level, every value as the JSON text it came as; empty for
     a form (multipart), which is in `raw`."""
 
@@ -51,13 +49,12 @@ class Asked:
         return self.document
 
 
-@dataclass(slots=True, kw_only=True)
-class Told:
+class Told(msgspec.Struct, kw_only=True):
     """What an answer, or a stream so far, says of itself."""
 
     usage: Usage | None = None
     finish: str = ""  # stop, length, tool_calls, content_filter
-    pieces: list[str] = field(default_factory=list)
+    pieces: list[str] = []
     kept: int = 0  # characters in `pieces` and in the arguments of `tools`: at most KEPT, and one piece
     model: str = ""
     id: str = ""
@@ -65,7 +62,7 @@ class Told:
     message: str = ""  # of that error
     ended: bool = False  # a stream said that it is whole
     tokens_seen: int = 0  # pieces of text so far: what is billed when nobody tells the usage
-    tools: list[dict[str, Any]] = field(default_factory=list)  # calls of tools: {"id": …, "name": …, "arguments": …}
+    tools: list[dict[str, Any]] = []  # calls of tools: {"id": …, "name": …, "arguments": …}
 
     @property
     def text(self) -> str:

@@ -18,6 +18,7 @@ _TOP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANY = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
 encoded = _ENCODER.encode
+_decode = _ANY.decode
 
 
 def top(body: bytes) -> dict[str, msgspec.Raw]:
@@ -35,13 +36,21 @@ def value(fields: dict[str, msgspec.Raw], name: str) -> Any:
     if raw is None:
         return None
     try:
-        return _ANY.decode(raw)
+        return _decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{name!r} is not JSON: {error}", field=name) from error
 
 
-def name_of_model(fields: dict[str, msgspec.Raw], known: str = "") -> str:
-    model = value(fields, "model")
+def read(fields: dict[str, msgspec.Raw], names: frozenset[str]) -> dict[str, Any]:
+    """Parsed: those of `names` that are there. The rest of a request may be long, and stays as it is."""
+    try:
+        return {name: _decode(raw) for name, raw in fields.items() if name in names}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {name: value(fields, name) for name in fields if name in names}  # raises, and says which
+
+
+def name_of_model(given: dict[str, Any], known: str = "") -> str:
+    model = given.get("model")
     if model is None and known:
         return known
     if not isinstance(model, str) or not model:
@@ -51,23 +60,26 @@ def name_of_model(fields: dict[str, msgspec.Raw], known: str = "") -> str:
     return model
 
 
-def flag(fields: dict[str, msgspec.Raw], name: str) -> bool:
-    found = value(fields, name)
+def flag(given: dict[str, Any], name: str) -> bool:
+    found = given.get(name)
     if found is not None and not isinstance(found, bool):
         raise BadInput(f"{name!r} must be true or false, not {found!r}", field=name)
     return bool(found)
 
 
-def text(fields: dict[str, msgspec.Raw], name: str) -> str:
-    """Empty when it is anything else: only the upstream knows whether that is wrong."""
-    found = value(fields, name)
-    return found if isinstance(found, str) else ""
+def text(given: dict[str, Any], *names: str) -> str:
+    """The first that is one; empty when it is anything else: only the upstream knows whether that is wrong."""
+    for name in names:
+        found = given.get(name)
+        if found and isinstance(found, str):
+            return found
+    return ""
 
 
-def count(fields: dict[str, msgspec.Raw], *names: str) -> int:
+def count(given: dict[str, Any], *names: str) -> int:
     """The first that is a positive number."""
     for name in names:
-        found = value(fields, name)
+        found = given.get(name)
         if isinstance(found, int) and not isinstance(found, bool) and found > 0:
             return found
     return 0

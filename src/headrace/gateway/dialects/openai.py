@@ -54,15 +54,15 @@ def usage_of(told: Any) -> Usage | None:
     the completion. Also of a Responses answer, where the whole is called input and output."""
     if not isinstance(told, dict):
         return None
-    asked = _part(told, "prompt_tokens_details", "input_tokens_details")
-    answered = _part(told, "completion_tokens_details", "output_tokens_details")
     prompt = _count(told, "prompt_tokens", "input_tokens")
     completion = _count(told, "completion_tokens", "output_tokens")
-    read = _count(asked, "cached_tokens") or _count(told, "prompt_cache_hit_tokens", "cached_tokens")  # DeepSeek, Kimi
-    written = _count(asked, "cache_write_tokens")
-    heard = _count(asked, "audio_tokens")
-    spoken = _count(answered, "audio_tokens")
-    reasoned = _count(answered, "reasoning_tokens")
+    read = written = heard = spoken = reasoned = 0
+    if asked := _part(told, "prompt_tokens_details", "input_tokens_details"):
+        read, written = _count(asked, "cached_tokens"), _count(asked, "cache_write_tokens")
+        heard = _count(asked, "audio_tokens")
+    if answered := _part(told, "completion_tokens_details", "output_tokens_details"):
+        spoken, reasoned = _count(answered, "audio_tokens"), _count(answered, "reasoning_tokens")
+    read = read or _count(told, "prompt_cache_hit_tokens", "cached_tokens")  # DeepSeek, Kimi
     beside = reasoned and _count(told, "total_tokens") == prompt + completion + reasoned  # xAI counts it beside
     return Usage(
         input=max(0, prompt - read - written - heard),
@@ -87,8 +87,14 @@ def _type(status: int) -> str:
 
 
 def _part(told: dict[str, Any], *names: str) -> dict[str, Any]:
-    return next((part for name in names if isinstance(part := told.get(name), dict)), {})
+    for name in names:
+        if isinstance(part := told.get(name), dict):
+            return part
+    return {}
 
 
 def _count(told: dict[str, Any], *names: str) -> int:
-    return next((found for name in names if isinstance(found := told.get(name), int)), 0)
+    for name in names:
+        if isinstance(found := told.get(name), int):
+            return found
+    return 0

@@ -56,6 +56,10 @@ class _Answer(msgspec.Struct, gc=False):
     error: Any = None
 
 
+# What of a request matters here.
+_READ = frozenset(
+    ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "user", "safety_identifier")
+)
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
@@ -111,13 +115,15 @@ class ChatFollower:
 
 
 def asked_of(top: dict[str, msgspec.Raw], at: Address) -> Asked:
-    options = fields.value(top, "stream_options")
+    given = fields.read(top, _READ)
+    options = given.get("stream_options")
+    most = fields.count(given, "max_completion_tokens", "max_tokens")
     return Asked(
-        model=fields.name_of_model(top, at.model),
+        model=fields.name_of_model(given, at.model),
         fields=top,
-        stream=fields.flag(top, "stream"),
-        max_tokens=fields.count(top, "max_completion_tokens", "max_tokens") * (fields.count(top, "n") or 1),
-        user=fields.text(top, "safety_identifier") or fields.text(top, "user"),
+        stream=fields.flag(given, "stream"),
+        max_tokens=most * (fields.count(given, "n") or 1) if "n" in given else most,
+        user=fields.text(given, "safety_identifier", "user"),
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
     )
 

@@ -20,6 +20,7 @@ class _Answer(msgspec.Struct, gc=False):
     usage: Any = None
 
 
+_READ = frozenset(("model", "user"))
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
@@ -57,4 +58,6 @@ class EmbeddingsDialect(openai.OpenAI):
 
 
 def _asked(top: dict[str, msgspec.Raw], at: Address) -> Asked:
-    return Asked(model=fields.name_of_model(top, at.model), fields=top, user=fields.text(top, "user"), wants_usage=True)
+    given = fields.read(top, _READ)
+    model = fields.name_of_model(given, at.model)
+    return Asked(model=model, fields=top, user=fields.text(given, "user"), wants_usage=True)

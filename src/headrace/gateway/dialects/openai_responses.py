@@ -58,6 +58,7 @@ class _Event(msgspec.Struct, gc=False):
 
 
 _RESPONSE = msgspec.json.Decoder(_Response)
+_READ = frozenset(("model", "stream", "max_output_tokens", "user", "safety_identifier"))
 _EVENT = msgspec.json.Decoder(_Event)
 
 
@@ -70,7 +71,8 @@ class ResponsesDialect(openai.OpenAI):
     def dressed(self, asked: Asked, chat: Chat) -> Asked:
         dressed = fields.with_parameters(asked.fields, chat, (), _NAMES)
         if chat.prompt:
-            given = fields.text(asked.fields, "instructions")
+            given = fields.value(asked.fields, "instructions")
+            given = given if isinstance(given, str) else ""
             dressed["instructions"] = msgspec.Raw(fields.encoded(f"{chat.prompt}\n\n{given}" if given else chat.prompt))
         return _asked(dressed, Address(model=asked.model))
 
@@ -149,12 +151,13 @@ class ResponsesFollower:
 
 
 def _asked(top: dict[str, msgspec.Raw], at: Address) -> Asked:
+    given = fields.read(top, _READ)
     return Asked(
-        model=fields.name_of_model(top, at.model),
+        model=fields.name_of_model(given, at.model),
         fields=top,
-        stream=fields.flag(top, "stream"),
-        max_tokens=fields.count(top, "max_output_tokens"),
-        user=fields.text(top, "safety_identifier") or fields.text(top, "user"),
+        stream=fields.flag(given, "stream"),
+        max_tokens=fields.count(given, "max_output_tokens"),
+        user=fields.text(given, "safety_identifier", "user"),
         wants_usage=True,
     )
 

@@ -22,6 +22,7 @@ from headrace.types.gateway import Chat, Usage, Wire
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,200})"|([^\s;]{1,200}))', re.IGNORECASE)
 _NAME = re.compile(rb'content-disposition:[^\r\n]*?[;\s]name="?([^"\r\n;]*)"?', re.IGNORECASE)
 _HEADERS = 8_192  # bytes, of one part
+_READ = frozenset(("model", "stream", "stream_format", "user"))
 _USAGE = 1024 * 1024  # an answer larger than this is pictures, not worth parsing for its usage
 
 
@@ -77,11 +78,12 @@ class RawDialect(openai.OpenAI):
         return RawFollower()
 
     def _asked(self, top: dict[str, msgspec.Raw], at: Address) -> Asked:
+        given = fields.read(top, _READ)
         return Asked(
-            model=self._model(fields.value(top, "model"), at),
+            model=self._model(given.get("model"), at),
             fields=top,
-            stream=fields.flag(top, "stream") or fields.text(top, "stream_format") == "sse",
-            user=fields.text(top, "user"),
+            stream=fields.flag(given, "stream") or fields.text(given, "stream_format") == "sse",
+            user=fields.text(given, "user"),
             wants_usage=True,
         )
 

@@ -5,8 +5,7 @@ Called by station.py. A kind decides a path and headers, nothing else; all of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from headrace.compute.line import Headers
 from headrace.types.gateway import Provider, Wire
@@ -21,8 +20,7 @@ TAILS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(NamedTuple):
     """Where a call goes. `tail`: the path as the caller wrote it, below the base, where the form has several."""
 
     wire: Wire

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from headrace.base.clock import Clock
 from headrace.store.counters.base import LEASE_SECONDS, Gauge, Seed, Span, Taken, span
 from headrace.types.gateway import Window
 
 SWEEP_SECONDS = 60.0
+REAP_SECONDS = 1.0
 _KNOWN = 20_000  # tuples of gauges whose cells are kept
 # A window is forgotten when nobody has touched it for so long by the steady clock, however the other one jumps.
 KEEP_SECONDS = {None: 3_600.0, Window.MINUTE: 600.0, Window.DAY: 2 * 86_400.0, Window.MONTH: 62 * 86_400.0}
@@ -24,8 +27,7 @@ class Cell:
     touched: float = 0.0  # steady clock
 
 
-@dataclass(slots=True, eq=False)
-class Lease:
+class Lease(msgspec.Struct, eq=False):
     cells: list[Cell]
     amounts: Sequence[int]
     expires: float
@@ -50,11 +52,17 @@ class LocalCounters:
     _spans: dict[Window | None, Span] = field(default_factory=dict)
     _found: dict[int, Found] = field(default_factory=dict)
     _swept: float = 0.0
+    _due: float = 0.0  # the next look for leases that ran out
+    _since: float = 0.0  # of the minute that `_spans` are of
+    _until: float = 0.0
 
     async def take(self, gauges: Sequence[Gauge], amounts: Sequence[int]) -> Taken:
-        steady = self.clock.steady()
-        self._reap(steady)
-        spans = self._current(self.clock.now())
+        steady, now = self.clock.steady(), self.clock.now()
+        if steady >= self._due:
+            self._reap(steady)
+        if not self._since <= now < self._until:
+            self._begin(now)
+        spans = self._spans
         found = self._found.get(id(gauges))
         if found is None or found.gauges is not gauges or found.spans is not spans:
             found = self._look(gauges, spans)
@@ -93,16 +101,15 @@ class LocalCounters:
         found = self._found[id(gauges)] = Found(gauges, spans, cells, ends)
         return found
 
-    def _current(self, now: float) -> dict[Window | None, Span]:
-        """Of this very minute; made once in it, and anew when the clock jumps."""
-        spans = self._spans
-        minute = spans.get(Window.MINUTE)
-        if minute is None or not minute.end - 60 <= now < minute.end:
-            spans = self._spans = {window: span(window, now) for window in (None, *Window)}
-        return spans
+    def _begin(self, now: float) -> None:
+        """The windows of this very minute; made once in it, and anew when the clock jumps."""
+        self._spans = {window: span(window, now) for window in (None, *Window)}
+        self._until = self._spans[Window.MINUTE].end
+        self._since = self._until - 60
 
     def _reap(self, steady: float) -> None:
         """What was taken and never settled, because who took it is gone."""
+        self._due = steady + REAP_SECONDS
         while self._leases:
             first = next(iter(self._leases.values()))
             if first.expires > steady:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from headrace.types.call import Call, Feedback, MetricEvent, PlaneEvent
+from headrace.types.gateway import Usage
 
 Record = Call | Feedback | MetricEvent | PlaneEvent
 
@@ -47,6 +48,31 @@ class CallRow(msgspec.Struct, kw_only=True):
     shadow_of: str = ""
     beside: msgspec.Raw = _NULL
     spent: msgspec.Raw = _NULL
+
+
+class SpentRow(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The fields of Spent, as they are written."""
+
+    usage: Usage
+    cost: float
+    provider: str = ""
+    model: str = ""
+    key: str = ""
+    team: str = ""
+    user: str = ""
+    workspace: str = ""
+    first_ms: float = 0.0
+    wait_ms: float = 0.0
+    attempts: int = 1
+    finish: str = ""
+    estimated: bool = False
+    cached: str = ""
+    conversation: str = ""
+    message: str = ""
+    task: str = ""
+    guards: dict[str, int] = {}
+    alone: bool = False
+    of: str = ""
 
 
 class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
