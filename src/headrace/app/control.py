@@ -41,6 +41,7 @@ from headrace.compute.logfile import last_line
 from headrace.compute.ports import listen, unix_address, url_of
 from headrace.compute.program import start_program
 from headrace.console.mount import mount
+from headrace.control.configuration import Configuration
 from headrace.control.llm import LocalLlm
 from headrace.control.loops import Loop, Loops
 from headrace.control.planes import Planes
@@ -203,6 +204,7 @@ def services_of(settings: Settings) -> Services:
         mirror=mirror,
         hooks=hooks,
         provision=provision,
+        configuration=Configuration(provision, releases, database=database, packages=parts.artifacts),
         playground=playground_of(settings, provision),
         links=TraceSink(settings.mlflow_uri, EXPERIMENT, client=httpx.Client(timeout=PAGE_SECONDS)),
         planes=planes,

@@ -20,9 +20,9 @@ from headrace.types.errors import BadInput
 app = typer.Typer(
     help="The LLM gateway: its configuration, versions, and what it cost.", no_args_is_help=True, rich_markup_mode=None
 )
-File = Annotated[Path, typer.Option("--file", "-f", help="YAML: providers, keys, people, limits, prices.")]
+File = Annotated[Path, typer.Option("--file", "-f", help="YAML: providers, keys, people, limits, prices, endpoints.")]
 
-_SIGN = {"add": "[green]+[/]", "change": "[yellow]~[/]", "remove": "[red]-[/]"}
+_SIGN = {"add": "[green]+[/]", "change": "[yellow]~[/]", "remove": "[red]-[/]", "keep": "[dim]=[/]"}
 
 
 def apply(
@@ -115,7 +115,7 @@ def rollback(
     url: ControlUrl = None,
     json: Json = False,
 ) -> None:
-    """Go back to providers, people, limits and prices of a version. Keys and secrets stay as they are.
+    """Go back to providers, people, limits, prices and chat endpoints of a version. Keys and secrets stay as they are.
 
     \b
     Example:

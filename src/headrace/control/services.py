@@ -13,6 +13,7 @@ from headrace.base.clock import Clock
 from headrace.base.settings import Settings
 from headrace.batch.jobs import Jobs
 from headrace.chat.collect import ChatRatings
+from headrace.control.configuration import Configuration
 from headrace.control.loops import Loops
 from headrace.control.planes import PlaneHealth, Planes
 from headrace.control.playground import Playground
@@ -64,6 +65,7 @@ class Services:
     links: TraceSink  # impatient: for pages that a person waits for
     hooks: Hooks
     provision: Provision
+    configuration: Configuration
     planes: Planes
     playground: Playground
     loops: Loops

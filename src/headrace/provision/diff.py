@@ -53,6 +53,7 @@ def _named(gateway: Gateway) -> dict[str, dict[str, dict[str, Any]]]:
         "person": {each["user"]: each for each in content["people"]},
         "limit": {" ".join(str(each[n]) for n in _LIMIT if n in each): each for each in content["limits"]},
         "price": {" ".join(str(each[n]) for n in _PRICE if n in each): each for each in content["prices"]},
+        "endpoint": {e.name: {"version": e.version, **e.settings} for e in gateway.endpoints},
         "secret": {name: {"value": sealed} for name, sealed in gateway.secrets.items()},
     }
 

@@ -49,7 +49,9 @@ def read(given: Any, now: Gateway) -> Gateway:
         raise BadInput(f"a gateway is written as sections, not as {type(given).__name__}", field="gateway")
     if unknown := [name for name in given if name not in SECTIONS]:
         raise BadInput(
-            f"unknown section {unknown[0]!r}; there are: {', '.join(SECTIONS)}", field=str(unknown[0]), hint=_HINT
+            f"unknown section {unknown[0]!r}; there are: {', '.join(SECTIONS)}, endpoints",
+            field=str(unknown[0]),
+            hint=_HINT,
         )
     made = replace(
         now,
@@ -63,7 +65,7 @@ def read(given: Any, now: Gateway) -> Gateway:
     return made
 
 
-_HINT = "chat endpoints are deployed: headrace deploy; secrets are set: headrace secret set"
+_HINT = "secrets are set: headrace secret set"
 
 
 def overrides(gateway: Gateway) -> tuple[Price, ...]:

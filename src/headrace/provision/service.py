@@ -2,7 +2,8 @@
 
 Called by the admin API and the console. Version, plan and history are one transaction; data planes have it within their
 next look for plans, and no call or stream is cut by it. Going back takes providers, people, limits and prices from an
-old version; keys and secrets stay as they are now, so that nothing that was revoked is good again.
+old version; keys and secrets stay as they are now, so that nothing that was revoked is good again. Chat endpoints that
+a file names are only kept on record here: control/configuration.py deploys them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from headrace.store.db import Connection, Database
 from headrace.store.secrets import Vault
 from headrace.traffic.keys import MadeKey, make_key, turn_key
 from headrace.types.errors import BadInput, Conflict, NotFound
-from headrace.types.gateway import Gateway, Price, Provider, VirtualKey
+from headrace.types.gateway import Gateway, Price, Provider, Served, VirtualKey
 
 GRACE_SECONDS = 86_400.0  # that a turned key is still good
 DETAIL_LIMIT = 2000  # characters of a change in the history
@@ -57,6 +58,14 @@ class Provision:
         with self._database.read() as conn:
             return versions.history(conn, limit=limit)
 
+    def recorded(self, number: int) -> tuple[Served, ...]:
+        """Chat endpoints as files had said by that version. Raises NotFound."""
+        with self._database.read() as conn:
+            found = versions.version(conn, number)
+        if found is None:
+            raise _no_version(number)
+        return found.body.endpoints
+
     def document(self) -> dict[str, Any]:
         """As it may be applied again."""
         return written(self.current())
@@ -66,8 +75,21 @@ class Provision:
         now = self.current()
         return diff(now, read(given, now))
 
-    def apply(self, given: Any, *, actor: str, reason: str = "", expected: int | None = None) -> Applied:
-        """`expected`: the version that this is a change of. Raises BadInput, and Conflict when there is a newer one."""
+    def would_be(self, given: Any) -> Gateway:
+        """Once it is applied. Raises BadInput."""
+        return read(given, self.current())
+
+    def apply(
+        self,
+        given: Any,
+        *,
+        actor: str,
+        reason: str = "",
+        expected: int | None = None,
+        endpoints: Iterable[Served] = (),
+    ) -> Applied:
+        """`expected`: the version that this is a change of. `endpoints`: chat endpoints that the same file names, to be
+        kept on record. Raises BadInput, and Conflict when there is a newer version."""
         now = self.current()
         self._look_up(now, read(given, now).providers)
         with self._database.write() as conn:
@@ -77,7 +99,7 @@ class Provision:
                     f"the gateway is at version {number}, not {expected}", field="version", hint="headrace diff"
                 )
             before = versions.current(conn)
-            after, made = self._with_keys(read(given, before))
+            after, made = self._with_keys(_named(read(given, before), endpoints))
             return self._put(conn, before, after, actor=actor, action="gateway.apply", reason=reason, keys=made)
 
     def roll_back(self, number: int, *, actor: str, reason: str = "") -> Applied:
@@ -88,10 +110,15 @@ class Provision:
         with self._database.write() as conn:
             wanted = versions.version(conn, number)
             if wanted is None:
-                raise NotFound(f"the gateway has no version {number}", field="version", hint="headrace gateway history")
+                raise _no_version(number)
             before, old = versions.current(conn), wanted.body
             after = replace(
-                before, providers=old.providers, people=old.people, limits=old.limits, prices=overrides(old)
+                before,
+                providers=old.providers,
+                people=old.people,
+                limits=old.limits,
+                prices=overrides(old),
+                endpoints=old.endpoints,
             )
             check(after, secrets=before.secrets)
             told = reason or f"back to version {number}"
@@ -209,6 +236,15 @@ class Provision:
             self._look_up(before, after.providers)
             listed = self._listed[1]
         return replace(after, prices=(*overrides(after), *listed))
+
+
+def _no_version(number: int) -> NotFound:
+    return NotFound(f"the gateway has no version {number}", field="version", hint="headrace gateway history")
+
+
+def _named(gateway: Gateway, endpoints: Iterable[Served]) -> Gateway:
+    there = {each.name: each for each in (*gateway.endpoints, *endpoints)}
+    return replace(gateway, endpoints=tuple(there.values()))
 
 
 def _known(gateway: Gateway, wanted: str) -> VirtualKey:

@@ -7,7 +7,7 @@ made here is content-addressed: twice changes nothing.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,13 @@ def _package(parts: Parts, version: ModelVersion, artifact: Path, *, endpoint: s
     )
 
 
-def describe(parts: Parts, service: Service, version: ModelVersion, progress: Progress) -> Variant:
+def describe(
+    parts: Parts, service: Service, version: ModelVersion, progress: Progress, *, coming: Collection[str] = ()
+) -> Variant:
     """A service as a version, on record; without traffic until it is deployed or released. Raises BadInput for a
-    provider that the gateway does not know."""
+    provider that the gateway does not know, and that is not `coming`."""
     if isinstance(service.what, Chat):
-        _check_providers(parts, service.what)
+        _check_providers(parts, service.what, coming)
     package = prepare_service(
         service.what,
         version,
@@ -91,9 +93,9 @@ def describe(parts: Parts, service: Service, version: ModelVersion, progress: Pr
     return Variant(name=variant_name(version), model=version, package=package, effects=service.effects)
 
 
-def _check_providers(parts: Parts, chat: Chat) -> None:
+def _check_providers(parts: Parts, chat: Chat, coming: Collection[str]) -> None:
     with parts.database.read() as conn:
-        known = {provider.name for provider in gateway.current(conn).providers}
+        known = {provider.name for provider in gateway.current(conn).providers} | set(coming)
     for way in chat.ways:
         if way.provider not in known:
             raise BadInput(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -82,10 +82,13 @@ class Releases:
                 self._parts, endpoint=endpoint, source=source, adapter=adapter, cause=cause, progress=progress
             )
 
-    def describe(self, endpoint: str, service: Service, *, progress: Progress = log.debug) -> ModelVersion:
-        """A service elsewhere, or a chat model, as a version without traffic: what a release can start from."""
+    def describe(
+        self, endpoint: str, service: Service, *, coming: Collection[str] = (), progress: Progress = log.debug
+    ) -> ModelVersion:
+        """A service elsewhere, or a chat model, as a version without traffic: what a release can start from. `coming`:
+        providers that the gateway will know."""
         version = resolve(self._parts, service, endpoint=endpoint)
-        described = describe(self._parts, service, version, progress)
+        described = describe(self._parts, service, version, progress, coming=coming)
         return replace(described.model, uri=registered_uri(version))
 
     def load(

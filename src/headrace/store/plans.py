@@ -28,7 +28,7 @@ def publish(
     known = {e.name: e for e in endpoint_rows.all(conn)}
     stamped = tuple(_stamp(e, known.get(e.name), number) for e in endpoints)
     reason = plain(reason)
-    configured = gateway_rows.current(conn)
+    configured = replace(gateway_rows.current(conn), endpoints=())
     made = Plan(revision=number, created=now, endpoints=stamped, keys=keys, reason=reason, gateway=configured)
     conn.execute(insert(plan).values(revision=number, created=now, reason=reason, body=pack(made)))
     conn.execute(delete(plan).where(plan.c.revision <= number - KEEP))

@@ -299,8 +299,18 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A chat endpoint as a file said it should be. `version`: service:/NAME/VERSION."""
+
+    name: str
+    version: str
+    settings: dict[str, Any] = field(default_factory=dict)  # capture, limits, effects, as an endpoint is configured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """The gateway's part of a plan. `secrets`: sealed, by name; only who has the master key can open them."""
+    """The gateway's part of a plan. `secrets`: sealed, by name; only who has the master key can open them.
+    `endpoints`: what files said of chat endpoints, for going back; what is live is in the plan's own endpoints."""
 
     providers: tuple[Provider, ...] = ()
     keys: tuple[VirtualKey, ...] = ()
@@ -308,6 +318,7 @@ class Gateway:
     limits: tuple[Limit, ...] = ()
     prices: tuple[Price, ...] = ()
     secrets: dict[str, str] = field(default_factory=dict)
+    endpoints: tuple[Served, ...] = ()
 
 
 class Own(StrEnum):

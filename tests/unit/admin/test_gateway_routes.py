@@ -10,8 +10,10 @@ import pytest
 from admin_stand import Stand
 
 from headrace.base.secret import Secret
+from headrace.control.configuration import Configuration
 from headrace.provision.service import Provision
 from headrace.store import spend
+from headrace.store.artifacts import Artifacts
 from headrace.store.secrets import Vault
 from headrace.types.gateway import Spent, Usage
 from tests.control_samples import START, call
@@ -28,12 +30,15 @@ GATEWAY: dict[str, Any] = {
 
 @pytest.fixture
 async def client(stand: Stand) -> AsyncIterator[httpx.AsyncClient]:
-    stand.services.provision = Provision(
+    provision = stand.services.provision = Provision(
         database=stand.database,
         vault=Vault(stand.home / "keys", Secret("")),
         pepper=b"p" * 32,
         catalogue=lambda _: (),
         clock=stand.clock,
+    )
+    stand.services.configuration = Configuration(
+        provision, stand.services.releases, database=stand.database, packages=Artifacts(stand.home / "artifacts")
     )
     async with stand.client() as made:
         assert (await made.put(f"{API}/secrets/openai", json={"value": CANARY})).status_code == 200

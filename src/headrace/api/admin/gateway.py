@@ -13,7 +13,7 @@ from headrace.api.admin.endpoints import actor_of
 from headrace.api.admin.reply import answer
 from headrace.base.secret import Secret
 from headrace.control.services import Services
-from headrace.provision.document import described, written
+from headrace.provision.document import described
 from headrace.provision.litellm import read_litellm
 from headrace.provision.service import GRACE_SECONDS, Applied
 from headrace.store import spend
@@ -60,20 +60,21 @@ def router(services: Services) -> APIRouter:
     @routes.get("")
     def show() -> Response:
         """As it may be applied again, and which version it is."""
-        return answer(_shown(services.provision.current()) | {"version": services.provision.version()})
+        found = _shown(services.provision.current()) | {"version": services.provision.version()}
+        return answer(found | {"gateway": services.configuration.document()})
 
     @routes.put("")
     def apply(request: Request, body: Put) -> Response:
         """What is given takes the place of what was there. In force within a second; no stream is cut."""
         actor = actor_of(request)
         return answer(
-            _applied(services.provision.apply(body.gateway, actor=actor, reason=body.reason, expected=body.version))
+            _applied(services.configuration.apply(body.gateway, actor=actor, reason=body.reason, expected=body.version))
         )
 
     @routes.post("/diff")
     def compare(body: Document) -> Response:
         """What applying it would change. Nothing changes."""
-        return answer({"lines": services.provision.compare(body.gateway)})
+        return answer({"lines": services.configuration.compare(body.gateway)})
 
     @routes.get("/versions")
     def versions(limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> Response:
@@ -84,8 +85,9 @@ def router(services: Services) -> APIRouter:
 
     @routes.post("/rollback")
     def roll_back(request: Request, body: Back) -> Response:
-        """Providers, people, limits and prices of an old version; keys and secrets stay as they are."""
-        return answer(_applied(services.provision.roll_back(body.version, actor=actor_of(request), reason=body.reason)))
+        """Providers, people, limits, prices and chat endpoints of an old version; keys and secrets stay as they are."""
+        done = services.configuration.roll_back(body.version, actor=actor_of(request), reason=body.reason)
+        return answer(_applied(done))
 
     @routes.post("/import/litellm")
     def import_litellm(body: Document) -> Response:
@@ -176,7 +178,6 @@ def _pair(text: str) -> tuple[str, str]:
 def _shown(gateway: Gateway) -> dict[str, Any]:
     listed = sum(1 for price in gateway.prices if price.source)
     return {
-        "gateway": written(gateway),
         "keys": [shown_key(key) for key in gateway.keys],
         "secrets": sorted(gateway.secrets),
         "listed_prices": listed,
