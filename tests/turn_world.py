@@ -21,9 +21,11 @@ from headrace.base.clock import SystemClock
 from headrace.compute.executors.base import Executor, OnLine, Task
 from headrace.compute.executors.process import ProcessExecutor
 from headrace.flywheel import exam
+from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.shop import Shop
 from headrace.flywheel.turns import Known, Turns, code_folder
 from headrace.flywheel.usable import Usable
+from headrace.serving.lm import Aliases
 from headrace.store import endpoints, feedbacks, turns
 from headrace.store.db import Database
 from headrace.store.enrol import Enroller
@@ -165,6 +167,8 @@ class World:
         self.state = folder / "flywheel"
         self.specs = folder / "flywheels"
         self.journal = folder / "journal"
+        self.registry: Any = FileRegistry(folder)
+        self.aliases = Aliases(None)
         self.versions, self.releases = folder / "mlflow.json", folder / "releases.json"
 
     def fill(self, *, shift: int = 0, **spec: Any) -> None:
@@ -218,10 +222,17 @@ class World:
             code=code_folder(self.state, turn_id),
             database=self.database,
             query=JournalQuery(self.journal),
-            registry=FileRegistry(self.folder),
+            datasets=Datasets(
+                database=self.database,
+                query=JournalQuery(self.journal),
+                folder=self.folder / "datasets",
+                clock=SystemClock(),
+            ),
+            registry=self.registry,
             enroller=enroller,
             executor=executor or ProcessExecutor(),
             asker=TableAsker(),
+            aliases=self.aliases,
             control=FileControl(self.releases),
             clock=SystemClock(),
             stop=stop or Event(),

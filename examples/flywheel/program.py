@@ -108,7 +108,7 @@ class Proof:
             budget=Budget(calls=self._options.calls, seconds=0),
         )
         request = Request(packed=packed, how=how, rows=tuple(rows), test=tuple(self._test))
-        return compile_now(request, aliases=self._aliases, work=self._work, progress=lambda text: print(f"  {text}"))
+        return compile_now(request, aliases=self._aliases, work=self._work, progress=lambda told: print(f"  {told.words}"))
 
     async def _serve(self, packed: Packed, stream: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], float]:
         """As a deployed version answers: in a model host."""

@@ -21,11 +21,13 @@ from headrace.compute.executors.process import ProcessExecutor
 from headrace.compute.executors.registry import executor_of
 from headrace.compute.ports import url_of
 from headrace.flywheel.conduct import conduct
+from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.durable import Durable
 from headrace.flywheel.made import Kept
 from headrace.flywheel.shop import Shop
 from headrace.flywheel.steps.train import task_of
 from headrace.flywheel.turns import code_folder, turn_folder
+from headrace.serving.lm import aliases_of
 from headrace.store import turns
 from headrace.store.db import Database
 from headrace.store.enrol import Enroller
@@ -40,6 +42,7 @@ ASK_SECONDS = 600.0  # that a release may take to prepare
 
 def shop_of(settings: Settings, turn_id: str, database: Database, stop: Event) -> Shop:
     clock = SystemClock()
+    query = JournalQuery(settings.journal)
     with database.read() as conn:
         turn = turns.get(conn, turn_id)
     training = turn.flywheel.train
@@ -48,11 +51,13 @@ def shop_of(settings: Settings, turn_id: str, database: Database, stop: Event) -
         turn=turn,
         code=code_folder(settings.flywheel, turn_id),
         database=database,
-        query=JournalQuery(settings.journal),
+        query=query,
+        datasets=Datasets(database=database, query=query, folder=settings.artifacts / "datasets", clock=clock),
         registry=Registry(settings.mlflow_uri),
         enroller=Enroller(settings.mlflow_uri),
         executor=executor_of(training.executor, training.options),
         asker=ProcessExecutor(),
+        aliases=aliases_of(settings),
         control=Admin(control, token=settings.admin_token.reveal(), actor="flywheel", timeout=ASK_SECONDS),
         clock=clock,
         stop=stop,

@@ -113,14 +113,7 @@ def plan(endpoint: Endpoint, home: Home = None, url: ControlUrl = None, json: Js
         f"{pace['calls']:,.0f} calls, {pace['corrections']:,.0f} corrections and {pace['ratings']:,.0f} ratings a day "
         f"[dim](of the latest {pace['seen']:,} calls)[/]"
     )
-    table(
-        ("for", "needed", "a day", "days", "what"),
-        [
-            (need["name"], _count(need["needed"]), _count(need["per_day"]), _days(need["days"]), need["says"])
-            for need in found["needs"]
-        ],
-        empty="nothing is needed",
-    )
+    _outlook(found)
 
 
 @app.command()
@@ -278,11 +271,36 @@ def _show(turn: dict[str, Any], *, json: bool) -> None:
             [_gain(gain) for gain in turn["gains"]],
             empty="",
         )
+    if turn["right"]:
+        say(escape(_right(turn["right"])))
+    if turn["outlook"]:
+        _outlook(turn["outlook"])
     for gate in turn["gates"]:
         colour = "green" if gate["passed"] else "red"
         say(f"[{colour}]{'✓' if gate['passed'] else '✗'}[/] {gate['gate']}: {escape(gate['says'])}")
     if turn["error"]:
         say(f"[{'yellow' if turn['state'] == 'refused' else 'red'}]{escape(turn['error'])}[/]")
+
+
+def _outlook(found: dict[str, Any]) -> None:
+    table(
+        ("for", "needed", "a day", "days to decision", "what"),
+        [
+            (need["name"], _count(need["needed"]), _count(need["per_day"]), _days(need["days"]), need["says"])
+            for need in found["needs"]
+        ],
+        empty="nothing is needed",
+    )
+
+
+def _right(right: dict[str, Any]) -> str:
+    plain, powered = right["plain"], right["powered"]
+    return (
+        f"of all answers {powered['mean']:.1%} are right ({powered['low']:.1%} to {powered['high']:.1%}): "
+        f"{plain['rows']} drawn calls that reviewers labelled, alone {plain['mean']:.1%} ({plain['low']:.1%} to "
+        f"{plain['high']:.1%}), and what users said of {right['calls']:,} others; as sure as "
+        f"{right['worth']:.0f} labels"
+    )
 
 
 def _gain(gain: dict[str, Any]) -> tuple[object, ...]:

@@ -20,7 +20,7 @@ from headrace.flywheel.turn import Refused, take_turn
 from headrace.store import audit, turns
 from headrace.store.db import Database
 from headrace.types.errors import HeadraceError
-from headrace.types.turn import Gain, Judged, StepName, StepState, Turn, TurnState
+from headrace.types.turn import Gain, Judged, Right, StepName, StepState, Turn, TurnState
 
 SAY_SECONDS = 0.5  # between two writes of how far a step is
 _FAILED = "failed"
@@ -166,6 +166,7 @@ class Row:
 _KINDS: dict[str, Any] = {
     "gains": tuple[Gain, ...],
     "gates": tuple[Judged, ...],
+    "right": Right | None,
     "baseline": str,
     "dataset": str,
     "version": str,

@@ -21,7 +21,7 @@ from headrace.data.curate import Curated, code_hash, curate, settle
 from headrace.data.rows import Candidate, Judge, Scene
 from headrace.flywheel.columns import Columns
 from headrace.flywheel.differ import difference
-from headrace.flywheel.gather import gather
+from headrace.flywheel.gather import Gathered, gather
 from headrace.flywheel.lines import COLUMNS, candidate_of, line_of, origin_of
 from headrace.flywheel.review import disputes
 from headrace.flywheel.wanted import endpoints_of
@@ -57,6 +57,20 @@ class Provenance:
     words: tuple[Feedback, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Rows that somebody brings beside what people said, as a flywheel does. `golden` are frozen where they are kept;
+    without any the dataset has its own golden set."""
+
+    base: tuple[Candidate, ...] = ()  # to learn from
+    golden: tuple[Candidate, ...] = ()
+    must: tuple[Candidate, ...] = ()
+
+    @property
+    def rows(self) -> tuple[Candidate, ...]:
+        return (*self.base, *self.golden, *self.must)
+
+
 class Sink(Protocol):
     """What this needs of store.dataset_sink.DatasetSink."""
 
@@ -74,28 +88,45 @@ class Datasets:
 
     def make(self, recipe: Recipe, *, judge: Judge | None = None, actor: str = SYSTEM) -> DatasetVersion:
         """Raises NotFound for an unknown model or endpoint, BadInput for a recipe that makes no sense or no row."""
+        return self.curate(recipe, self.gather(recipe), judge=judge, actor=actor)
+
+    def gather(self, recipe: Recipe) -> Gathered:
+        """What was said so far: the only part of making that looks at what changes by itself."""
         _check(recipe)
-        rules = settle(recipe.rules)
         with self._database.read() as conn:
             models = endpoints_of(conn, model=recipe.model, endpoint=recipe.endpoint)
-            golden, before = datasets.golden(conn, recipe.dataset), datasets.latest(conn, recipe.dataset)
-        found = gather(self._database, self._query, recipe, models)
+        return gather(self._database, self._query, recipe, models)
+
+    def curate(
+        self,
+        recipe: Recipe,
+        found: Gathered,
+        *,
+        given: Given = Given(),
+        judge: Judge | None = None,
+        actor: str = SYSTEM,
+    ) -> DatasetVersion:
+        rules = settle(recipe.rules)
+        with self._database.read() as conn:
+            golden = None if given.golden else datasets.golden(conn, recipe.dataset)
+            before = datasets.latest(conn, recipe.dataset)
         scene = Scene(
-            golden=self._golden_rows(golden),
-            frozen=golden is not None,
+            golden=[*given.golden, *given.must, *self._golden_rows(golden)],
+            frozen=golden is not None or bool(given.golden),
             salt=recipe.salt,
             validation=recipe.validation,
             held=recipe.held,
             judge=judge,
         )
         made = curate(found.rows, recipe.rules, scene, misfits=found.misfits)
-        if not made.rows:
+        rows = (*given.rows, *made.rows)
+        if not rows:
             raise _nothing(recipe, len(found.rows))
         columns = Columns(COLUMNS)
         files = tuple(
             file
             for split in Split
-            if (file := self._file(split, [r for r in made.rows if r.split is split], golden, recipe, columns))
+            if (file := self._file(split, [r for r in rows if r.split is split], golden, recipe, columns))
         )
         report = replace(made.report, splits={file.split: file.rows for file in files})
         version = DatasetVersion(
@@ -113,7 +144,7 @@ class Datasets:
             report=report,
         )
         self._dispute(made, found.rows)
-        return self._keep(version, before, golden, recipe, actor)
+        return self._keep(version, before, golden, frozen=bool(given.golden), least=recipe.golden, actor=actor)
 
     def get(self, name: str) -> DatasetVersion:
         """By `name@number`, by `name` (the newest), by id or the beginning of one."""
@@ -227,8 +258,16 @@ class Datasets:
                 disputes(conn, disputed, self._clock.now())
 
     def _keep(
-        self, version: DatasetVersion, before: DatasetVersion | None, golden: Golden | None, recipe: Recipe, actor: str
+        self,
+        version: DatasetVersion,
+        before: DatasetVersion | None,
+        golden: Golden | None,
+        *,
+        frozen: bool,
+        least: int,
+        actor: str,
     ) -> DatasetVersion:
+        """`frozen`: elsewhere, by whoever gave the golden rows."""
         if before is not None and _content(before) == _content(version):
             return before
         parents = dict.fromkeys([*([before.id] if before else ()), *([golden.source] if golden else ())])
@@ -240,7 +279,7 @@ class Datasets:
             version = datasets.add(conn, version)
             told = f"{version.rows} rows, {version.corrected} of them corrected by people"
             _tell(conn, version, "dataset.made", told, actor, self._clock.now())
-            if golden is None and held is not None and held.rows >= recipe.golden:
+            if not frozen and golden is None and held is not None and held.rows >= least:
                 self._freeze(conn, version, self._frozen(held, version, actor))
         return version
 

@@ -22,3 +22,5 @@ class Answers(msgspec.Struct):
 
     sets: dict[str, list[Any]]
     row_ms: float
+    calls: int = 0  # of language models
+    money: float = 0.0

@@ -18,10 +18,12 @@ from statistics import NormalDist
 
 import numpy as np
 
+from headrace.data.estimate import weighted
 from headrace.flywheel.looks import evidence
 from headrace.types.turn import Gain, Metric
 
 DRAWS = 2_000
+_AWAY = 10.0  # differences are not taken for shares, which have an interval of their own
 _CHUNK = 1 << 22  # numbers drawn at once: memory stays small for any number of rows
 
 
@@ -50,6 +52,33 @@ def compare(on: str, metric: Metric, baseline: Sequence[float], candidate: Seque
         worse=worse,
         p=mcnemar(better, worse),
         evidence=evidence(better, worse),
+    )
+
+
+def weigh(
+    on: str, metric: Metric, baseline: Sequence[float], candidate: Sequence[float], chances: Sequence[float]
+) -> Gain:
+    """Of rows that were drawn for review, each with its chance: what the difference is on all answers. As many rows as
+    say nothing for one side leave three in that many open there."""
+    differences = [after - before for before, after in zip(baseline, candidate, strict=True)]
+    moved = [each + _AWAY for each in differences]
+    before, after, found = (weighted(values, chances) for values in (baseline, candidate, moved))
+    if before is None or after is None or found is None:
+        return compare(on, metric, [], [], 0.05)
+    difference, spread = found.mean - _AWAY, found.high - found.mean
+    slack = 3 / found.effective if metric is Metric.EXACT else 0.0
+    better, worse = sum(each < 0 for each in differences), sum(each > 0 for each in differences)
+    return Gain(
+        on=on,
+        metric=metric,
+        rows=len(differences),
+        baseline=before.mean,
+        candidate=after.mean,
+        difference=difference,
+        low=difference - max(spread, 0.0 if better else slack),
+        high=difference + max(spread, 0.0 if worse else slack),
+        better=better,
+        worse=worse,
     )
 
 

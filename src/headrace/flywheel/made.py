@@ -23,7 +23,9 @@ from headrace.base.files import sync_folder, tree_sha256, write_atomic
 from headrace.types.turn import StepName
 
 MADE: Final = "made.json"
+MODEL: Final = "model"  # the folder of a candidate, as MLflow saves models
 KEPT: Final = "work"
+PAID: Final = f"{KEPT}/answers.jsonl"  # of language models: a killed step does not ask again
 KEEP = 60  # results; the oldest go
 Say = Callable[[float, str], None]  # 0 to 1, and words
 _sorted = msgspec.json.Encoder(order="sorted")

@@ -8,47 +8,16 @@ month, and that a judge on paired shadow answers will.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf, isfinite, log
 
 from headrace.flywheel.looks import wins_needed
 from headrace.release import power
-from headrace.types.turn import Flywheel, Proof, Turn
+from headrace.types.turn import Flywheel, Need, Outlook, Pace, Proof, Turn
 
 DAY = 86_400.0
 DIFFER, WIN = 0.1, 0.75  # of rows, that two versions answer otherwise; of those, that the better one has right
 SHARE = 0.5  # of users that the candidate has at the last step
 WORSE = 1.5  # times the odds of a thumbs down: the harm that a release should find
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """Of the endpoint's latest calls, by the day. `down` is the share of ratings that are thumbs down."""
-
-    calls: float = 0.0
-    corrections: float = 0.0
-    ratings: float = 0.0
-    down: float = 0.1
-    seen: int = 0  # calls that this was learned from
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
-    """`days` from now; None: not at this pace."""
-
-    name: str
-    needed: float
-    per_day: float
-    days: float | None
-    says: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
-    pace: Pace
-    differ: float
-    win: float
-    needs: tuple[Need, ...]
 
 
 def outlook(flywheel: Flywheel, pace: Pace, last: Turn | None) -> Outlook:
@@ -92,13 +61,14 @@ def _thumbs(pace: Pace, alpha: float) -> Need:
     """That many people would have to rate, with no judge at all, before a release finds harm."""
     says = f"ratings until {WORSE:g} times as many thumbs down would roll back ({pace.down:.0%} are down today)"
     if not pace.ratings:
-        return Need(name="thumbs", needed=inf, per_day=0.0, days=None, says=says)
+        return Need(name="thumbs", needed=None, per_day=0.0, days=None, says=says)
     rate = min(max(pace.down, 1e-4), 0.9)
     traffic = power.Traffic(per_second=pace.ratings / DAY, share=SHARE)
     seconds = power.seconds_to_harm(traffic, rate=rate, ratio=WORSE, limit=log(2 / alpha), power=0.8)
     days = seconds / DAY
-    needed = days * pace.ratings
-    return Need(name="thumbs", needed=needed, per_day=pace.ratings, days=days if isfinite(days) else None, says=says)
+    if not isfinite(days):
+        return Need(name="thumbs", needed=None, per_day=pace.ratings, days=None, says=says)
+    return Need(name="thumbs", needed=days * pace.ratings, per_day=pace.ratings, days=days, says=says)
 
 
 def _pairs(alpha: float, differ: float, win: float, pace: Pace) -> Need:

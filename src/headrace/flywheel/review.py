@@ -93,7 +93,7 @@ class Reviews:
             items = reviews.listed(conn, state=ReviewState.OPEN, endpoint=endpoint, limit=limit * 5)
             given = feedbacks.for_traces(conn, [item.trace_id for item in items])
         rater = rater_of(actor)
-        mine = [item for item in items if rater not in _labels(given.get(item.trace_id, ()))][:limit]
+        mine = [item for item in items if rater not in labels_of(given.get(item.trace_id, ()))][:limit]
         calls = self._calls([item.trace_id for item in mine])
         known = self._known({item.endpoint for item in mine})
         return [
@@ -118,7 +118,7 @@ class Reviews:
         with self._database.write() as conn:
             item = _item(conn, trace_id)
             feedbacks.put(conn, [word])
-            said = _labels(feedbacks.for_traces(conn, [trace_id]).get(trace_id, ()))
+            said = labels_of(feedbacks.for_traces(conn, [trace_id]).get(trace_id, ()))
             state = ReviewState.DONE if len(said) >= needed(item) else ReviewState.OPEN
             item = replace(item, state=state)
             reviews.put(conn, item)
@@ -146,7 +146,7 @@ class Reviews:
         )
         with self._database.write() as conn:
             item = replace(_item(conn, trace_id), state=ReviewState.OPEN)
-            if rater in _labels(feedbacks.for_traces(conn, [trace_id]).get(trace_id, ())):
+            if rater in labels_of(feedbacks.for_traces(conn, [trace_id]).get(trace_id, ())):
                 feedbacks.put(conn, [word])
             reviews.put(conn, item)
         return item
@@ -156,7 +156,7 @@ class Reviews:
             counts = reviews.counts(conn, endpoint)
             items = reviews.listed(conn, state=None, endpoint=endpoint, limit=MOST)
             given = feedbacks.for_traces(conn, [item.trace_id for item in items])
-        labels = {item.trace_id: found for item in items if (found := _labels(given.get(item.trace_id, ())))}
+        labels = {item.trace_id: found for item in items if (found := labels_of(given.get(item.trace_id, ())))}
         by_rater: dict[str, dict[str, bytes]] = {}
         for trace_id, said in labels.items():
             for rater, value in said.items():
@@ -176,7 +176,7 @@ class Reviews:
         for trace_id, chance in drawn.items():
             agreed = consensus([same(value) for value in labels[trace_id].values()])
             if agreed is not None and trace_id in calls:
-                values.append(1.0 if agreed == same(_output(calls[trace_id])) else 0.0)
+                values.append(1.0 if agreed == same(output_of(calls[trace_id])) else 0.0)
                 chances.append(chance)
         return weighted(values, chances)
 
@@ -188,7 +188,7 @@ class Reviews:
         for batch in self._query.flow(since=since, until=until):
             for row in batch:
                 call = Passed(*row)
-                if call.endpoint == endpoint and _reviewable(call):
+                if call.endpoint == endpoint and reviewable(call):
                     total += 1
                     entry = (-draw(salt, call.trace_id), call.trace_id)
                     if len(heap) < count:
@@ -236,7 +236,7 @@ def _item(conn: Connection, trace_id: str) -> ReviewItem:
 
 
 def _case(item: ReviewItem, call: Call, words: Sequence[Feedback], known: Sequence[Any]) -> Case:
-    output = _output(call)
+    output = output_of(call)
     said = [part[0] for w in words if w.name == FeedbackName.CORRECTION and (part := answers_of(w.value, call))]
     choices: dict[bytes, Any] = {same(value): value for value in (output, *said, *known) if value is not None}
     return Case(
@@ -245,16 +245,16 @@ def _case(item: ReviewItem, call: Call, words: Sequence[Feedback], known: Sequen
         output=output,
         choices=tuple(choices.values())[:CHOICES],
         words=tuple(word for word in words if word.channel != REVIEW),
-        labels=_labels(words),
+        labels=labels_of(words),
     )
 
 
-def _output(call: Call) -> Any:
+def output_of(call: Call) -> Any:
     parts = answers_of(call.output, call)
     return parts[0] if parts else None
 
 
-def _labels(words: Sequence[Feedback]) -> dict[str, Any]:
+def labels_of(words: Sequence[Feedback]) -> dict[str, Any]:
     """Reviewer → what they hold right."""
     return {
         word.rater: (rows_of(word.value, 1) or [None])[0]
@@ -263,7 +263,7 @@ def _labels(words: Sequence[Feedback]) -> dict[str, Any]:
     }
 
 
-def _reviewable(call: Passed) -> bool:
+def reviewable(call: Passed) -> bool:
     own = call.shadow_of or call.reason == Reason.GATE.value
     return call.status == CallStatus.OK.value and call.rows == 1 and call.input is not None and not own
 

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from headrace.base.clock import Clock
 from headrace.compute.executors.base import Executor
+from headrace.flywheel.datasets import Datasets
+from headrace.serving.lm import Aliases
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
 from headrace.types.model import ModelVersion
@@ -44,11 +46,13 @@ class Shop:
     turn: Turn
     code: Path
     database: Database
+    datasets: Datasets
     query: JournalQuery
     registry: Versions
     enroller: Enroller
     executor: Executor  # of the training
     asker: Executor  # of the examination, beside the platform: both versions under the same conditions
+    aliases: Aliases  # of language models, for programs
     control: Control
     clock: Clock
     stop: Event

@@ -17,9 +17,11 @@ import yaml
 from headrace.compute.executors.registry import executor_of
 from headrace.data.curate import settle
 from headrace.flywheel.cron import read_cron
+from headrace.programs.optimizers.registry import optimizers
+from headrace.programs.orders import read_how
 from headrace.release.plans import plan_from
 from headrace.types.errors import BadInput
-from headrace.types.turn import Flywheel
+from headrace.types.turn import ExecutorName, Flywheel, Training
 
 FILE: Final = "flywheel.yaml"
 _RANGES: Mapping[str, tuple[float, float]] = {
@@ -57,6 +59,10 @@ def read_flywheel(folder: Path) -> Flywheel:
 
 def flywheel_of(text: Mapping[str, Any]) -> Flywheel:
     _known(text, Flywheel, "")
+    if isinstance(text.get("train"), Mapping) and (how := text["train"].get("compile")) is not None:
+        if not isinstance(how, Mapping):
+            raise BadInput(f"train.compile is {how!r}; allowed: optimizer, budget, seed, …", field="train.compile")
+        read_how(how)
     try:
         found = msgspec.convert(_worded(text), Flywheel)
     except msgspec.ValidationError as error:
@@ -92,13 +98,26 @@ def _check(found: Flywheel) -> None:
             value = getattr(value, part)
         if not low <= value <= high:
             raise BadInput(f"{name} is {value!r}; allowed: {low:g} to {high:g}", field=name)
-    if bool(found.train.function) == bool(found.train.command):
-        raise BadInput("train names either a function (FILE.py:NAME) or a command", field="train")
-    if found.train.function and not found.train.function.partition(":")[0].endswith(".py"):
-        raise BadInput(f"train.function is {found.train.function!r}; allowed: FILE.py:NAME", field="train.function")
+    _check_training(found.train)
     if found.triggers.cron:
         read_cron(found.triggers.cron)
     executor_of(found.train.executor, found.train.options)
     settle(found.data.rules)
     if found.release is not None:
         plan_from(found.release)
+
+
+def _check_training(train: Training) -> None:
+    ways = [name for name in ("function", "command", "compile") if getattr(train, name)]
+    if len(ways) != 1:
+        told = " and ".join(ways) or "none of them"
+        raise BadInput(f"train has {told}; allowed: one of function (FILE.py:NAME), command, compile", field="train")
+    if train.function and not train.function.partition(":")[0].endswith(".py"):
+        raise BadInput(f"train.function is {train.function!r}; allowed: FILE.py:NAME", field="train.function")
+    if train.compile is not None:
+        optimizers()[train.compile.optimizer].with_defaults(train.compile.settings)
+        if train.executor is not ExecutorName.PROCESS:
+            raise BadInput(
+                f"train.executor is {train.executor.value!r}; a program is compiled beside the platform, by process",
+                field="train.executor",
+            )

@@ -18,20 +18,21 @@ from headrace.base.clock import Clock
 from headrace.base.files import tree_sha256
 from headrace.base.ids import new_id
 from headrace.flywheel import triggers
-from headrace.flywheel.outlook import Outlook, outlook, pace_of
+from headrace.flywheel.outlook import outlook, pace_of
 from headrace.flywheel.spec import FILE, read_flywheel
 from headrace.flywheel.usable import Usable
 from headrace.store import audit, endpoints, feedbacks, releases, turns
 from headrace.store.db import Connection, Database
 from headrace.types.call import FeedbackName
 from headrace.types.errors import BadInput, Conflict, NotFound
-from headrace.types.turn import Cause, Flywheel, Turn, TurnState
+from headrace.types.turn import Cause, Flywheel, Outlook, Turn, TurnState
 
 AT_ONCE = 2
 TRIES = 5
 STOP_SECONDS = 5.0
 LOOK_SECONDS = 5.0  # between two looks at what is due
 LATEST = 5_000  # calls that a pace is learned from
+PLAN_SECONDS = 30.0  # that an outlook holds: pages ask every second
 COPY_MB = 256  # of a flywheel's folder
 
 Start = Callable[[Turn], "subprocess.Popen[bytes]"]
@@ -66,6 +67,7 @@ class Turns:
         self._beginning = threading.Lock()
         self._looked = clock.now()
         self._counts: dict[str, int] = {}
+        self._plans: dict[str, tuple[float, Flywheel, Outlook]] = {}
 
     def flywheels(self) -> list[Known]:
         found = sorted(path.parent for path in self._specs.glob(f"*/{FILE}"))
@@ -93,6 +95,7 @@ class Turns:
             cause=cause,
             why=why,
             actor=actor,
+            outlook=self.plan(endpoint),
         )
         with self._beginning:
             with self._database.read() as conn:
@@ -131,20 +134,11 @@ class Turns:
     def plan(self, endpoint: str) -> Outlook:
         """Days to decision, at the pace of the latest calls. Nothing begins."""
         flywheel, now = self.flywheel(endpoint), self._clock.now()
-        calls = [c for c in self._query.calls(endpoint=endpoint, limit=LATEST) if c.from_user]
-        with self._database.read() as conn:
-            given = feedbacks.for_traces(conn, [call.trace_id for call in calls])
-            last = next((turn for turn in turns.recent(conn, endpoint=endpoint, limit=10) if turn.gains), None)
-        words = [word for words in given.values() for word in words]
-        ratings = [word for word in words if word.name == FeedbackName.RATING]
-        pace = pace_of(
-            [call.time for call in calls],
-            corrections=len({word.trace_id for word in words if word.name == FeedbackName.CORRECTION}),
-            ratings=len(ratings),
-            downs=sum(word.value is False for word in ratings),
-            now=now,
-        )
-        return outlook(flywheel, pace, last)
+        known = self._plans.get(endpoint)
+        if known is not None and known[1] == flywheel and 0 <= now - known[0] < PLAN_SECONDS:
+            return known[2]
+        self._plans[endpoint] = (now, flywheel, self._planned(endpoint, flywheel, now))
+        return self._plans[endpoint][2]
 
     def seen(self, endpoint: str) -> triggers.Seen:
         """For the triggers, and for people who want to know what the next turn waits for."""
@@ -205,6 +199,22 @@ class Turns:
             changed = turns.change(conn, turn.id, begun)
         if not changed.state.ended:
             self._processes[turn.id] = self._start(changed)
+
+    def _planned(self, endpoint: str, flywheel: Flywheel, now: float) -> Outlook:
+        calls = [c for c in self._query.calls(endpoint=endpoint, limit=LATEST) if c.from_user]
+        with self._database.read() as conn:
+            given = feedbacks.for_traces(conn, [call.trace_id for call in calls])
+            last = next((turn for turn in turns.recent(conn, endpoint=endpoint, limit=10) if turn.gains), None)
+        words = [word for words in given.values() for word in words]
+        ratings = [word for word in words if word.name == FeedbackName.RATING]
+        pace = pace_of(
+            [call.time for call in calls],
+            corrections=len({word.trace_id for word in words if word.name == FeedbackName.CORRECTION}),
+            ratings=len(ratings),
+            downs=sum(word.value is False for word in ratings),
+            now=now,
+        )
+        return outlook(flywheel, pace, last)
 
     def _look(self, now: float) -> None:
         """Begin what is due. A flywheel that cannot be read begins nothing, and says so where it is listed."""

@@ -13,13 +13,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from headrace.compute.host import HostLimits, HostProcess
+from headrace.compute.frames import Message
+from headrace.compute.host import Hear, HostLimits, HostProcess
 from headrace.programs.definition import check_row
 from headrace.programs.intervals import gain_of, score_of
 from headrace.programs.metrics import METRICS, check_metric
@@ -30,29 +32,43 @@ from headrace.programs.package import Packed, write_package
 from headrace.programs.split import Split, split
 from headrace.serving.desk import Desk
 from headrace.serving.lm import Aliases
+from headrace.serving.paid import Paid
 from headrace.serving.runtimes.program import CHILD_ENVIRONMENT
 from headrace.types.errors import BadInput, Conflict, ModelFailed, ModelRefused
-from headrace.types.program import Compilation, Compiled, ModuleKind, Program
+from headrace.types.program import Case, Compilation, Compiled, ModuleKind, Program, Usage
 
 PROGRAM = "headrace.programs.child.compile"
 LONGEST = 7 * 86_400.0  # seconds, when none were said
 ONE_CALL_MORE = 2.0  # seconds that the child has to end by itself when its time is over
+SHOWN = 300  # rows of the test with their answers
 FEEDBACK = "feedback"  # a column that optimizers may read: what a user said of such an answer
 LIMITS = HostLimits(several=True, nice=10, memory_mb=8192)
 
-Progress = Callable[[str], None]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """How far it is. `share` of the calls that it takes when nothing is stopped."""
+
+    words: str
+    usage: Usage = Usage()
+    share: float = 0.0
+
+
+Progress = Callable[[Told], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """`packed.state`: what it was compiled to before, which the new one has to beat. `test`: rows kept apart, such as
-    a golden set; empty: some of `rows` are. `group`: a column whose rows stay together."""
+    a golden set; empty: some of `rows` are. `group`: a column whose rows stay together. Without `measured` whoever asks
+    measures what was found, as a turn does: nothing is kept apart, and nothing of the budget kept back."""
 
     packed: Packed
     how: Compilation
     rows: tuple[Row, ...]
     test: tuple[Row, ...] = ()
     group: str = ""
+    measured: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +89,8 @@ def estimate(request: Request) -> Estimate:
     _check_target(program, how)
     rows = [_row(request, row, f"rows[{number}]") for number, row in enumerate(request.rows)]
     test = [_row(request, row, f"test[{number}]") for number, row in enumerate(request.test)]
-    parts = split(rows, inputs=[i.name for i in program.inputs], seed=how.seed, group=request.group, test=test)
+    names = [item.name for item in program.inputs]
+    parts = split(rows, inputs=names, seed=how.seed, group=request.group, test=test, measured=request.measured)
     if len(parts.train) < optimizer.least:
         raise BadInput(
             f"{optimizer.name.value} has {len(parts.train)} rows to train on; it needs {optimizer.needs}", field="data"
@@ -92,21 +109,28 @@ def estimate(request: Request) -> Estimate:
 
 
 async def compile_program(
-    request: Request, *, aliases: Aliases, work: Path, progress: Progress, python: str = sys.executable
+    request: Request,
+    *,
+    aliases: Aliases,
+    work: Path,
+    progress: Progress,
+    python: str = sys.executable,
+    paid: Path | None = None,
 ) -> Compiled:
-    """Raises BadInput, UpstreamError (no such language model), ModelRefused (the program does not run), ModelFailed
-    (it took too long). Cancelling it ends the child at once."""
+    """`paid`: a file that keeps what the language model has answered, so that the same compilation begun again does
+    not ask it twice. Raises BadInput, UpstreamError (no such language model), ModelRefused (the program does not run),
+    ModelFailed (it took too long). Cancelling it ends the child at once."""
     planned, how = estimate(request), request.how
     program = request.packed.program
     aliases.route(program.lm)
     began, seconds = time.monotonic(), how.budget.seconds or LONGEST
     allowed = [program.lm, *([how.reflection_lm] if how.reflection_lm else [])]
-    desk = Desk(aliases, allowed, how.budget)
+    desk = Desk(aliases, allowed, how.budget, paid=Paid(paid) if paid else None)
     await asyncio.to_thread(work.mkdir, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="compile-", dir=work) as scratch:
         folder = Path(scratch) / "program"
         write_package(request.packed, folder)
-        progress(f"{planned.calls} calls at most, {planned.evaluation} of them to measure before and after")
+        progress(Told(words=f"{planned.calls} calls at most, {planned.evaluation} of them to measure before and after"))
         host = HostProcess(
             program.name,
             [python, "-m", PROGRAM],
@@ -117,11 +141,12 @@ async def compile_program(
         desk.attend(host)
         try:
             await host.start()
-            outcome = await _run(host, desk, _order(request, planned, folder), progress, seconds)
+            hear = _hearing(desk, planned.calls, progress)
+            outcome = await _run(host, desk, _order(request, planned, folder), hear, seconds)
         finally:
             await host.close()
             await desk.close()
-    return _compiled(request, outcome, desk, time.monotonic() - began)
+    return _compiled(request, planned.split.test, outcome, desk, time.monotonic() - began)
 
 
 def compile_now(
@@ -132,12 +157,13 @@ def compile_now(
     progress: Progress,
     cancelled: threading.Event | None = None,
     python: str = sys.executable,
+    paid: Path | None = None,
 ) -> Compiled:
     """The same in a thread. Raises Conflict when it was cancelled."""
 
     async def until_cancelled() -> Compiled:
         task = asyncio.create_task(
-            compile_program(request, aliases=aliases, work=work, progress=progress, python=python)
+            compile_program(request, aliases=aliases, work=work, progress=progress, python=python, paid=paid)
         )
         while not task.done():
             await asyncio.wait((task,), timeout=0.2)
@@ -161,19 +187,23 @@ def _order(request: Request, planned: Estimate, folder: Path) -> Order:
         valid=planned.split.valid,
         test=planned.split.test,
         calls=budget.calls - planned.evaluation if budget.calls else 0,
-        money=budget.money * 0.8,
+        money=budget.money * (0.8 if request.measured else 1.0),
     )
 
 
-async def _run(host: HostProcess, desk: Desk, order: Order, progress: Progress, seconds: float) -> Outcome:
-    account = desk.open()
-    header = {"op": "compile", "for": account.number}
-
-    def hear(message: tuple[dict[str, object], list[memoryview]]) -> None:
+def _hearing(desk: Desk, calls: int, progress: Progress) -> Hear:
+    def hear(message: Message) -> None:
         spent = desk.usage
         money = f", {spent.money:.4g} spent" if spent.money else ""
-        progress(f"{message[0]['text']} ({spent.calls} calls{money})")
+        share = min(1.0, spent.calls / calls) if calls else 0.0
+        progress(Told(words=f"{message[0]['text']} ({spent.calls} calls{money})", usage=spent, share=share))
 
+    return hear
+
+
+async def _run(host: HostProcess, desk: Desk, order: Order, hear: Hear, seconds: float) -> Outcome:
+    account = desk.open()
+    header = {"op": "compile", "for": account.number}
     try:
         async with asyncio.timeout(seconds):
             _, blobs = await host.call(header, [msgspec.json.encode(order)], hear=hear)
@@ -187,11 +217,11 @@ async def _run(host: HostProcess, desk: Desk, order: Order, progress: Progress, 
     return msgspec.json.decode(blobs[0], type=Outcome)
 
 
-def _compiled(request: Request, outcome: Outcome, desk: Desk, seconds: float) -> Compiled:
+def _compiled(request: Request, test: Sequence[Row], outcome: Outcome, desk: Desk, seconds: float) -> Compiled:
     if outcome.refused:
         raise ModelRefused(f"the program could not be compiled: {outcome.refused}", field="program")
     stopped = outcome.stopped or desk.stopped
-    if not outcome.after:
+    if not outcome.found:
         raise ModelRefused(
             f"{request.how.optimizer.value} found nothing before it was stopped: {stopped}; "
             f"{desk.usage.calls} calls were made",
@@ -210,6 +240,26 @@ def _compiled(request: Request, outcome: Outcome, desk: Desk, seconds: float) ->
         demos=outcome.demos,
         errors=outcome.errors,
         error=outcome.error,
+        cases=_cases(request, test, outcome),
+    )
+
+
+def _cases(request: Request, test: Sequence[Row], outcome: Outcome) -> tuple[Case, ...]:
+    program = request.packed.program
+    target = request.how.target or program.outputs[0].name
+    told = zip(
+        test, outcome.answers_before, outcome.answers_after, outcome.before, outcome.after, strict=False
+    )  # without a measurement there are none
+    return tuple(
+        Case(
+            inputs={item.name: row[item.name] for item in program.inputs},
+            expected=row[target],
+            before=before,
+            after=after,
+            score_before=old,
+            score_after=new,
+        )
+        for row, before, after, old, new in islice(told, SHOWN)
     )
 
 

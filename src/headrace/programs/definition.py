@@ -90,22 +90,29 @@ def _check(program: Program) -> None:
     if not _NAME.fullmatch(program.lm):
         hint = "an alias, such as fast; where it leads is said in lms.yaml or by the gateway"
         raise BadInput(f"lm is {program.lm!r}; allowed: letters, digits, '.', '_', '-'", field="lm", hint=hint)
-    for part, items in (("inputs", program.inputs), ("outputs", program.outputs)):
-        if not items:
-            raise BadInput(f"{part} is empty; a program has one at least", field=part)
-    names = [item.name for item in (*program.inputs, *program.outputs)]
-    for name in names:
-        if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_") or name == REASONING:
-            raise BadInput(
-                f"a field is called {name!r}; allowed: names as Python has them, other than {REASONING!r}", field="name"
-            )
-        if names.count(name) > 1:
-            raise BadInput(f"two fields are called {name!r}", field=name)
+    _check_fields(program)
     _check_numbers(program)
     _check_code(program)
     for number, example in enumerate(program.examples):
         check_row(program, example, f"examples[{number}]")
     refuse_secrets(msgspec.json.encode(program).decode(), "program")
+
+
+def _check_fields(program: Program) -> None:
+    seen = set[str]()
+    for part, items in (("inputs", program.inputs), ("outputs", program.outputs)):
+        if not items:
+            raise BadInput(f"{part} is empty; a program has one at least", field=part)
+        for number, item in enumerate(items):
+            name, where = item.name, f"{part}[{number}].name"
+            if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_") or name == REASONING:
+                raise BadInput(
+                    f"a field is called {name!r}; allowed: names as Python has them, other than {REASONING!r}",
+                    field=where,
+                )
+            if name in seen:
+                raise BadInput(f"two fields are called {name!r}", field=where)
+            seen.add(name)
 
 
 def _check_numbers(program: Program) -> None:

@@ -26,11 +26,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """`before` and `after`: a score for each row of the test."""
+    """`before` and `after`: a score for each row of the test, and the answers that got them (None: there was none).
+    `found`: there is a state that may be kept."""
 
+    found: bool = False
     state: dict[str, Any] = field(default_factory=dict)
     before: tuple[float, ...] = ()
     after: tuple[float, ...] = ()
+    answers_before: tuple[Any, ...] = ()
+    answers_after: tuple[Any, ...] = ()
     errors: int = 0  # rows that got no answer, which count as 0
     error: str = ""  # the first of them
     demos: int = 0

@@ -15,7 +15,7 @@ from headrace.programs.compile import Request
 from headrace.programs.definition import read_program
 from headrace.programs.package import Packed, with_code
 from headrace.types.errors import BadInput
-from headrace.types.program import Budget, Compilation, Compiled, Phase, Register
+from headrace.types.program import Budget, Compilation, Compiled, Phase, Register, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,8 @@ class Compiling:
     calls: int  # about, when nothing is stopped
     phase: Phase = Phase.RUNNING
     told: str = ""  # the newest word of progress
+    share: float = 0.0  # of the calls that it takes when nothing is stopped
+    usage: Usage = Usage()  # so far
     error: str = ""
     ended: float = 0.0
     compiled: Compiled | None = None

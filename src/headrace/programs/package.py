@@ -71,6 +71,12 @@ def read_package(folder: Path) -> Packed:
     return Packed(program=program, state=state, code=_code(folder, program), compiled=written.get("compiled", {}))
 
 
+def package_in(artifact: Path) -> Path | None:
+    """The program's folder in an MLflow model's; None: it is no program."""
+    found = next(iter(sorted((artifact / "data").glob(f"*/{DESCRIPTION}"))), None)
+    return found.parent if found else None
+
+
 def with_code(program: Program, text: bytes, *, name: str) -> Packed:
     """A program whose module is the file `name`, copied into the package. Raises BadInput."""
     if len(text) > _CODE_BYTES:

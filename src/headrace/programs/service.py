@@ -10,7 +10,6 @@ import asyncio
 import logging
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +17,12 @@ from secrets import token_hex
 from typing import Any
 
 from headrace.base.clock import Clock
-from headrace.programs.compile import Request, compile_now, estimate
+from headrace.programs.compile import Request, Told, compile_now, estimate
 from headrace.programs.definition import signature_of
+from headrace.programs.drafts import Drafts
+from headrace.programs.figures import chosen, facts, spent, tokens_of_call
 from headrace.programs.orders import CompileOrder, Compiling, read_order
-from headrace.programs.package import Packed, read_package, write_package
+from headrace.programs.package import Packed, package_in, read_package, write_package
 from headrace.programs.prepare import FOLDER
 from headrace.programs.trial import try_program
 from headrace.serving.lm import Aliases
@@ -43,9 +44,26 @@ class _Running:
     cancelled: threading.Event
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What a compilation will take, about, told before it begins. `money`: None where the alias has no price."""
+
+    calls: int
+    evaluation: int  # of these, to measure before and after
+    train: int
+    valid: int
+    test: int
+    tokens: int
+    money: float | None
+
+
 class Programs:
-    def __init__(self, *, registry: Registry, aliases: Aliases, work: Path, clock: Clock) -> None:
+    def __init__(
+        self, *, registry: Registry, aliases: Aliases, work: Path, clock: Clock, drafts: Path | None = None
+    ) -> None:
+        """`drafts`: where programs are written."""
         self.aliases = aliases
+        self.drafts = Drafts(drafts or work / "drafts")
         self._registry = registry
         self._work = work
         self._clock = clock
@@ -75,6 +93,23 @@ class Programs:
         threading.Thread(target=self._run, args=(running, request, order, actor), name=state.id, daemon=True).start()
         return state
 
+    def plan(self, order: CompileOrder) -> Planned:
+        """Nothing is asked. Raises BadInput for what could not work, UpstreamError for an alias that leads nowhere."""
+        request = read_order(order)
+        found, route = estimate(request), self.aliases.route(request.packed.program.lm)
+        read, written = tokens_of_call(request)
+        one = route.priced(read, written)
+        priced = bool(route.input_price or route.output_price)
+        return Planned(
+            calls=found.calls,
+            evaluation=found.evaluation,
+            train=len(found.split.train),
+            valid=len(found.split.valid),
+            test=len(found.split.test),
+            tokens=found.calls * (read + written),
+            money=found.calls * one.money if priced else None,
+        )
+
     def get(self, compile_id: str) -> Compiling:
         return self._known(compile_id).state
 
@@ -102,10 +137,10 @@ class Programs:
         self._work.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="program-", dir=self._work) as scratch:
             artifact = self._registry.download(version, Path(scratch))
-            found = next(iter(sorted((artifact / "data").glob("*/program.json"))), None)
+            found = package_in(artifact)
             if found is None:
                 raise NotFound(f"{version.uri} is no program", field="model")
-            return read_package(found.parent)
+            return read_package(found)
 
     def _request(self, order: CompileOrder) -> Request:
         request = read_order(order)
@@ -115,8 +150,8 @@ class Programs:
         return replace(request, packed=replace(request.packed, state=state))
 
     def _run(self, running: _Running, request: Request, order: CompileOrder, actor: str) -> None:
-        def tell(text: str) -> None:
-            running.state = replace(running.state, told=text)
+        def tell(told: Told) -> None:
+            running.state = replace(running.state, told=told.words, share=told.share, usage=told.usage)
 
         ended: dict[str, Any]
         try:
@@ -154,50 +189,17 @@ class Programs:
         return found
 
 
-def facts(request: Request, compiled: Compiled) -> dict[str, Any]:
-    """For people who open the package: by what it was compiled, and what that brought."""
-    return {
-        "optimizer": compiled.optimizer.value,
-        "metric": request.how.metric,
-        "seed": request.how.seed,
-        "before": compiled.before,
-        "after": compiled.after,
-        "gain": compiled.gain,
-        "usage": compiled.usage,
-        "time": round(time.time(), 3),
-    }
-
-
 def registration(
     packed: Packed, folder: Path, request: Request, *, order: CompileOrder, compiled: Compiled, actor: str
 ) -> Registration:
     """What MLflow's UI shows of it."""
-    program, how, usage = packed.program, request.how, compiled.usage
-    params: dict[str, Any] = {
-        "optimizer": how.optimizer.value,
-        "metric": how.metric,
-        "seed": how.seed,
-        "lm": program.lm,
-        "kind": program.kind.value if program.code is None else "code",
-        "rows": len(request.rows),
-        "rows_test": compiled.after.rows,
-        "budget_calls": how.budget.calls,
-        "budget_money": how.budget.money,
-        **{f"settings.{name}": value for name, value in how.settings.items()},
-    }
+    program, how = packed.program, request.how
     metrics = {
         f"{name}{part}": value
         for name, score in (("before", compiled.before), ("after", compiled.after), ("gain", compiled.gain))
         for part, value in (("", score.mean), ("_low", score.low), ("_high", score.high))
     }
-    metrics |= {
-        "lm_calls": float(usage.calls),
-        "lm_prompt_tokens": float(usage.prompt_tokens),
-        "lm_completion_tokens": float(usage.completion_tokens),
-        "lm_money": usage.money,
-        "seconds": compiled.seconds,
-        "demos": float(compiled.demos),
-    }
+    metrics |= spent(compiled)
     tags = {"headrace.kind": "program", "headrace.optimizer": how.optimizer.value}
     tags |= {"headrace.parent": order.against} if order.against else {}
     tags |= {"headrace.actor": actor} if actor else {}
@@ -206,7 +208,7 @@ def registration(
         name=program.name,
         folder=folder,
         signature=signature_of(program),
-        params=params,
+        params=chosen(request) | {"rows_test": compiled.after.rows},
         metrics=metrics,
         tags=tags,
         dataset=(name, digest or "unknown") if name else ("", ""),

@@ -26,12 +26,20 @@ class Split:
     test: tuple[Row, ...]
 
 
-def split(rows: Sequence[Row], *, inputs: Sequence[str], seed: int, group: str = "", test: Sequence[Row] = ()) -> Split:
-    """`test`: rows kept apart already; then none are taken for it, and rows that are among them are left out. Raises
-    BadInput when too few are left."""
+def split(
+    rows: Sequence[Row],
+    *,
+    inputs: Sequence[str],
+    seed: int,
+    group: str = "",
+    test: Sequence[Row] = (),
+    measured: bool = True,
+) -> Split:
+    """`test`: rows kept apart already; then none are taken for it, and rows that are among them are left out. Without
+    `measured` there is no test. Raises BadInput when too few are left."""
     shares = [_share(_key(row, inputs, group), seed) for row in rows]
     held = {_key(row, inputs, "") for row in test}
-    kept_apart = TEST if not test else 0.0
+    kept_apart = TEST if measured and not test else 0.0
     found = Split(
         train=tuple(
             r for r, s in zip(rows, shares, strict=True) if s >= _edge(kept_apart) and _key(r, inputs, "") not in held
@@ -43,7 +51,7 @@ def split(rows: Sequence[Row], *, inputs: Sequence[str], seed: int, group: str =
         ),
         test=tuple(test) or tuple(r for r, s in zip(rows, shares, strict=True) if s < kept_apart),
     )
-    if len(rows) < LEAST or not (found.train and found.valid and found.test):
+    if len(rows) < LEAST or not (found.train and found.valid and (found.test or not measured)):
         sizes = f"{len(found.train)} to train on, {len(found.valid)} to validate on, {len(found.test)} to test on"
         raise BadInput(f"{len(rows)} rows are too few: {sizes}", field="data", hint=f"give {LEAST} rows at least")
     return found

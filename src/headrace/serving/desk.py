@@ -20,6 +20,7 @@ from headrace.compute.frames import Header, Message
 from headrace.compute.host import HostProcess
 from headrace.compute.upstream import Upstream
 from headrace.serving.lm import Aliases, Route
+from headrace.serving.paid import Paid
 from headrace.serving.sse import Assembler
 from headrace.types.errors import HeadraceError, TimedOut
 from headrace.types.program import Budget, Usage
@@ -57,14 +58,17 @@ class Account:
 
 class Desk:
     """`allowed`: aliases that the children may ask for; the first is meant when they name none. `budget`: of all calls
-    together. `budget.seconds` is not ours to watch: who calls does."""
+    together. `budget.seconds` is not ours to watch: who calls does. `paid`: answers that are not asked for again."""
 
-    def __init__(self, aliases: Aliases, allowed: Sequence[str], budget: Budget | None = None) -> None:
+    def __init__(
+        self, aliases: Aliases, allowed: Sequence[str], budget: Budget | None = None, *, paid: Paid | None = None
+    ) -> None:
         self.usage = Usage()
         self.stopped = ""
         self._aliases = aliases
         self._allowed = tuple(allowed)
         self._budget = budget
+        self._paid = paid
         self._numbers = itertools.count(1)
         self._accounts: dict[int, Account] = {}
         self._services: dict[str, Upstream] = {}
@@ -90,6 +94,8 @@ class Desk:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for service in self._services.values():
             await service.close()
+        if self._paid is not None:
+            self._paid.close()
 
     def _asked(self, host: HostProcess, message: Message) -> None:
         task = asyncio.get_running_loop().create_task(self._answer(host, message))
@@ -132,6 +138,10 @@ class Desk:
             raise TimedOut("the call is over its time")
         asked = msgspec.json.decode(body, type=dict[str, Any])
         asked["model"] = route.model
+        question = Paid.question(route.url, asked) if self._paid is not None and hear is None else ""
+        if self._paid is not None and question and (known := self._paid.take(question)) is not None:
+            self._count(route, account, OK, known)
+            return OK, known
         pieces: Assembler | None = None
         if hear is not None:
             asked |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -153,6 +163,8 @@ class Desk:
         if pieces is not None and status == OK:
             status, found = (BROKEN if pieces.failed else OK), pieces.body()
         self._count(route, account, status, found)
+        if self._paid is not None and question and status == OK:
+            self._paid.keep(question, found)
         return status, found
 
     def _count(self, route: Route, account: Account, status: int, body: bytes) -> None:

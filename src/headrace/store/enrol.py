@@ -14,13 +14,13 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
 
+from headrace.store.dataset_sink import described
 from headrace.store.reference import SCHEME
 from headrace.store.registry import ABSENT
 from headrace.types.errors import UpstreamError
 from headrace.types.turn import Enrolment
 
 MARK = "headrace.turn"
-_DIGEST = 36  # characters of a digest that MLflow keeps; the whole one is in the tags
 
 
 class Enroller:
@@ -75,16 +75,9 @@ class Enroller:
             params=[Param(name, value[:500]) for name, value in item.params.items()],
             tags=[RunTag(name, value) for name, value in item.tags.items()],
         )
-        dataset = Dataset(
-            name=item.dataset_name,
-            digest=item.dataset[:_DIGEST],
-            source_type="headrace",
-            source=item.dataset,
-            schema=None,
-            profile=f'{{"num_rows": {item.dataset_rows}}}',
-        )
-        training = [InputTag("mlflow.data.context", "training"), InputTag("headrace.dataset", item.dataset)]
-        self._client.log_inputs(run_id, [DatasetInput(dataset, training)])
+        told = described(item.dataset)
+        tags = [InputTag(tag["key"], tag["value"]) for tag in told["tags"]]
+        self._client.log_inputs(run_id, [DatasetInput(Dataset(**told["dataset"]), tags)])
         return run_id
 
     def _experiment(self, name: str) -> str:

@@ -15,6 +15,7 @@ class Split(StrEnum):
     VALIDATION = "validation"  # what a training run may look at to choose
     FRESH = "fresh"  # held out, and younger than the golden set: what the model meets today
     GOLDEN = "golden"  # held out and frozen: the same rows in every version until a person freezes others
+    MUST = "must"  # of a turn: rows that have to be right whatever else is better
     CRITIQUE = "critique"  # complaints without the right answer: words for a metric, never a label
 
 

@@ -153,6 +153,18 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One row of the test: what it was answered before and after, and how good each answer is. None: no answer."""
+
+    inputs: dict[str, Any]
+    expected: Any
+    before: Any
+    after: Any
+    score_before: float
+    score_after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
     """What came of it. `stopped`: why the optimizer was ended early; the best state found by then is kept, or none.
     `gain` is after minus before, row by row."""
@@ -168,3 +180,4 @@ class Compiled:
     demos: int = 0
     errors: int = 0  # test rows without an answer, which count as 0
     error: str = ""  # the first of them
+    cases: tuple[Case, ...] = ()  # of the test, the first few hundred

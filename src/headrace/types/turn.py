@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from headrace.types.dataset import CurationRule
+from headrace.types.dataset import CurationRule, DatasetVersion
+from headrace.types.program import Compilation, Score
 
 
 class StepName(StrEnum):
@@ -80,10 +81,13 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """`function`: FILE.py:NAME, decorated with @trainer; or `command`, any program that reads the folder it gets."""
+    """One of three: `function`, FILE.py:NAME, decorated with @trainer; `command`, any program that reads the folder it
+    gets; or `compile`, how the program in the file `program` is compiled."""
 
     function: str = ""
     command: tuple[str, ...] = ()
+    compile: Compilation | None = None
+    program: str = "program.yaml"
     params: dict[str, Any] = field(default_factory=dict)
     executor: ExecutorName = ExecutorName.PROCESS
     options: dict[str, Any] = field(default_factory=dict)  # of the executor
@@ -164,7 +168,7 @@ class Gain:
     `difference` is candidate minus baseline; it lies between `low` and `high` with probability 1 - alpha.
     """
 
-    on: str  # golden, fresh, must, or a slice such as label=3
+    on: str  # golden, fresh, must, drawn (fresh, weighed by how it was drawn), or a slice such as label=3
     metric: Metric
     rows: int
     baseline: float
@@ -179,12 +183,56 @@ class Gain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Right:
+    """Which share of the live version's answers is right, in the window of a turn. `plain`: from the drawn calls that
+    reviewers labelled; `powered`: also from what users said unasked, which counts as a cheap judge of all `calls`.
+    `worth`: how many reviewed calls would say as much without it."""
+
+    plain: Score
+    powered: Score
+    calls: int
+    worth: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """One gate and what it said."""
 
     gate: str
     passed: bool
     says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Of the endpoint's latest calls, by the day. `down` is the share of ratings that are thumbs down."""
+
+    calls: float = 0.0
+    corrections: float = 0.0
+    ratings: float = 0.0
+    down: float = 0.1
+    seen: int = 0  # calls that this was learned from
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """`days` from now; None: not at this pace. `needed` is None where nothing is known to tell by."""
+
+    name: str
+    needed: float | None
+    per_day: float
+    days: float | None
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """Days to decision, told before anything is begun: what each decision needs, and how long that takes."""
+
+    pace: Pace
+    differ: float
+    win: float
+    needs: tuple[Need, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +252,8 @@ class Turn:
     steps: tuple[TurnStep, ...] = tuple(TurnStep(name=name) for name in StepName)
     gains: tuple[Gain, ...] = ()
     gates: tuple[Judged, ...] = ()
+    outlook: Outlook | None = None  # as it was when the turn began
+    right: Right | None = None  # None: reviewers have not labelled two drawn calls
     baseline: str = ""  # models:/… that it was measured against
     dataset: str = ""  # ds_… that it learned from
     version: str = ""  # models:/… that came out
@@ -232,8 +282,6 @@ class Enrolment:
     folder: str  # as MLflow saves models
     params: Mapping[str, str]
     metrics: Mapping[str, float]
-    dataset_name: str
-    dataset: str  # ds_…
-    dataset_rows: int
+    dataset: DatasetVersion  # that it learned from and was examined by
     tags: Mapping[str, str]
     description: str

@@ -11,7 +11,7 @@ import pytest
 
 from headrace.console import messages, shell
 from headrace.console.messages import CATALOGUE, KINDS, Language, choose_language, translate
-from headrace.console.pages import acting, history, hooking, teach
+from headrace.console.pages import acting, flywheel, history, hooking, teach
 from headrace.console.pages.traces import PERIODS
 from headrace.console.quotes import TONES
 from headrace.console.waits import Asked
@@ -76,6 +76,8 @@ FAMILIES: dict[str, list[str]] = {
     "flywheel.station": ["live", *StepName],
     "flywheel.state": list(TurnState),
     "flywheel.cause": list(Cause),
+    "flywheel.on": list(flywheel.SETS),
+    "sure.need": ["teach", "prove", "thumbs", "pairs"],
     "delivery": list(DeliveryState),
     "webhook_field": list(hooking.FIELDS),
     "webhook_hint": list(hooking.FIELDS),

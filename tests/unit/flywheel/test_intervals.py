@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.flywheel.intervals import bootstrap, compare, mcnemar, newcombe, wilson
+from headrace.flywheel.intervals import bootstrap, compare, mcnemar, newcombe, weigh, wilson
 from headrace.types.turn import Metric
 
 bits = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
@@ -63,6 +63,23 @@ def test_distances_are_bootstrapped() -> None:
     assert bootstrap(differences, 0.05) == (low, high), "the seed is fixed"
     gain = compare("golden", Metric.ABSOLUTE, np.zeros(400), differences - differences.min(), 0.05)
     assert gain.worse == 399
+
+
+def test_drawn_rows_are_weighed() -> None:
+    """Unhappy users' rows are drawn ten times as often: what they gain is not what all gain."""
+    generator, held = np.random.default_rng(3), 0
+    for _ in range(100):
+        unhappy = generator.random(3000) < 0.3
+        before = unhappy.astype(float)
+        after = np.where(unhappy, generator.random(3000) < 0.5, generator.random(3000) < 0.05).astype(float)
+        chance = np.where(unhappy, 0.2, 0.02)
+        taken = generator.random(3000) < chance
+        found = weigh("drawn", Metric.EXACT, *(each[taken].tolist() for each in (before, after, chance)))
+        held += found.low <= float((after - before).mean()) <= found.high
+    assert held >= 90
+    unmoved = weigh("drawn", Metric.EXACT, [0.0] * 30, [0.0] * 30, [0.1] * 30)
+    assert (unmoved.low, unmoved.high) == (pytest.approx(-0.1), pytest.approx(0.1)), "the rule of three"
+    assert weigh("drawn", Metric.EXACT, [], [], []).rows == 0
 
 
 def test_no_row_says_nothing() -> None:

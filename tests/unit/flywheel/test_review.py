@@ -13,6 +13,7 @@ import pytest
 from headrace.base.clock import ManualClock
 from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.review import Reviews, needed
+from headrace.flywheel.rightness import rightness
 from headrace.store import feedbacks, plans, reviews
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
@@ -124,6 +125,27 @@ def test_the_share_of_right_answers(desk: Desk) -> None:
     assert found.mean == pytest.approx(0.8)
     assert found.low < 0.8 < found.high
     assert desk.reviews.standing("nix").right is None
+
+
+def test_complaints_make_the_share_of_right_answers_surer(desk: Desk) -> None:
+    """400 calls, a fifth of them wrong; most who got a wrong answer say so, and a few complain for nothing."""
+    all_calls = calls(400, wrong=80)
+    write(desk.journal, all_calls)
+    with desk.database.write() as conn:
+        told = [corrected(one, 1, rater=f"u{n}") for n, one in enumerate(all_calls[:80]) if n % 5]
+        told += [corrected(one, 3, rater=f"v{n}") for n, one in enumerate(all_calls[80:]) if n % 40 == 0]
+        feedbacks.put(conn, told)
+    assert rightness(desk.database, desk.query, "digits", 0.0, START + 1000) is None, "nobody has looked yet"
+    desk.reviews.draw("digits", 80)
+    for case in desk.reviews.cases("ann", limit=80):
+        desk.reviews.label(case.item.trace_id, 1, "ann")
+    found = rightness(desk.database, desk.query, "digits", 0.0, START + 1000)
+    assert found is not None
+    assert (found.plain.rows, found.calls) == (80, 320)
+    assert found.powered.low < 0.8 < found.powered.high
+    assert found.powered.high - found.powered.low < found.plain.high - found.plain.low
+    assert found.worth > 120, "as sure as half as many labels again"
+    assert rightness(desk.database, desk.query, "nix", 0.0, START + 1000) is None
 
 
 def test_disputes_come_first_and_a_reviewer_settles_them(desk: Desk) -> None:

@@ -50,10 +50,16 @@ def test_gates() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ({"train": {}}, "either a function"),
+        ({"train": {}}, "train has none of them"),
         ({"train": {"command": "x"}, "colour": 1}, "unknown part 'colour'"),
         ({"train": {"command": "x", "speed": 1}}, "unknown part 'train.speed'"),
         ({"train": {"function": "train"}}, r"FILE\.py:NAME"),
+        ({"train": {"command": "x", "compile": {}}}, "train has command and compile"),
+        ({"train": {"compile": {"speed": 1}}}, "'speed' is not known"),
+        ({"train": {"compile": {"optimizer": "Best"}}}, "Invalid enum value 'Best'"),
+        ({"train": {"compile": {"budget": {"calls": -1}}}}, "budget.calls is -1"),
+        ({"train": {"compile": {"settings": {"x": 1}}}}, "has no setting 'x'"),
+        ({"train": {"compile": {}, "executor": "kubernetes"}}, "compiled beside the platform"),
         ({"train": {"command": "x"}, "alpha": 2}, "alpha is 2"),
         ({"train": {"command": "x"}, "triggers": {"cron": "x"}}, "minute hour"),
         ({"train": {"command": "x"}, "release": {"strategy": "x"}}, "strategy is 'x'"),

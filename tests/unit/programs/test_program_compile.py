@@ -72,7 +72,9 @@ def order(program: Program, optimizer: OptimizerName = OptimizerName.LABELED, **
 
 def run(request: Request, aliases: Aliases, tmp_path: Path, **more: Any) -> tuple[Compiled, list[str]]:
     told: list[str] = []
-    return compile_now(request, aliases=aliases, work=tmp_path / "work", progress=told.append, **more), told
+    return compile_now(
+        request, aliases=aliases, work=tmp_path / "work", progress=lambda said: told.append(said.words), **more
+    ), told
 
 
 def test_examples_make_it_better_and_the_gain_is_measured_on_rows_it_never_saw(

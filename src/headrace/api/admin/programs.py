@@ -41,6 +41,11 @@ def router(services: Services) -> APIRouter:
         """Aliases that lms.yaml names; the gateway may know more."""
         return answer({"lms": programs.aliases.names()})
 
+    @routes.post("/estimate")
+    def plan(body: CompileOrder) -> Response:
+        """What a compilation would take, about: calls, tokens, money. Nothing is asked."""
+        return answer(programs.plan(body))
+
     @routes.post("/compilations")
     def start(request: Request, body: CompileOrder) -> Response:
         """Answers at once; GET tells how far it is."""

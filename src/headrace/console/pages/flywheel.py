@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from headrace.console.pages.sure import Sure
 from headrace.console.parts.button import button
 from headrace.console.parts.confirm import Change, Question, confirm, toast
 from headrace.console.parts.empty import empty
@@ -26,7 +27,7 @@ from headrace.flywheel.triggers import Seen, Waiting, waiting
 from headrace.flywheel.turns import Known
 from headrace.store import releases, turns
 from headrace.types.release import Phase
-from headrace.types.turn import Cause, Gain, StepName, StepState, Turn, TurnState
+from headrace.types.turn import Cause, Gain, Outlook, StepName, StepState, Turn, TurnState
 
 if TYPE_CHECKING:
     from headrace.control.services import Services
@@ -48,6 +49,7 @@ STATES = {
     StepState.FAILED: "failed",
     StepState.SKIPPED: "next",
 }
+SETS = ("golden", "fresh", "must", "drawn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class Data:
     seen: Seen
     waits: Waiting | None
     phase: Phase | None  # of the newest turn's release
+    outlook: Outlook | None
 
 
 def load(services: Services, endpoint: str) -> Data | None:
@@ -76,6 +79,7 @@ def load(services: Services, endpoint: str) -> Data | None:
         seen=seen,
         waits=waiting(found.flywheel, seen) if found.flywheel else None,
         phase=begun.phase if begun else None,
+        outlook=services.turns.plan(found.endpoint) if found.flywheel else None,
     )
 
 
@@ -127,6 +131,7 @@ class _Page:
                     column("says", say("flywheel.column.says"), grow=True),
                 ]
                 self._gates = Table(columns, label=say("flywheel.gates"))
+            self._sure = Sure(visit)
             with panel(say("flywheel.waits"), flush=True):
                 columns = [column("who", ""), column("what", "", grow=True)]
                 self._waits = Table(columns, label=say("flywheel.waits"))
@@ -151,6 +156,7 @@ class _Page:
             if examined and examined.gates
             else [self._nothing("gate")]
         )
+        self._sure.show(data.outlook, next((turn.right for turn in data.turns if turn.right), None))
         self._waits.show(self._waiting(data))
         self._turns.show([self._turn(turn) for turn in data.turns])
 
@@ -257,6 +263,7 @@ class _Page:
             column("state", ""),
             column("cause", say("flywheel.column.cause"), wide_only=True),
             column("version", say("flywheel.station.register"), wide_only=True),
+            column("dataset", say("flywheel.column.dataset"), wide_only=True),
             column("says", say("flywheel.column.says"), grow=True),
         ]
 
@@ -265,7 +272,7 @@ class _Page:
         tone = "good" if gain.high < 0 else "bad" if gain.low > 0 else ""
         return {
             "id": gain.on,
-            "on": cell(gain.on),
+            "on": cell(self._visit.name("flywheel.on", gain.on) if gain.on in SETS else gain.on),
             "rows": cell(f"{gain.rows:,}"),
             "live": cell(_value(gain.baseline, exact=exact)),
             "candidate": cell(_value(gain.candidate, exact=exact)),
@@ -285,6 +292,7 @@ class _Page:
             "state": badge_cell(self._visit.name("flywheel.state", turn.state), tone=tone, icon_name=icon_name),
             "cause": cell(self._visit.name("flywheel.cause", turn.cause), classes="soft"),
             "version": cell(turn.version.removeprefix("models:/") or "–"),
+            "dataset": cell(turn.dataset[:11], href=f"/datasets/{turn.dataset}") if turn.dataset else cell("–"),
             "says": cell(turn.error or said, classes="soft", **release),
         }
 

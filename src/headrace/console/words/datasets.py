@@ -53,5 +53,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "split.validation": ("validation", "验证"),
     "split.fresh": ("fresh", "新鲜留出"),
     "split.golden": ("golden", "黄金集"),
+    "split.must": ("must", "必须答对"),
     "split.critique": ("critique", "批评"),
 }

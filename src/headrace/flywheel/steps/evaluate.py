@@ -13,19 +13,23 @@ from typing import Any
 
 import msgspec
 
-from headrace.compute.executors.base import OUT, Task
+from headrace.compute.executors.base import OUT, Stopped, Task
 from headrace.flywheel import exam, intervals
 from headrace.flywheel.cases import Case, digest_of, read_cases
-from headrace.flywheel.made import Made, Say, Step, key_of
+from headrace.flywheel.made import MODEL, PAID, Made, Say, Step, key_of
 from headrace.flywheel.score import costs_of
 from headrace.flywheel.shop import Shop
 from headrace.flywheel.steps.curate import FRESH, GOLDEN, MUST
-from headrace.flywheel.steps.train import MODEL
+from headrace.programs.examine import examine
+from headrace.programs.package import package_in, read_package
+from headrace.types.errors import Conflict
+from headrace.types.program import Compilation
 from headrace.types.turn import Flywheel, Gain, Metric, StepName
 
 SETS = {"golden": GOLDEN, "fresh": FRESH, "must": MUST}
 LABELS = 20  # slices at most, the most frequent labels
 SLICE_ROWS = 20  # fewer say nothing
+LEAST_DRAWN = 5
 
 
 def step(shop: Shop, curated: Made, exported: Made, trained: Made) -> Step:
@@ -57,13 +61,20 @@ def build(shop: Shop, curated: Made, exported: Made, trained: Made, *, folder: P
         for name, file in SETS.items()
         for gain in compared(name, list(read_cases(curated.file(file))), before.sets[file], after.sets[file], flywheel)
     ]
+    gains += drawn(list(read_cases(curated.file(FRESH))), before.sets[FRESH], after.sets[FRESH], flywheel)
     (folder / "gains.json").write_bytes(msgspec.json.encode(gains))
     times = {"baseline_row_ms": round(before.row_ms, 3), "candidate_row_ms": round(after.row_ms, 3)}
     return Made(
         says="; ".join(_sentence(gain) for gain in gains if gain.on in SETS and gain.rows),
-        counts={f"{gain.on}_rows": gain.rows for gain in gains if gain.on in SETS} | times,
+        counts={f"{gain.on}_rows": gain.rows for gain in gains if gain.on in SETS} | times | _spent(before, after),
         facts={"gains": msgspec.to_builtins(gains), **times},
     )
+
+
+def _spent(*asked: exam.Answers) -> dict[str, float]:
+    """Of language models, for the examination; none for other models."""
+    calls = sum(each.calls for each in asked)
+    return {"lm_calls": calls, "lm_money": sum(each.money for each in asked)} if calls else {}
 
 
 def compared(name: str, cases: list[Case], before: list[Any], after: list[Any], flywheel: Flywheel) -> list[Gain]:
@@ -87,7 +98,21 @@ def compared(name: str, cases: list[Case], before: list[Any], after: list[Any], 
     return found
 
 
+def drawn(cases: list[Case], before: list[Any], after: list[Any], flywheel: Flywheel) -> list[Gain]:
+    """Of fresh rows that were drawn for review: who speaks unasked is no fair sample, and these are."""
+    mine = [(case, old, new) for case, old, new in zip(cases, before, after, strict=True) if case.get("propensity")]
+    if len(mine) < LEAST_DRAWN:
+        return []
+    labels = [case["label"] for case, _, _ in mine]
+    old = costs_of(flywheel.metric, labels, [answer for _, answer, _ in mine])
+    new = costs_of(flywheel.metric, labels, [answer for _, _, answer in mine])
+    return [intervals.weigh("drawn", flywheel.metric, old, new, [case["propensity"] for case, _, _ in mine])]
+
+
 def _ask(shop: Shop, model: Path, curated: Made, folder: Path) -> exam.Answers:
+    program = package_in(model)
+    if program is not None:
+        return _ask_program(shop, program, curated, folder)
     spec = shop.turn.flywheel.train
     (_fresh(folder) / OUT).mkdir()
     for file in SETS.values():
@@ -109,6 +134,33 @@ def _ask(shop: Shop, model: Path, curated: Made, folder: Path) -> exam.Answers:
     for file in SETS.values():
         (folder / file).unlink()
     return answers
+
+
+def _ask_program(shop: Shop, program: Path, curated: Made, folder: Path) -> exam.Answers:
+    """In a model host, which has no key and no network: this process asks the language model for it."""
+    cases = {file: list(read_cases(curated.file(file))) for file in SETS.values()}
+    rows = [case["inputs"] for file in SETS.values() for case in cases[file]]
+    how = shop.turn.flywheel.train.compile or Compilation()
+    try:
+        found = examine(
+            read_package(program),
+            rows,
+            aliases=shop.aliases,
+            paid=folder.parent / PAID,
+            at_once=how.threads,
+            cancelled=shop.stop,
+        )
+    except Conflict:
+        if shop.stop.is_set():
+            raise Stopped from None
+        raise
+    answers = iter(found.answers)
+    return exam.Answers(
+        sets={file: [next(answers) for _ in cases[file]] for file in SETS.values()},
+        row_ms=found.row_ms,
+        calls=found.usage.calls,
+        money=found.usage.money,
+    )
 
 
 def _fresh(folder: Path) -> Path:

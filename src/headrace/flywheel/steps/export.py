@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.flywheel.gather import gather
 from headrace.flywheel.made import Made, Say, Step
+from headrace.flywheel.rightness import rightness
 from headrace.flywheel.shop import Shop
 from headrace.store import endpoints
 from headrace.types.dataset import Recipe
@@ -35,18 +35,34 @@ def build(shop: Shop, folder: Path, say: Say) -> Made:
     endpoint = live_endpoint(shop)
     baseline = _live_uri(endpoint)
     say(0.1, "reading the journal")
-    turn = shop.turn
-    since = max(0.0, turn.created - turn.flywheel.data.window_days * DAY)
-    recipe = Recipe(model=endpoint.model, endpoint=endpoint.name, since=since, until=turn.created)
-    found = gather(shop.database, shop.query, recipe, {endpoint.name: endpoint.model})
+    recipe = recipe_of(shop, endpoint.model)
+    found = shop.datasets.gather(recipe)
     with (folder / ROWS).open("wb") as file:
         for row in found.rows:
             file.write(msgspec.json.encode(row) + b"\n")
+    say(0.7, "asking how many answers are right")
+    right = rightness(shop.database, shop.query, endpoint.name, recipe.since or 0.0, recipe.until or 0.0)
     words = sum(len(row.words) for row in found.rows)
     return Made(
         says=f"{len(found.rows)} rows that people said {words} words of; {baseline} is live",
         counts={"rows": len(found.rows), "words": words, "misfits": found.misfits},
-        facts={"model": endpoint.model, "baseline": baseline},
+        facts={"model": endpoint.model, "baseline": baseline, "right": msgspec.to_builtins(right)},
+    )
+
+
+def recipe_of(shop: Shop, model: str) -> Recipe:
+    """Of the dataset version that a turn learns from and is examined by."""
+    turn, rules = shop.turn, shop.turn.flywheel.data
+    return Recipe(
+        model=model,
+        name=f"{turn.endpoint}-turn",
+        endpoint=turn.endpoint,
+        since=max(0.0, turn.created - rules.window_days * DAY),
+        until=turn.created,
+        rules=rules.rules,
+        validation=0.0,
+        held=rules.fresh_share,
+        salt=rules.salt,
     )
 
 

@@ -5,14 +5,15 @@ Done once: store/enrol.py finds what carries this turn's mark before it makes an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from headrace.flywheel.made import Made, Say, Step
+from headrace.flywheel.made import MODEL, Made, Say, Step
 from headrace.flywheel.shop import Shop
 from headrace.flywheel.steps.evaluate import SETS
-from headrace.flywheel.steps.train import MODEL
 from headrace.types.turn import Enrolment, Gain, StepName
 
 
@@ -30,22 +31,21 @@ def build(shop: Shop, made: tuple[Made, Made, Made, Made], folder: Path, say: Sa
     turn = shop.turn
     gains = [gain for gain in msgspec.convert(evaluated.facts["gains"], list[Gain]) if gain.on in SETS and gain.rows]
     say(0.2, "handing the model to MLflow")
-    dataset = f"ds_{curated.digest}"
+    dataset = shop.datasets.get(curated.facts["dataset"])
     version = shop.enroller.enrol(
         Enrolment(
             mark=turn.id,
             experiment=f"headrace-flywheel-{turn.endpoint}",
             model=exported.facts["model"],
             folder=str(trained.file(MODEL)),
-            params={**{k: str(v) for k, v in turn.flywheel.train.params.items()}, "cause": turn.cause.value},
+            params={**_params(turn.flywheel.train.params, trained), "cause": turn.cause.value},
             metrics=_metrics(gains, trained),
-            dataset_name=f"{turn.endpoint}-turn",
             dataset=dataset,
-            dataset_rows=int(curated.counts["base"] + curated.counts["teach"]),
             tags={
-                "headrace.dataset": dataset,
+                "headrace.dataset": dataset.id,
                 "headrace.baseline": str(exported.facts["baseline"]),
                 "headrace.code": turn.code,
+                **trained.facts.get("tags", {}),
             },
             description=evaluated.says,
         )
@@ -54,8 +54,13 @@ def build(shop: Shop, made: tuple[Made, Made, Made, Made], folder: Path, say: Sa
     return Made(
         digest=version,
         says=f"registered as {version}",
-        facts={"version": version, "dataset": dataset, "baseline": exported.facts["baseline"]},
+        facts={"version": version, "baseline": exported.facts["baseline"]},
     )
+
+
+def _params(given: Mapping[str, Any], trained: Made) -> dict[str, str]:
+    """What the flywheel says, and what the training says that it was."""
+    return {name: str(value) for name, value in {**given, **trained.facts.get("params", {})}.items()}
 
 
 def _metrics(gains: list[Gain], trained: Made) -> dict[str, float]:

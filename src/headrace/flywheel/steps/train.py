@@ -1,8 +1,9 @@
-"""Train: the user's own program makes a model out of train.jsonl, wherever the executor runs it.
+"""Train: the user's own program makes a model out of train.jsonl, wherever the executor runs it; or a program that asks
+a language model is compiled with it (compiling.py).
 
-Its folder is its own: train.jsonl, task.json, a copy of the flywheel's folder in code/, and `out` for what it makes.
-A function is run by client/training.py; a command is run as it stands. Killed, it begins again with what it left in
-`work`. How long it took and what it says it has cost is kept with the model.
+A training's folder is its own: train.jsonl, task.json, a copy of the flywheel's folder in code/, and `out` for what it
+makes. A function is run by client/training.py; a command is run as it stands. Killed, it begins again with what it left
+in `work`. How long it took and what it says it has cost is kept with the model.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import msgspec
 
 from headrace.client import training
 from headrace.compute.executors.base import OUT, Task
-from headrace.flywheel.made import Made, Say, Step, key_of
+from headrace.flywheel.made import MODEL, Made, Say, Step, key_of
 from headrace.flywheel.shop import Shop
+from headrace.flywheel.steps import compiling
 from headrace.flywheel.steps.curate import TRAIN
 from headrace.types.errors import ModelFailed
 from headrace.types.turn import StepName, Training
 
-MODEL = "model"
 CODE = "code"
 SEED = 20_261_121
 PROGRAM = ("python", "-m", "headrace.client.training")
@@ -33,6 +34,8 @@ class _Report(msgspec.Struct):
 
 def step(shop: Shop, curated: Made, exported: Made) -> Step:
     turn = shop.turn
+    if turn.flywheel.train.compile is not None:
+        return compiling.step(shop, curated)
     return Step(
         name=StepName.TRAIN,
         key=key_of(

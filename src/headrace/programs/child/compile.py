@@ -113,17 +113,20 @@ async def _compile(order: Order, line: Line, call: int, say: Callable[[str], Non
     bench = Bench(order, packed, _metric(packed.program, order.how.metric, folder), line, call, say)
     settings = settings_of(bench.model(), adapter_of(packed.program.writing)) | {"max_trace_size": 10_000}
     with dspy.context(**settings):
-        before, errors = await _measure(bench, live, "before")
+        before, said, errors = await _measure(bench, live, "before")
         if errors and len(errors) == len(order.test):
             return Outcome(refused=f"the program answers none of the {len(errors)} test rows: {errors[0]}")
         found, stopped = await _optimize(bench, build(packed.program, folder), settings)
         if found is None:
             return Outcome(before=tuple(before), stopped=stopped, errors=len(errors), error=(errors or [""])[0])
-        after, more = await _measure(bench, found, "after")
+        after, says, more = await _measure(bench, found, "after")
     return Outcome(
+        found=True,
         state=state_of(found),
         before=tuple(before),
         after=tuple(after),
+        answers_before=tuple(said),
+        answers_after=tuple(says),
         errors=len(more),
         error=(more or [""])[0],
         demos=sum(len(predictor.demos) for predictor in found.predictors()),
@@ -172,26 +175,29 @@ async def _optimize(bench: Bench, student: dspy.Module, settings: dict[str, Any]
     return working.result(), ""  # which raises
 
 
-async def _measure(bench: Bench, module: dspy.Module, name: str) -> tuple[list[float], list[str]]:
-    """A score for each row of the test, and what went wrong with those that got no answer."""
+async def _measure(bench: Bench, module: dspy.Module, name: str) -> tuple[list[float], list[Any], list[str]]:
+    """A score and the answer for each row of the test, and what went wrong with those that got no answer."""
     program, order = bench.packed.program, bench.order
     target = order.how.target or program.outputs[0].name
     places, errors, done = asyncio.Semaphore(order.how.threads), list[str](), 0
 
-    async def one(row: Row) -> float:
+    async def one(row: Row) -> tuple[float, Any]:
         nonlocal done
+        shown: Any = None
         async with places:
             try:
                 answer = await ask(module, {item.name: row[item.name] for item in program.inputs})
+                shown = _shown(answer, target)
                 score = bench.metric(row if _own(order.how.metric) else row[target], _given(bench, answer, target))
             except Exception as error:  # noqa: BLE001 -- the program's own code ran; no answer is a wrong answer
                 errors.append(told(error))
                 score = 0.0
         done += 1
         bench.say(f"{name}: {done} of {len(order.test)} test rows")
-        return score
+        return score, shown
 
-    return list(await asyncio.gather(*(one(row) for row in order.test))), errors
+    found = await asyncio.gather(*(one(row) for row in order.test))
+    return [score for score, _ in found], [answer for _, answer in found], errors
 
 
 def _metric(program: Program, name: str, folder: Path) -> Callable[[Any, Any], float]:
@@ -212,6 +218,12 @@ def _given(bench: Bench, answer: Any, target: str) -> Any:
     if _own(bench.order.how.metric):
         return dict(answer.items()) if hasattr(answer, "items") else answer
     return answer[target] if hasattr(answer, "keys") else getattr(answer, target)
+
+
+def _shown(answer: Any, target: str) -> Any:
+    """For people; a program with a metric of its own need not have the target."""
+    value = answer.get(target) if hasattr(answer, "get") else getattr(answer, target, None)
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def _judge(bench: Bench) -> Callable[..., float]:

@@ -21,6 +21,7 @@ from headrace.compute.frames import Header, Message
 from headrace.compute.host import Hear, HostLimits, HostProcess
 from headrace.serving.desk import Desk
 from headrace.serving.lm import Aliases
+from headrace.serving.paid import Paid
 from headrace.serving.runtimes.base import Form, Inputs, Model, Outputs, Surroundings, register
 from headrace.serving.runtimes.hosted import ENVIRONMENT
 from headrace.serving.wire import pack_arrays, unpack_arrays
@@ -48,9 +49,15 @@ class _Described(msgspec.Struct):
 
 class ProgramRuntime:
     def __init__(
-        self, surroundings: Surroundings, *, limits: HostLimits = LIMITS, python: str = sys.executable
+        self,
+        surroundings: Surroundings,
+        *,
+        limits: HostLimits = LIMITS,
+        python: str = sys.executable,
+        paid: Paid | None = None,
     ) -> None:
         self._surroundings = surroundings
+        self._paid = paid
         self._limits = limits
         self._python = python
 
@@ -67,7 +74,7 @@ class ProgramRuntime:
             limits=replace(self._limits, network=needs.network, memory_mb=needs.memory_mb, threads=needs.threads),
             on_restart=lambda reason: report("host.restarted", reason),
         )
-        desk = Desk(self._surroundings.aliases or Aliases(None), [_alias(folder, package)])
+        desk = Desk(self._surroundings.aliases or Aliases(None), [_alias(folder, package)], paid=self._paid)
         desk.attend(host)
         try:
             await host.start()
