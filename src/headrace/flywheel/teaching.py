@@ -75,10 +75,10 @@ def rows_of_reviews(database: Database, query: JournalQuery, endpoint: str, prog
     cases = []
     for batch in query.among(list(labels)):
         for call in batch:
-            agreed = consensus([same(value) for value in labels[call.trace_id].values()])
+            agreed: Any = consensus([same(value) for value in labels[call.trace_id].values()])
             inputs = split_inputs(call.input, call.rows) if call.input is not None else None
             if agreed is not None and inputs:
-                cases.append({"inputs": inputs[0], "label": msgspec.json.decode(bytes(agreed))})
+                cases.append({"inputs": inputs[0], "label": msgspec.json.decode(agreed)})
     found = rows_of(program, cases)
     found.source = f"review:{endpoint}"
     return found
