@@ -14,15 +14,14 @@ from pathlib import Path
 
 from headrace.base.clock import Clock
 from headrace.base.ids import new_id
+from headrace.compute.keeper import Keeper
 from headrace.store import audit, endpoints, jobs
 from headrace.store.db import Connection, Database
 from headrace.store.formats import format_of
 from headrace.types.errors import BadInput, Conflict, NotFound
 from headrace.types.job import EngineName, Job, JobState, Scoring
 
-AT_ONCE = 2
 TRIES = 5
-STOP_SECONDS = 3.0
 
 Start = Callable[[Job], "subprocess.Popen[bytes]"]
 LastWords = Callable[[Job], str]  # of a process that died
@@ -54,7 +53,7 @@ class Jobs:
     def __init__(self, *, database: Database, clock: Clock, folder: Path, start: Start, last_words: LastWords) -> None:
         self._database, self._clock, self._folder = database, clock, folder
         self._start, self._last_words = start, last_words
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._keeper = Keeper(self._begin)
 
     def submit(self, order: Order, *, actor: str) -> Job:
         """Raises BadInput, NotFound; what is wrong with the file itself, the job finds out."""
@@ -91,27 +90,13 @@ class Jobs:
     def turn(self) -> None:
         with self._database.read() as conn:
             wanted = {job.id: job for job in jobs.unended(conn)}
-        for job_id, process in list(self._processes.items()):
-            if process.poll() is not None:
-                del self._processes[job_id]
-            elif job_id not in wanted:
-                process.terminate()
-        for job in wanted.values():
-            if job.id not in self._processes and len(self._processes) < AT_ONCE:
-                self._begin(job)
+        self._keeper.tick(wanted)
 
     def close(self) -> None:
         """Their jobs go on when the control plane is back."""
-        for process in self._processes.values():
-            process.terminate()
-        for process in self._processes.values():
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        self._keeper.close()
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: Job) -> subprocess.Popen[bytes] | None:
         now = self._clock.now()
         spent = job.tries >= TRIES
 
@@ -125,8 +110,7 @@ class Jobs:
 
         with self._database.write() as conn:
             changed = jobs.change(conn, job.id, begun)
-        if not changed.state.ended:
-            self._processes[job.id] = self._start(changed)
+        return None if changed.state.ended else self._start(changed)
 
     def _scoring(self, order: Order) -> Scoring:
         source, output = self._place(order.input, "input"), self._place(order.output, "output")

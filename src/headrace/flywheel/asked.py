@@ -78,7 +78,7 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    raise NotImplementedError(f"an answer holds a {type(value).__name__}")
+    raise TypeError(f"an answer holds a {type(value).__name__}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from headrace.base.clock import Clock
 from headrace.base.files import tree_sha256
 from headrace.base.ids import new_id
+from headrace.compute.keeper import Keeper
 from headrace.flywheel import triggers
 from headrace.flywheel.outlook import outlook, pace_of
 from headrace.flywheel.spec import FILE, read_flywheel
@@ -27,9 +28,7 @@ from headrace.types.call import FeedbackName
 from headrace.types.errors import BadInput, Conflict, NotFound
 from headrace.types.turn import Cause, Flywheel, Outlook, Turn, TurnState
 
-AT_ONCE = 2
 TRIES = 5
-STOP_SECONDS = 5.0
 LOOK_SECONDS = 5.0  # between two looks at what is due
 LATEST = 5_000  # calls that a pace is learned from
 PLAN_SECONDS = 30.0  # that an outlook holds: pages ask every second
@@ -63,7 +62,7 @@ class Turns:
         self._database, self._clock, self._folder, self._specs = database, clock, folder, specs
         self._query = usable.query
         self._usable, self._start, self._last_words = usable, start, last_words
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._keeper = Keeper(self._run)
         self._beginning = threading.Lock()
         self._looked = clock.now()
         self._counts: dict[str, int] = {}
@@ -154,7 +153,9 @@ class Turns:
         )
 
     def tick(self) -> None:
-        self._watch()
+        with self._database.read() as conn:
+            wanted = {turn.id: turn for turn in turns.unended(conn)}
+        self._keeper.tick(wanted)
         now = self._clock.now()
         if now - self._looked >= LOOK_SECONDS:
             self._look(now)
@@ -162,28 +163,9 @@ class Turns:
 
     def close(self) -> None:
         """Their turns go on when the control plane is back."""
-        for process in self._processes.values():
-            process.terminate()
-        for process in self._processes.values():
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        self._keeper.close()
 
-    def _watch(self) -> None:
-        with self._database.read() as conn:
-            wanted = {turn.id: turn for turn in turns.unended(conn)}
-        for turn_id, process in list(self._processes.items()):
-            if process.poll() is not None:
-                del self._processes[turn_id]
-            elif turn_id not in wanted:
-                process.terminate()
-        for turn in wanted.values():
-            if turn.id not in self._processes and len(self._processes) < AT_ONCE:
-                self._run(turn)
-
-    def _run(self, turn: Turn) -> None:
+    def _run(self, turn: Turn) -> subprocess.Popen[bytes] | None:
         now = self._clock.now()
         spent = turn.tries >= TRIES
 
@@ -197,8 +179,7 @@ class Turns:
 
         with self._database.write() as conn:
             changed = turns.change(conn, turn.id, begun)
-        if not changed.state.ended:
-            self._processes[turn.id] = self._start(changed)
+        return None if changed.state.ended else self._start(changed)
 
     def _planned(self, endpoint: str, flywheel: Flywheel, now: float) -> Outlook:
         calls = [c for c in self._query.calls(endpoint=endpoint, limit=LATEST) if c.from_user]

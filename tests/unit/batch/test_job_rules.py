@@ -14,7 +14,8 @@ from headrace.app.batch import Report
 from headrace.app.batch import run as run_process
 from headrace.base.clock import ManualClock
 from headrace.base.settings import Settings
-from headrace.batch.jobs import AT_ONCE, TRIES, Jobs, Order
+from headrace.batch.jobs import TRIES, Jobs, Order
+from headrace.compute.keeper import AT_ONCE
 from headrace.store import audit, jobs, plans
 from headrace.store.db import Database
 from headrace.types.errors import BadInput, Conflict, NotFound

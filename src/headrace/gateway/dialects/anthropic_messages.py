@@ -103,7 +103,7 @@ class MessagesFollower:
         self._calls: dict[int, dict[str, Any]] = {}  # by the block's index
 
     def feed(self, event: bytes, data: bytes) -> bool:
-        read = self._read(data) if data else None
+        read = self.told.read(_EVENT, data) if data else None
         if read is None:
             return True
         if read.type == "content_block_delta":
@@ -122,16 +122,6 @@ class MessagesFollower:
         elif read.type == "error" or read.error:
             _failed(self.told, read.error)
         return True
-
-    def _read(self, data: bytes) -> _Event | None:
-        """None when it has another form, which passes, or is no JSON, which is a failure."""
-        try:
-            return _EVENT.decode(data)
-        except msgspec.ValidationError:
-            return None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            self.told.failure, self.told.message = Failure.BROKEN, "the answer is not JSON"
-            return None
 
     def _began(self, index: int, block: _Block) -> None:
         if (call := _add(self.told, block)) is not None:

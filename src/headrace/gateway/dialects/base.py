@@ -7,7 +7,7 @@ for each call is a Struct: one of many fields is made in a tenth of the time tha
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ from headrace.types.errors import HeadraceError
 from headrace.types.gateway import Chat, Failure, Usage, Wire
 
 KEPT = 64 * 1024  # characters of an answer for the journal
+
+T = TypeVar("T")
 
 
 class Address(NamedTuple):
@@ -68,6 +70,16 @@ class Told(msgspec.Struct, kw_only=True):
     def text(self) -> str:
         """For the journal, up to a bound."""
         return "".join(self.pieces)
+
+    def read(self, decoder: msgspec.json.Decoder[T], data: bytes) -> T | None:
+        """None when it has another form, which passes, or is no JSON, which is a failure."""
+        try:
+            return decoder.decode(data)
+        except msgspec.ValidationError:
+            return None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.failure, self.message = Failure.BROKEN, "the answer is not JSON"
+            return None
 
     def add(self, text: str) -> None:
         if self.kept < KEPT:

@@ -129,13 +129,8 @@ def asked_of(top: dict[str, msgspec.Raw], at: Address) -> Asked:
 
 
 def _read(told: Told, data: bytes) -> _Answer | None:
-    """None when it has another form, which passes, or is no JSON, which is a failure."""
-    try:
-        answer = _ANSWER.decode(data)
-    except msgspec.ValidationError:
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        told.failure, told.message = Failure.BROKEN, "the answer is not JSON"
+    answer = told.read(_ANSWER, data)
+    if answer is None:
         return None
     if answer.error:
         said = found_in({"error": answer.error})

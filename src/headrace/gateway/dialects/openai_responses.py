@@ -110,7 +110,7 @@ class ResponsesFollower:
         self._calls: dict[int, dict[str, Any]] = {}  # by the item's index
 
     def feed(self, event: bytes, data: bytes) -> bool:
-        read = self._read(data) if data and data != openai.DONE else None
+        read = self.told.read(_EVENT, data) if data and data != openai.DONE else None
         if read is None:
             return True
         told = self.told
@@ -127,16 +127,6 @@ class ResponsesFollower:
             said = found_in({"error": read.error or {"code": read.code, "message": read.message}})
             told.failure, told.message = failure_of(200, said), said.message
         return True
-
-    def _read(self, data: bytes) -> _Event | None:
-        """None when it has another form, which passes, or is no JSON, which is a failure."""
-        try:
-            return _EVENT.decode(data)
-        except msgspec.ValidationError:
-            return None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            self.told.failure, self.told.message = Failure.BROKEN, "the answer is not JSON"
-            return None
 
     def _piece(self, read: _Event) -> None:
         told = self.told
