@@ -30,7 +30,7 @@ from headrace.serving.runtimes.base import Model, Runtime
 from headrace.serving.shadow import Shadows
 from headrace.serving.table import Lane, Loaded, Table, adapt, build_lane, by_model
 from headrace.serving.turn import Turn
-from headrace.serving.warm import warm
+from headrace.serving.warm import answers, warm
 from headrace.traffic.admit import OPEN, Door, Gate
 from headrace.traffic.keys import Callers, callers_of
 from headrace.types.endpoint import Endpoint, Plan, Task, Variant
@@ -176,10 +176,7 @@ class Fleet:
         async with self._one_plan:  # a plan that wants it again either takes it before or loads it anew
             due = self.tend()
             for loaded in due:
-                self._move(loaded, State.UNLOADED)
-                del self._loaded[loaded.package.id]
-                if (batcher := loaded.empty()) is not None:
-                    await batcher.close()
+                await self._unload(loaded)
         if due:
             await asyncio.to_thread(_trim)
 
@@ -193,12 +190,15 @@ class Fleet:
     # bringing up
 
     async def _bring(self, variant: Variant) -> None:
-        """The package of a variant, loaded and warm, or refused with its reason (and tried anew by the next plan)."""
+        """The package of a variant, loaded and warm, or refused with its reason (and tried anew by the next plan). One
+        that was retained has to answer a row first, or is loaded anew: nobody knows what became of its process."""
         package = variant.package
         async with self._loads:
             known = self._loaded.get(package.id)
             if known is not None and known.state is not State.REFUSED:
-                return
+                if self._in_force(known) or await answers(known.parts.batcher.model, known.parts.check, known.sample):
+                    return
+                await self._unload(known)
             loaded = self._loaded[package.id] = Loaded(package=package, since=self._clock.steady())
             try:
                 await self._load(loaded, variant)
@@ -234,12 +234,19 @@ class Fleet:
     async def _warm(self, loaded: Loaded, model: Model, folder: Path) -> None:
         signature = loaded.package.signature
         codec, check = Codec(signature, model.form), Check(signature)
-        together = await warm(model, codec, check, folder=folder, package=loaded.package)
+        warmed = await warm(model, codec, check, folder=folder, package=loaded.package)
+        loaded.sample = warmed.sample
         name = f"{loaded.package.model}/{loaded.package.version}"
         batcher = Batcher(
-            model, loaded.statistics, name=name, steady=self._clock.steady, turn=self.turn, together=together
+            model, loaded.statistics, name=name, steady=self._clock.steady, turn=self.turn, together=warmed.together
         )
         loaded.fill(batcher, codec, check)
+
+    async def _unload(self, loaded: Loaded) -> None:
+        self._move(loaded, State.UNLOADED)
+        del self._loaded[loaded.package.id]
+        if (batcher := loaded.empty()) is not None:
+            await batcher.close()
 
     # taking over
 

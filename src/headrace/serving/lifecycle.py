@@ -31,7 +31,7 @@ MOVES: dict[State, frozenset[State]] = {
     State.WARMING: frozenset({State.READY, State.REFUSED}),
     State.READY: frozenset({State.LIVE, State.DRAINING}),
     State.LIVE: frozenset({State.DRAINING}),
-    State.DRAINING: frozenset({State.LIVE, State.RETAINED}),
+    State.DRAINING: frozenset({State.LIVE, State.RETAINED, State.UNLOADED}),  # unloaded: it answers nobody
     State.RETAINED: frozenset({State.LIVE, State.UNLOADED}),
     State.UNLOADED: frozenset(),
     State.REFUSED: frozenset(),

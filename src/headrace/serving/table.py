@@ -52,6 +52,7 @@ class Loaded:
     reason: str = ""
     memory: int = 0  # bytes that this process and its model hosts grew by while it was loaded and warmed
     statistics: Statistics = field(default_factory=Statistics)
+    sample: Inputs | None = None  # a row that it answered when it was warmed
     _parts: Parts | None = None
 
     def fill(self, batcher: Batcher, codec: Codec, check: Check) -> None:

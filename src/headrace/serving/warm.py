@@ -1,13 +1,16 @@
 """Real rows through a model before it takes traffic: first-call costs are paid, and its answers are checked.
 
-Called by fleet.py. Decides that a version whose answers are not finite, or not of its signature's shape, is refused.
+Called by fleet.py. Decides that a version whose answers are not finite, or not of its signature's shape, is refused,
+and whether one that was away for a while still answers.
 Rows come from the package (`warmup`: .npy or .json, put there by optimize from the training data). Without any, rows
 of zeros measure the speed; what the model says to those proves nothing, so it cannot refuse.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -17,7 +20,7 @@ from headrace.base.log import fields
 from headrace.serving.answer import Check
 from headrace.serving.codec import Codec
 from headrace.serving.runtimes.base import Array, Inputs, Model, Outputs
-from headrace.types.errors import BadInput, ModelFailed, ModelRefused, Unavailable
+from headrace.types.errors import BadInput, HeadraceError, ModelFailed, ModelRefused, Unavailable
 from headrace.types.model import Layout, Package, RuntimeKind
 
 ROWS = 256  # of the package's rows at most
@@ -25,23 +28,47 @@ GRAPHS = (RuntimeKind.ONNX, RuntimeKind.OPENVINO)  # which say what they do to t
 # Warm already, perhaps paid by the call, and may be away now.
 ELSEWHERE = (RuntimeKind.REMOTE, RuntimeKind.LEGACY, RuntimeKind.PROGRAM)
 
+PROOF_SECONDS = 5.0  # that one row may take
+
 log = logging.getLogger("headrace.serving")
 
 
-async def warm(model: Model, codec: Codec, check: Check, *, folder: Path, package: Package) -> bool:
-    """Whether calls may be run together: each row's answer is the same alone and among others, as far as the rows at
-    hand can show. Raises ModelRefused."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmed:
+    """`together`: calls may be run together, since each row's answer is the same alone and among others, as far as the
+    rows at hand can show. `sample`: one row that it answered; None when no row at hand was."""
+
+    together: bool
+    sample: Inputs | None
+
+
+async def warm(model: Model, codec: Codec, check: Check, *, folder: Path, package: Package) -> Warmed:
+    """Raises ModelRefused."""
     if package.runtime in ELSEWHERE:
-        return False
+        return Warmed(together=False, sample=None)
     if not package.warmup:
-        await _warm_blindly(model, codec)
-        return package.runtime in GRAPHS
+        return Warmed(together=package.runtime in GRAPHS, sample=await _warm_blindly(model, codec))
     try:
         inputs = read_rows(folder / package.warmup, codec)
         outputs = check(await model.warm(inputs), inputs.rows)
-        return await _same_alone(model, check, inputs, outputs)
+        return Warmed(together=await _same_alone(model, check, inputs, outputs), sample=inputs.part(0, 1))
     except (BadInput, ModelFailed, Unavailable) as error:
         raise ModelRefused(f"it does not answer its own warm-up rows: {error.sentence()}", field=error.field) from error
+
+
+async def answers(model: Model, check: Check, sample: Inputs | None) -> bool:
+    """Whether it still does: its process may have hung or died while nobody called it."""
+    if sample is None:
+        return True
+    try:
+        async with asyncio.timeout(PROOF_SECONDS):
+            deadline = asyncio.get_running_loop().time() + PROOF_SECONDS
+            work = model.run(replace(sample, deadline=deadline))
+            check(work if isinstance(work, list) else await work, sample.rows)
+    except (HeadraceError, TimeoutError) as error:
+        log.warning("a version that was away does not answer", extra=fields(error=str(error)))
+        return False
+    return True
 
 
 async def _same_alone(model: Model, check: Check, inputs: Inputs, outputs: Outputs) -> bool:
@@ -61,16 +88,19 @@ def _alike(one: Array, other: Array) -> bool:
     return bool(np.array_equal(one, other))
 
 
-async def _warm_blindly(model: Model, codec: Codec) -> None:
+async def _warm_blindly(model: Model, codec: Codec) -> Inputs | None:
     arrays: dict[str, Array] = {}
     for spec in codec.specs.values():
         dtype = codec.dtypes[spec.name]
         shape = [max(size, 1) for size in spec.shape]
         arrays[spec.name] = np.full(shape, "", dtype=object) if dtype.kind == "O" else np.zeros(shape, dtype=dtype)
+    inputs = codec.from_arrays(arrays)
     try:
-        await model.warm(codec.from_arrays(arrays))
+        await model.warm(inputs)
     except (BadInput, ModelFailed) as error:
         log.warning("warm-up without rows failed", extra=fields(error=error.sentence()))
+        return None
+    return inputs
 
 
 def read_rows(path: Path, codec: Codec) -> Inputs:

@@ -30,7 +30,7 @@ from headrace.serving.run import Place
 from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.traffic.admit import Gate
 from headrace.types.endpoint import Batching, Cache, Endpoint
-from headrace.types.errors import ModelRefused
+from headrace.types.errors import HeadraceError, ModelFailed, ModelRefused, TimedOut
 from headrace.types.model import ModelVersion, RuntimeKind
 from headrace.types.traffic import TrafficPolicy
 
@@ -89,6 +89,29 @@ async def test_a_roll_back_takes_the_version_that_is_still_warm() -> None:
         await yard.fleet.apply(plan(revision, endpoint(version)))
     assert yard.runtime.loads == [1, 2]
     assert yard.states() == {1: State.LIVE, 2: State.RETAINED}
+
+
+@pytest.mark.parametrize("fault", [ModelFailed("its process died"), TimedOut("it hangs")])
+async def test_a_version_that_died_while_it_was_retained_is_loaded_anew(fault: HeadraceError) -> None:
+    yard = Yard()
+    for revision, version in enumerate((V1, V2), start=1):
+        await yard.fleet.apply(plan(revision, endpoint(version)))
+    died = yard.runtime.models[1]
+
+    def dead(inputs: Inputs) -> Outputs:
+        raise fault
+
+    died.behave = dead
+    assert await yard.fleet.apply(plan(3, endpoint(V1))) is None
+    assert died.closed
+    assert yard.runtime.loads == [1, 2, 1]
+    assert yard.states() == {1: State.LIVE, 2: State.RETAINED}
+    yard.runtime.models[2].behave = dead
+    yard.runtime.behaviours[2] = ModelRefused("its files are gone")
+    refusal = await yard.fleet.apply(plan(4, endpoint(V2)))
+    assert refusal is not None
+    assert "its files are gone" in refusal.reason
+    assert yard.states()[1] is State.LIVE
 
 
 async def test_a_version_drains_until_its_last_call_ends() -> None:

@@ -78,7 +78,7 @@ class ProgramRuntime:
         desk.attend(host)
         try:
             await host.start()
-        except BaseException:
+        except BaseException:  # also a load that is cancelled: nobody else knows of this process
             await host.close()
             raise
         return ProgramModel(host, desk, package.signature, grace=self._limits.grace_seconds)
