@@ -32,6 +32,7 @@ from headrace.types.errors import Unavailable
 
 STOP_MARGIN = 5.0  # seconds that a child gets on top of its own drain before it is killed
 _MLFLOW_STOP = 6.0
+BEHIND = 5  # nice: who answers calls goes before who keeps the records
 # Without these MLflow's server starts a job runner with seven workers, calls home, and may deadlock beside LiteLLM.
 _MLFLOW_ENV = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -176,6 +177,7 @@ def control_child(settings: Settings, server: socket.socket) -> Child:
         env=_without(os.environ | settings.environment(), "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI") | _MLFLOW_ENV,
         fds=(server.fileno(),),
         stop_seconds=settings.drain_seconds + STOP_MARGIN,
+        nice=BEHIND,
     )
 
 
@@ -197,6 +199,7 @@ def mlflow_child(settings: Settings, port: int) -> Child:
         env=_without(dict(os.environ), "MLFLOW_", "_MLFLOW_", "HEADRACE_") | _MLFLOW_ENV,
         cwd=folder,
         stop_seconds=_MLFLOW_STOP,
+        nice=BEHIND,
         wave=1,  # the control plane may still have traces for it
     )
 

@@ -67,6 +67,7 @@ class Child:
     stop_seconds: float = 10.0
     wave: int = 0
     vital: bool = False
+    nice: int = 0  # how far it stands back for a processor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +171,8 @@ class Supervisor:
                 cwd=child.cwd,
                 start_new_session=True,  # Ctrl-C in a terminal is for the supervisor alone
             )
+        with suppress(ProcessLookupError):  # ended already, which its keeper sees
+            os.setpriority(os.PRIO_PROCESS, process.pid, child.nice)
         self._processes[child.name] = process
         self._set(child, state=State.STARTING, pid=process.pid, started=time.time())
         return process
