@@ -7,6 +7,7 @@ in its last line. Ignores who asks: it is an upstream, the gateway stands before
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Any
@@ -25,7 +26,10 @@ def main() -> None:
     try:
         server = start(load_settings())
     except HeadraceError as error:
-        sys.exit(error.sentence())
+        sys.stderr.write(f"{error.sentence()}\n")
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the engine's logger writes on until the process has ended
+        sys.exit(1)
     sys.stderr.write(f"the local LLM answers at {server.listening_address}/v1\n")
     sys.stderr.flush()
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
