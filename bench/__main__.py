@@ -77,11 +77,12 @@ def main() -> int:
 
 
 def replaced(text: str, title: str, lines: list[str]) -> str:
-    """The results with this section's new lines, in the order of SECTIONS."""
+    """The results with this section's new lines, in the order of SECTIONS; those measured by other commands follow."""
     parts = text.split("\n## ")
     known = {part.partition("\n")[0]: part.partition("\n")[2] for part in parts[1:]}
     known[title] = "\n" + "\n".join(lines).rstrip() + "\n"
-    order = [title for title, _ in SECTIONS.values() if title in known]
+    ours = [title for title, _ in SECTIONS.values()]
+    order = [name for name in ours if name in known] + [name for name in known if name not in ours]
     return TOP + "".join(f"\n## {name}\n{known[name].rstrip()}\n" for name in order)
 
 
