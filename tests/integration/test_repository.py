@@ -46,4 +46,4 @@ def test_the_same_over_grpc_and_the_others_serve_on(platform: Platform) -> None:
         client.load_model("digits")
         assert platform.predict("digits", ROW).status_code == 200
         rows = {row.name: row.state for row in client.get_model_repository_index().models}
-        assert rows == {"custom": "READY", "digits": "READY"}
+        assert (rows["custom"], rows["digits"]) == ("READY", "READY")

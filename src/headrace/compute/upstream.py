@@ -110,7 +110,7 @@ class Upstream:
         try:
             line = self._reused() or await self._connect(connect)
             await line.ask(b"%bcontent-length: %d\r\n\r\n" % (head, len(body)), body, times)
-        except BaseException:
+        except BaseException:  # also a caller that went away: half a request cannot be taken back
             self._give_back(line)
             raise
         return Answer(self, line, self._secret)
