@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,8 +17,10 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+from chat_plane import ASK, chat_endpoint, over, publish_chats
 from plane_samples import endpoint, toy_package
 
+from bench.upstream import running_upstream
 from headrace.compute.ports import listen, port_of
 from headrace.compute.supervise import read_state
 from headrace.store import plans
@@ -28,6 +31,7 @@ from headrace.store.migrate import migrate
 from headrace.traffic.board import Board
 from headrace.types.call import Call
 from headrace.types.endpoint import Endpoint, Limits
+from headrace.types.gateway import Counted, Gateway, Level, Limit, Provider, ProviderKind, Window
 from headrace.types.journal import Position
 
 pytestmark = pytest.mark.process
@@ -241,6 +245,24 @@ def test_one_killed_worker_loses_only_what_it_had_in_hand(running: Running) -> N
     assert traces <= {call.trace_id for call in running.calls()}
     inside = [m["value"] for m in running.get("/metrics").json()["metrics"] if m["name"] == "headrace_inside"]
     assert inside == [0], "the dead worker's calls are not inside any more"
+
+
+def test_a_limit_of_all_workers_together_is_exact(running: Running) -> None:
+    """Of calls to a chat model, over HTTP, each on a connection of its own."""
+    with running_upstream() as upstream:
+        well = Provider(name="well", kind=ProviderKind.OPENAI, url=f"{upstream.url}/well/v1", private=True)
+        limit = Limit(
+            level=Level.ENDPOINT, who="chat", counted=Counted.REQUESTS, amount=37, window=Window.MONTH, open=False
+        )
+        chat = chat_endpoint(Artifacts(running.home / "artifacts"), running.home, "chat", over("well"))
+        made = Gateway(providers=(well,), limits=(limit,))
+        revision = publish_chats(running.database, [endpoint(running.v1), chat], made)
+        running.until(lambda: running.health()["revision"] == revision, "plan in force on all")
+        with ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(lambda _: running.post("/v1/chat/completions", ASK | {"model": "chat"}), range(90)))
+        assert Counter(answer.status_code for answer in answers) == {200: 37, 429: 53}
+        assert upstream.came["well"] == 37
+        running.in_force(endpoint(running.v1))
 
 
 def test_a_worker_that_hangs_is_named_and_waited_for_no_longer_than_a_second(running: Running) -> None:
