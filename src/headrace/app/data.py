@@ -55,6 +55,7 @@ from headrace.serving.fleet import Fleet, Refusal
 from headrace.serving.lm import aliases_of
 from headrace.serving.predict import Predictor
 from headrace.serving.runtimes.base import Surroundings, build_runtimes
+from headrace.serving.talk import Talker
 from headrace.serving.watch import Watch
 from headrace.store import plans
 from headrace.store.artifacts import Artifacts
@@ -149,7 +150,11 @@ class DataPlane:
         self.seeding = Seeding(self.limiter, self.database, self.clock)
         self.fleet.followers.append(lambda plan: self.limiter.apply(plan.gateway.limits))
         self.boards = self.fleet.neighbour = Boards(
-            artifacts=artifacts, hashed=self.recorder.hashed, steady=self.clock.steady, door=door
+            artifacts=artifacts,
+            hashed=self.recorder.hashed,
+            steady=self.clock.steady,
+            door=door,
+            speaker=Talker(self.predictor),
         )
         self.fleet.followers.append(self.boards.flip)
         copied = self.fleet.shadows

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from headrace.gateway.guards.base import Guard as Checker
 from headrace.gateway.guards.judge import Judge, fits
 from headrace.gateway.guards.registry import build
 from headrace.gateway.health import Health
+from headrace.gateway.native import PROVIDER, Native, Speaker
 from headrace.gateway.retry import Budget
 from headrace.gateway.station import Station, line_of
 from headrace.traffic.admit import OPEN, Door, Gate
@@ -30,11 +31,12 @@ from headrace.traffic.price import Prices
 from headrace.traffic.route import as_applied
 from headrace.types.endpoint import Capture, Endpoint, Plan, Task, Variant
 from headrace.types.errors import HeadraceError, ModelRefused, NotFound, Unavailable
-from headrace.types.gateway import Chat, Gateway, Provider, ProviderKind
+from headrace.types.gateway import Chat, Gateway, Provider
 from headrace.types.model import Package
 from headrace.types.traffic import TrafficPolicy
 
 FILE = "chat.json"  # in a package
+_UNBOUND = Gate("models that can be talked to", 1 << 30)  # those are bounded by their own gates, on the predict path
 
 
 class Verifier(Protocol):
@@ -75,6 +77,12 @@ class Lane:
     cache: Cache
     captured: bool
     masked: bool = False  # personal data is scrubbed out of what is captured
+    native: Native | None = None  # it is no chat endpoint: a model of ours, which can be talked to
+
+    @property
+    def applied(self) -> TrafficPolicy:
+        """A model of ours has one for all who ask it, however they do."""
+        return self.policy if self.native is None else self.native.policy(self.endpoint.name) or self.policy
 
     def version(self, name: str) -> Version:
         found = self.versions.get(name)
@@ -127,9 +135,16 @@ class Boards:
     """`now` is the board in force."""
 
     def __init__(
-        self, *, artifacts: Verifier, hashed: Callable[[str], str], steady: Callable[[], float], door: Door = OPEN
+        self,
+        *,
+        artifacts: Verifier,
+        hashed: Callable[[str], str],
+        steady: Callable[[], float],
+        door: Door = OPEN,
+        speaker: Speaker | None = None,
     ) -> None:
         self.now = Board(callers=Callers(door.keys))
+        self._native = None if speaker is None else Native(speaker)
         self._artifacts = artifacts
         self._hashed = hashed
         self._door = door
@@ -148,7 +163,7 @@ class Boards:
         refused: dict[tuple[str, str], str] = {}
         stations = self._stations(plan.gateway, refused)
         prices = Prices(plan.gateway.prices)
-        lanes: dict[str, Lane] = {}
+        lanes = self._native_lanes(plan, prices)
         chats = {endpoint.name: endpoint for endpoint in plan.endpoints if endpoint.task is Task.CHAT}
         for endpoint in chats.values():
             versions: dict[str, Version] = {}
@@ -164,6 +179,30 @@ class Boards:
         callers = callers_of(plan, self._door)
         self._prepared = Board(revision=plan.revision, lanes=lanes, stations=stations, callers=callers)
         return refused
+
+    def _native_lanes(self, plan: Plan, prices: Prices) -> dict[str, Lane]:
+        """Of every endpoint whose live version can be talked to."""
+        lanes: dict[str, Lane] = {}
+        for endpoint in plan.endpoints:
+            if self._native is None or endpoint.task is Task.CHAT or endpoint.parked:
+                continue
+            fitting = [variant for variant in endpoint.variants if not self._native.why_not(variant)]
+            if endpoint.policy.baseline not in {variant.name for variant in fitting}:
+                continue
+            versions = {
+                variant.name: self._native_version(self._native, endpoint, variant, prices) for variant in fitting
+            }
+            lanes[endpoint.name] = replace(self._lane(endpoint, versions), gate=_UNBOUND, native=self._native)
+        return lanes
+
+    def _native_version(self, native: Native, endpoint: Endpoint, variant: Variant, prices: Prices) -> Version:
+        chat = native.chat(endpoint.name, variant.name)
+        (way,) = chat.ways
+        health = self._health.setdefault((way.provider, way.model), Health())
+        tariff = prices.tariff(way.provider, endpoint.name)
+        ready = Ready(way=way, station=native, health=health, price=tariff.at(time.time()), tariff=tariff)
+        package = variant.package
+        return Version(name=variant.name, number=package.version, package=package.id, chat=chat, ways=(ready,))
 
     def flip(self, _: Plan) -> None:
         """What was prepared of this plan is in force. Streams of providers that are gone run to their end."""
@@ -190,8 +229,6 @@ class Boards:
         made: dict[str, Station] = {}
         self._fresh = {}
         for provider in gateway.providers:
-            if provider.kind is ProviderKind.OWN:
-                continue
             try:
                 secret = self._secret(provider, gateway.secrets)
             except HeadraceError as error:
@@ -221,7 +258,7 @@ class Boards:
             chat = self._chats[variant.package.id] = await asyncio.to_thread(self._read, variant.package)
         ways = []
         for way in chat.ways:
-            station = stations.get(way.provider)
+            station = self._native if way.provider == PROVIDER else stations.get(way.provider)
             if station is None:
                 raise ModelRefused(
                     f"there is no provider {way.provider!r}; there are: {', '.join(sorted(stations)) or 'none'}",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from headrace.gateway.health import Health
+from headrace.gateway.native import Native
 from headrace.gateway.station import Station
 from headrace.traffic.price import UNPRICED, Tariff
 from headrace.types.gateway import Balance, Chat, Price, Way
@@ -25,7 +26,7 @@ class Ready:
     """A way in force."""
 
     way: Way
-    station: Station
+    station: Station | Native
     health: Health
     price: Price | None = None  # when the plan came, to choose by
     tariff: Tariff = UNPRICED  # to bill by

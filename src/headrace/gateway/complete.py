@@ -130,7 +130,7 @@ class Completer:
         """Who answers, and what the line says from then on."""
         request, lane, call = visit.request, visit.lane, visit.call
         decision = decide(
-            lane.policy,
+            lane.applied,
             unit=call.unit,
             sticky=call.sticky,
             header=request.header,
@@ -141,7 +141,7 @@ class Completer:
         call.routed(decision, version.number)
         if request.task:
             call.counted = False  # a title is no evidence of how well it answers
-        if lane.captured:
+        if lane.captured and lane.native is None:  # a model of ours tells what it was given
             spoken = said(visit.asked)
             call.input = self.recorder.kept(scrubbed(spoken) if lane.masked else spoken)
         return version

@@ -5,6 +5,7 @@ Called by complete.py. A table from what failed to whose fault it is.
 
 from __future__ import annotations
 
+from headrace.gateway.native import PROVIDER
 from headrace.gateway.reach import Missed
 from headrace.types.call import CallStatus
 from headrace.types.errors import BadInput, HeadraceError, Overloaded, TimedOut, UpstreamError
@@ -31,6 +32,8 @@ _ERRORS: dict[CallStatus, type[HeadraceError]] = {
 
 
 def error_of(missed: Missed, endpoint: str) -> HeadraceError:
+    if missed.error is not None and missed.ready.way.provider == PROVIDER:
+        return missed.error  # a model of our own: its own words, as /predict would say them
     way = missed.ready.way
     said = f"{way.provider}/{way.model}: {missed.message}"
     return _ERRORS[ENDINGS[missed.failure]](f"no upstream of {endpoint!r} answered; the last one, {said}")

@@ -10,6 +10,7 @@ import msgspec
 
 from headrace.base.scrub import scrub_value
 from headrace.gateway.dialects.base import Asked, Told
+from headrace.gateway.native import Speech
 from headrace.gateway.visit import said
 from headrace.traffic.record import NOTHING
 from headrace.types.gateway import Usage
@@ -23,7 +24,10 @@ def scrubbed(text: bytes | msgspec.Raw) -> bytes:
     return _encoder.encode(scrub_value(msgspec.json.decode(text)))
 
 
-def written(told: Told) -> bytes | msgspec.Raw:
+def written(told: Told, speech: Speech | None = None) -> bytes | msgspec.Raw:
+    """`speech`: of an endpoint that is a model of ours. That has one form of answer, however it was asked."""
+    if speech is not None:
+        return speech.output or NOTHING
     if told.tools:
         return _encoder.encode({"text": told.text, "tools": told.tools})
     return _encoder.encode(told.text) if told.pieces else NOTHING

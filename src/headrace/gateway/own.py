@@ -147,7 +147,7 @@ class Asker:
         line.run_ms = spent.wait_ms
         line.spent = msgspec.Raw(_encoder.encode(spent))
         if lane.captured:
-            output = written(told)
+            output = written(told, passage.speech if passage and lane.native else None)
             line.output = self.recorder.kept(scrubbed(output) if lane.masked else output)
         self.recorder.write(line)
         self.tally.asked(question.own, lane.endpoint.name, status, spent.cost)

@@ -15,12 +15,13 @@ from collections.abc import Callable
 import msgspec
 
 from headrace.compute.line import Headers
-from headrace.compute.upstream import Answer, Unreached
+from headrace.compute.upstream import Unreached
 from headrace.gateway.board import Lane, Version
 from headrace.gateway.choose import Ready, opens_in, order
 from headrace.gateway.course import Course
 from headrace.gateway.crossing import Crossing, counted_here, crossing
 from headrace.gateway.dialects.base import Asked, Dialect, Told
+from headrace.gateway.native import Native, Reply, Speech, failure_of
 from headrace.gateway.providers.base import Target
 from headrace.gateway.retry import pause
 from headrace.types.errors import HeadraceError, Overloaded, TimedOut, UpstreamError
@@ -50,6 +51,7 @@ class Passage(msgspec.Struct, kw_only=True, eq=False):
     attempts: int = 0
     waited: float = 0.0  # seconds for upstreams, before the first byte
     tried: list[Missed] = []
+    speech: Speech | None = None  # of a model of our own: what it tells of itself
 
 
 class Missed(msgspec.Struct, kw_only=True, eq=False):
@@ -82,7 +84,7 @@ class Streamed(msgspec.Struct, kw_only=True, eq=False):
     ready: Ready
     status: int
     headers: Headers
-    answer: Answer
+    answer: Reply
     course: Course
     begun: bytes
     passage: Passage
@@ -214,10 +216,10 @@ async def _ask(passage: Passage, ready: Ready) -> Got | Missed:
         wire = cross.theirs.wire
     target = Target(wire, ready.way.model, passage.tail, asked.stream)
     body = cross.request(ready.way.model) if cross else dialect.body(asked, ready.way.model, usage=True)
-    answer: Answer | None = None
+    answer: Reply | None = None
     got: Got | Missed | None = None
     try:
-        answer = await station.ask(target, passage.forwarded, body, seconds=passage.ends - passage.steady())
+        answer = await _answer(passage, ready, target, body)
         if not 200 <= answer.status < 300:
             got = await _refused(passage, ready, answer, cross)
         elif asked.stream and _media(answer.headers) == STREAM:
@@ -228,15 +230,27 @@ async def _ask(passage: Passage, ready: Ready) -> Got | Missed:
         got = Missed(ready=ready, failure=Failure.CONNECT, message=error.message, error=error)
     except TimedOut as error:
         got = Missed(ready=ready, failure=Failure.TIMEOUT, message=error.message, error=error)
-    except UpstreamError as error:
-        got = Missed(ready=ready, failure=Failure.BROKEN, message=error.message, error=error)
+    except HeadraceError as error:
+        got = Missed(ready=ready, failure=failure_of(error), message=error.message, error=error)
     finally:
         if answer is not None and not isinstance(got, Streamed):  # that one is closed by who relays it
             answer.close()
     return got
 
 
-async def _refused(passage: Passage, ready: Ready, answer: Answer, cross: Crossing | None) -> Missed:
+async def _answer(passage: Passage, ready: Ready, target: Target, body: bytes) -> Reply:
+    station, seconds = ready.station, passage.ends - passage.steady()
+    if not isinstance(station, Native):
+        return await station.ask(target, passage.forwarded, body, seconds=seconds)
+    speech = passage.speech = station.begin(target.model, body, seconds=seconds)
+    try:
+        return await station.answer(speech, passage.asked, target.model)
+    except BaseException:
+        speech.close()
+        raise
+
+
+async def _refused(passage: Passage, ready: Ready, answer: Reply, cross: Crossing | None) -> Missed:
     body = await answer.whole(ERROR_BYTES)
     theirs = cross.theirs if cross else passage.dialect
     failure, message = theirs.failure(answer.status, body)
@@ -251,7 +265,7 @@ async def _refused(passage: Passage, ready: Ready, answer: Answer, cross: Crossi
     )
 
 
-async def _whole(passage: Passage, ready: Ready, answer: Answer, cross: Crossing | None) -> Whole | Missed:
+async def _whole(passage: Passage, ready: Ready, answer: Reply, cross: Crossing | None) -> Whole | Missed:
     body = await answer.whole(ANSWER_BYTES)
     told = (cross.theirs if cross else passage.dialect).answered(body)
     if told.failure is not None:
@@ -262,11 +276,11 @@ async def _whole(passage: Passage, ready: Ready, answer: Answer, cross: Crossing
         headers=answer.headers,
         body=cross.answer(body) if cross else body,
         told=told,
-        lost=cross.lost if cross else (),
+        lost=_lost(passage, cross),
     )
 
 
-async def _first(passage: Passage, ready: Ready, answer: Answer, cross: Crossing | None) -> Streamed | Missed:
+async def _first(passage: Passage, ready: Ready, answer: Reply, cross: Crossing | None) -> Streamed | Missed:
     """Hold it until its first event says that it is no error."""
     course = Course(cross.theirs if cross else passage.dialect, passage.asked, cross)
     begun = b""
@@ -289,8 +303,14 @@ async def _first(passage: Passage, ready: Ready, answer: Answer, cross: Crossing
         course=course,
         begun=begun,
         passage=passage,
-        lost=cross.lost if cross else (),
+        lost=_lost(passage, cross),
     )
+
+
+def _lost(passage: Passage, cross: Crossing | None) -> tuple[str, ...]:
+    """What of the request nobody obeyed."""
+    lost = cross.lost if cross else ()
+    return lost if passage.speech is None else lost + passage.speech.ignored
 
 
 def _outcome(told: Told, failed: HeadraceError | None) -> str:

@@ -14,7 +14,7 @@ from headrace.compute.line import Headers
 from headrace.gateway.dialects.base import Dialect
 from headrace.gateway.guard import GuardedStream
 from headrace.gateway.reach import Streamed
-from headrace.types.errors import Blocked, HeadraceError, ModelFailed, TimedOut, Unavailable, UpstreamError
+from headrace.types.errors import Blocked, HeadraceError, ModelFailed, UpstreamError
 
 HELD_BYTES = 16 << 20  # of a stream that is judged before it is shown
 
@@ -79,10 +79,10 @@ async def relay(streamed: Streamed, sink: Sink, dialect: Dialect, ears: Ears) ->
         else:
             failed = streamed.cut()
         left = False
-    except (UpstreamError, TimedOut, ModelFailed, Unavailable) as error:
-        failed, left = error, False
     except Blocked as error:
         failed, left = ModelFailed(f"the answer was stopped by a guard: {error.message}"), False
+    except HeadraceError as error:
+        failed, left = error, False
     finally:
         streamed.close(failed, left=left)
     heard = told.failure is not None and ears.judged is None  # said by the upstream itself, and passed on

@@ -11,15 +11,18 @@ import msgspec
 from headrace.gateway.board import Version
 from headrace.gateway.dialects.base import Asked
 from headrace.gateway.heard import LETTERS, estimate, scrubbed, written
+from headrace.gateway.native import Speech
 from headrace.gateway.shadow import Shadows
 from headrace.gateway.tally import Tally
 from headrace.gateway.visit import Visit
 from headrace.store.journal.records import SpentRow
+from headrace.traffic import steps
 from headrace.traffic.limit import Limiter
 from headrace.traffic.price import UNPRICED
 from headrace.traffic.record import Recorder
 from headrace.types.call import CallStatus
 from headrace.types.gateway import Usage
+from headrace.types.step import Step
 
 ANSWER_TOKENS = 512  # reserved where the caller named no bound
 _encoder = msgspec.json.Encoder()
@@ -37,13 +40,16 @@ class Settlement:
         call, told, ready, request, caller = visit.call, visit.told, visit.ready, visit.request, visit.caller
         shadowed = visit.lane.policy.shadow is not None
         copy = self.shadows.copy(visit) if shadowed and status is CallStatus.OK else None
+        passage = visit.passage
+        speech = None if passage is None else passage.speech
         usage, estimated = told.usage, False
         if visit.cached:
             usage = Usage()
         elif usage is None:
-            usage, estimated = _estimate(visit), True
-        passage = visit.passage
+            usage, estimated = _untold(visit, speech)
         cost = ready.tariff.cost(usage, call.time) if ready is not None else 0.0
+        if speech is not None and speech.usage is not None:
+            cost += speech.usage.money  # what it paid for itself
         if passage is None and not visit.cached:
             self.limiter.release(visit.grant)
         else:
@@ -69,12 +75,14 @@ class Settlement:
             task=request.task,
             guards=visit.guards.memory.told if visit.guards else {},
             alone=shadowed and copy is None,
+            steps=() if speech is None else _steps(visit, speech),
         )
         call.spent = msgspec.Raw(_encoder.encode(spent))
         call.rows = 1
         if visit.lane.captured:
-            output = written(told)
-            call.output = self.recorder.kept(scrubbed(output) if visit.lane.masked else output)
+            if visit.lane.native is not None and speech is not None:
+                call.input = self._kept(visit, speech.input)
+            call.output = self._kept(visit, written(told, speech if visit.lane.native else None))
         seconds = self.recorder.close(call, status, began=visit.began, run_seconds=waited, error=error)
         self.tally.spent(call.endpoint, call.variant, usage, cost)
         if visit.first:
@@ -84,6 +92,9 @@ class Settlement:
         if copy is not None:
             self.shadows.offer(copy)
 
+    def _kept(self, visit: Visit, text: bytes | msgspec.Raw) -> msgspec.Raw:
+        return self.recorder.kept(scrubbed(text) if visit.lane.masked else text)
+
 
 def expected(asked: Asked, version: Version, size: int, *, now: float) -> tuple[int, float]:
     """Tokens and cost to be reserved: all that was sent, and the longest answer that may come."""
@@ -92,8 +103,16 @@ def expected(asked: Asked, version: Version, size: int, *, now: float) -> tuple[
     return sent + answered, tariff.upto(sent, answered, now)
 
 
-def _estimate(visit: Visit) -> Usage:
-    """Nobody told."""
+def _untold(visit: Visit, speech: Speech | None) -> tuple[Usage, bool]:
+    """And whether it is only estimated. What a program asked is known also when it came to nothing."""
+    if speech is not None and speech.usage is not None:
+        return Usage(input=speech.usage.prompt_tokens, output=speech.usage.completion_tokens), False
     if visit.ready is None or (not visit.first and not visit.told.text):
-        return Usage()
-    return estimate(visit.asked, visit.told)
+        return Usage(), True
+    return estimate(visit.asked, visit.told), True
+
+
+def _steps(visit: Visit, speech: Speech) -> tuple[Step, ...]:
+    """What the program did that answered."""
+    offset = (speech.began - visit.began) * 1000
+    return steps.told(speech.steps, offset_ms=offset, capture=visit.lane.endpoint.capture)

@@ -26,7 +26,7 @@ def as_texts(rules: PairRules, specs: Sequence[TensorSpec]) -> PairRules:
 
 def answer_of(call: Call) -> Any:
     """As an output of one row; of any other model as it is."""
-    if call.spent is None or call.output is None:
+    if call.spent is None or call.output is None or isinstance(call.output, list):
         return call.output
     if not isinstance(call.output, dict):
         return [str(call.output)]

@@ -76,6 +76,7 @@ class Predictor:
     async def predict(self, request: Request, dialect: Dialect) -> Answer:
         began, ran, seconds = self._steady(), 0.0, 0.0
         loaded: Loaded | None = None
+        inputs: Inputs | None = None
         table = self.table  # one plan for the whole call
         lane = table.admitted(request.header, request.model)  # admit: who, and to what
         endpoint, record = lane.endpoint, self.recorder
@@ -104,8 +105,7 @@ class Predictor:
                 parts = held if lane.adapted is None else lane.adapted.get(decision.variant, held)
                 codec = parts.codec
                 call.routed(decision, loaded.package.version)
-                read = self._steady()
-                inputs = dialect.read(codec)
+                read, inputs = self._steady(), dialect.read(codec)
                 call.rows = lane.bounded(inputs.rows)
                 if parts.elsewhere and call.colour:
                     inputs.travels = colour.travels(request.header(colour.BAGGAGE), call.colour)
@@ -115,14 +115,14 @@ class Predictor:
                 ran, cache = self._steady(), lane.cache if call.reason is not Reason.GATE else None
                 outputs = await run(parts, inputs, place, _wait(request, endpoint), cache)
                 seconds = self._steady() - ran
-                call.spent = call.spent if inputs.spent is None else spent.told(inputs.spent)
+                call.spent = call.spent if inputs.spent is None else _spent(inputs, lane, ran - began)
                 shown = dialect.plain or (lane.captured and record.keeps(outputs[0].size))
                 result = to_json(outputs[0], codec.signature.outputs[0]) if shown else None
                 body = dialect.write(outputs, codec.signature, result)
                 if lane.captured:
                     call.output = record.kept(result)
         except BaseException as error:  # re-raised: also a bug of ours, or a shutdown, leaves its line in the journal
-            self._failed(lane, loaded, call, error, _Attempt(request, dialect, began, ran))
+            self._failed(lane, loaded, call, error, _Attempt(request, dialect, began, ran, inputs))
             raise
         total = record.close(call, CallStatus.OK, began=began, run_seconds=seconds)
         loaded.statistics.answered(
@@ -167,10 +167,17 @@ class Predictor:
             call.counted = False  # not the model's doing
             status, told = CallStatus.FAILED, f"interrupted: {type(error).__name__}"
         ran = self._steady() - attempt.ran if attempt.ran else 0.0
+        if attempt.inputs is not None and attempt.inputs.spent is not None:  # also what became no answer
+            call.spent = _spent(attempt.inputs, lane, attempt.ran - attempt.began)
         seconds = self.recorder.close(call, status, began=attempt.began, run_seconds=ran, error=told)
         if loaded is not None:
             loaded.statistics.fail.add(seconds)
             _blame(lane, call, error, attempt)
+
+
+def _spent(inputs: Inputs, lane: Lane, seconds: float) -> msgspec.Raw:
+    """`seconds`: from when the call was accepted until its model was asked."""
+    return spent.told(inputs, offset_ms=seconds * 1000, captured=lane.captured)
 
 
 def _wait(request: Request, endpoint: Endpoint) -> Wait:
@@ -188,6 +195,7 @@ class _Attempt:
     dialect: Dialect
     began: float
     ran: float
+    inputs: Inputs | None
 
 
 def _blame(lane: Lane, call: Open, error: BaseException, attempt: _Attempt) -> None:

@@ -73,13 +73,20 @@ async def run(parts: Parts, inputs: Inputs, place: Place, wait: Wait, cache: Cac
     """The model's answer, checked; or the one it gave before. Raises TimedOut, ModelFailed, Overloaded, or BadInput for
     what only the runtime can see."""
     adapter = parts.adapter
-    if adapter is not None:
-        inputs = adapter.inward(inputs)
+    if adapter is None:
+        return await _answer(parts, inputs, place, wait, cache)
+    own = adapter.inward(inputs)
+    try:
+        outputs = await _answer(parts, own, place, wait, cache)
+    finally:
+        inputs.spent, inputs.steps = own.spent, own.steps
+    return adapter.outward(outputs, inputs.rows)
+
+
+async def _answer(parts: Parts, inputs: Inputs, place: Place, wait: Wait, cache: Cache | None) -> Outputs:
     if cache is None:
-        outputs = parts.check(await _run(parts.batcher, inputs, place, wait), inputs.rows)
-    else:
-        outputs = await _cached(parts, inputs, place, wait, cache)
-    return outputs if adapter is None else adapter.outward(outputs, inputs.rows)
+        return parts.check(await _run(parts.batcher, inputs, place, wait), inputs.rows)
+    return await _cached(parts, inputs, place, wait, cache)
 
 
 async def _cached(parts: Parts, inputs: Inputs, place: Place, wait: Wait, cache: Cache) -> Outputs:
@@ -107,6 +114,10 @@ async def _run(batcher: Batcher, inputs: Inputs, place: Place, wait: Wait) -> Ou
     timer = asyncio.get_running_loop().call_later(wait.seconds, _too_late, work, wait.seconds)
     try:
         return await work
+    except asyncio.CancelledError:  # nobody waits: what can be ended, is
+        if inputs.stop is not None:
+            inputs.stop()
+        raise
     finally:
         timer.cancel()
         work.leave()  # whoever hung up does not keep its place in the queue

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from headrace.types.step import Step
+
 MILLION = 1_000_000
 
 
@@ -37,7 +39,7 @@ class ProviderKind(StrEnum):
     AZURE = "azure"  # OpenAI's, with a deployment in the path and another header for the key
     ANTHROPIC = "anthropic"
     GEMINI = "gemini"
-    OWN = "own"  # an endpoint of this Headrace
+    OWN = "own"  # this platform's own models: there is one, called headrace, that nobody has to configure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,6 +355,7 @@ class Spent:
     guards: dict[str, int] = field(default_factory=dict)  # what guards found, and how often
     alone: bool = False  # its endpoint has a shadow, which is not asked this
     of: str = ""  # trace id of the call for which Headrace itself asked this
+    steps: tuple[Step, ...] = ()  # of a program: what it did for the answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

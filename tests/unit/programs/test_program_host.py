@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,6 +48,22 @@ class Mine(dspy.Module):
 
 def build():
     return Mine()
+"""
+
+TWICE = b"""
+import dspy
+
+class Twice(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.then = dspy.Predict("text -> team"), dspy.Predict("text -> team")
+
+    async def aforward(self, text):
+        await self.first.acall(text=text)
+        return await self.then.acall(text=text)
+
+def build():
+    return Twice()
 """
 
 
@@ -133,20 +148,22 @@ async def test_text_comes_as_it_is_written(load: Load, lm: FakeLM, ticket: Progr
     model = await load(Packed(program=free))
     said = 'It is "here": \\ ça va'
     lm.reply = lambda body: json.dumps({"reasoning": "I know.", "answer": said}, ensure_ascii=False)
-    async with aclosing(model.stream(asked("where"))) as pieces:
-        found = [piece async for piece in pieces]
-    assert "".join(found[:-1]) == said
+    inputs, found = asked("where"), list[str]()
+    inputs.hear = found.append
+    outputs = await model.run(inputs)
+    assert "".join(found) == said
     assert len(found) > 3
-    assert [column.tolist() for column in found[-1]] == [[said], ["I know."]]
+    assert [column.tolist() for column in outputs] == [[said], ["I know."]]
     assert lm.asked[-1]["stream"] is True
 
 
 async def test_between_markers_too(load: Load, lm: FakeLM) -> None:
     model = await load(Packed(program=read_program(TICKET | {"writing": "chat", "outputs": [{"name": "answer"}]})))
     lm.reply = lambda body: "[[ ## answer ## ]]\nby [the] river\n\n[[ ## completed ## ]]"
-    async with aclosing(model.stream(asked("where"))) as pieces:
-        found = [piece async for piece in pieces]
-    assert "".join(found[:-1]) == "by [the] river"
+    inputs, found = asked("where"), list[str]()
+    inputs.hear = found.append
+    await model.run(inputs)
+    assert "".join(found) == "by [the] river"
 
 
 async def test_a_brief_program_says_only_what_it_must(load: Load, lm: FakeLM) -> None:
@@ -165,19 +182,64 @@ async def test_a_brief_program_says_only_what_it_must(load: Load, lm: FakeLM) ->
 
 
 def test_what_it_spent_stands_in_the_line_of_the_call() -> None:
-    line = msgspec.json.decode(spent.told(Usage(calls=2, prompt_tokens=30, completion_tokens=7, money=0.5)), type=Spent)
+    inputs = Inputs(1, {}, spent=Usage(calls=2, prompt_tokens=30, completion_tokens=7, money=0.5))
+    line = msgspec.json.decode(spent.told(inputs, offset_ms=1.0, captured=True), type=Spent)
     assert (line.usage.input, line.usage.output, line.cost, line.attempts) == (30, 7, 0.5, 2)
     assert not line.provider  # the gateway bills on lines of its own
 
 
-async def test_a_stream_that_nobody_reads_ends_its_call(load: Load, lm: FakeLM, ticket: Program) -> None:
+async def test_what_nobody_waits_for_is_stopped_and_asks_no_more(load: Load, lm: FakeLM, ticket: Program) -> None:
     model = await load(Packed(program=read_program(TICKET | {"outputs": [{"name": "answer"}]})))
+    begun, inputs = asyncio.Event(), asked("where")
+    inputs.hear = lambda text: begun.set()
     lm.reply = lambda body: json.dumps({"answer": "word " * 50})
-    async with aclosing(model.stream(asked("where"))) as pieces:
-        async for _ in pieces:
-            break
+    work = model.run(inputs)
+    await begun.wait()
+    assert inputs.stop is not None
+    inputs.stop()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert not model.desk._accounts
     lm.reply = lambda body: json.dumps({"answer": "still here"})
     assert (await model.run(asked("again")))[0].tolist() == ["still here"]
+
+
+async def test_its_parts_and_its_questions_are_steps_within_each_other(load: Load, lm: FakeLM, ticket: Program) -> None:
+    model = await load(with_code(ticket, CODE, name="mine.py"))
+    inputs = asked("fine")
+    await model.run(inputs)
+    told = [(step.kind.value, step.name, step.within) for step in inputs.steps]
+    assert told == [
+        ("module", "Mine", -1),
+        ("module", "step", 0),
+        ("module", "step.predict", 1),
+        ("lm", "fast", 2),
+    ]
+    outer, *_, question = inputs.steps
+    assert (question.input_tokens, question.output_tokens, question.model, question.finish) == (10, 5, "m", "stop")
+    assert outer.input == {"text": "fine"}
+    assert outer.output == {"reasoning": "it says so", "team": "billing"}
+    assert json.loads(bytes(question.input))[-1]["role"] == "user"
+    assert question.output == json.dumps({"reasoning": "it says so", "team": "billing"})
+    assert outer.at_ms <= question.at_ms
+    assert question.ms <= outer.ms
+    single = await load(Packed(program=ticket))
+    plain = asked("fine")
+    await single.run(plain)
+    assert [(step.kind.value, step.within) for step in plain.steps] == [("lm", -1)]
+    with pytest.raises(ModelFailed):
+        await model.run(failing := asked("raise"))
+    assert [(step.name, step.error) for step in failing.steps] == [("Mine", "ZeroDivisionError: as it was told")]
+
+
+async def test_an_answer_that_is_written_in_several_questions_is_not_streamed(load: Load, lm: FakeLM) -> None:
+    """Nobody knows beforehand which of them is the last."""
+    program = read_program(TICKET | {"outputs": [{"name": "team"}]})
+    model = await load(with_code(program, TWICE, name="twice.py"))
+    inputs, found = asked("where"), list[str]()
+    inputs.hear = found.append
+    assert (await model.run(inputs))[0].tolist() == ["billing"]
+    assert (found, inputs.spent and inputs.spent.calls) == ([], 2)
 
 
 async def test_who_is_to_blame(load: Load, lm: FakeLM, ticket: Program) -> None:

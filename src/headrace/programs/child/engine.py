@@ -27,6 +27,7 @@ from dspy.lm15 import (
     response_from_openai_chat,
 )
 from dspy.lm15 import TimeoutError as LateError
+from dspy.utils.callback import ACTIVE_CALL_ID
 from dspy.utils.exceptions import LMBillingError, LMInvalidRequestError, LMServerError, LMTimeoutError
 
 from headrace.compute.frames import Header, Message
@@ -35,7 +36,8 @@ from headrace.types.program import Program
 Hear = Callable[[str], None]
 NAME = "headrace"  # of the model, in DSPy's records; which one it is, the alias decides
 CALL: ContextVar[int] = ContextVar("headrace_call", default=0)  # the account that pays
-HEAR: ContextVar[Hear | None] = ContextVar("headrace_hear", default=None)  # who wants the text as it comes
+# Who wants the text as it comes: made anew for each question, since each writes its answer from the beginning.
+HEAR: ContextVar[Callable[[], Hear] | None] = ContextVar("headrace_hear", default=None)
 # Chat completions as nearly every server reads them: max_tokens, and a JSON schema as response_format.
 _CHAT = OpenAIChatLM(api_key="none", base_url="http://headrace/v1", compat="vllm")
 
@@ -93,7 +95,10 @@ class AsyncEngine:
         if self._purse is not None:
             self._purse.take()
         header: Header = {"for": CALL.get() or self._call, "lm": self._alias}
-        told, blobs = await self._line.ask(header, body, HEAR.get())
+        if within := ACTIVE_CALL_ID.get():
+            header["in"] = within
+        hear = HEAR.get()
+        told, blobs = await self._line.ask(header, body, None if hear is None else hear())
         if self._purse is not None:
             self._purse.spent = max(self._purse.spent, told.get("money", 0.0))
             if told["status"] == 402:
@@ -115,11 +120,10 @@ class SyncEngine:
         self.loop = loop
 
     def complete(self, request: Request) -> Response:
-        call, hear = CALL.get(), HEAR.get()
+        carry = _carried()
 
         async def within() -> Response:
-            CALL.set(call)
-            HEAR.set(hear)
+            carry()
             return await self._engine.complete(request)
 
         try:
@@ -156,16 +160,27 @@ class LM(dspy.LM):  # type: ignore[misc]
 
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """In a thread; the loop's own does the asking."""
-        call, hear = CALL.get(), HEAR.get()
+        carry = _carried()
 
         async def within() -> Any:
-            CALL.set(call)
-            HEAR.set(hear)
+            carry()
             return await self.acall(prompt, messages=messages, **kwargs)
 
         if messages is None or prompt is not None or not _plain({**self.kwargs, **kwargs}):
             return super().__call__(prompt, messages=messages, **kwargs)
         return asyncio.run_coroutine_threadsafe(within(), self.engine.loop).result()
+
+
+def _carried() -> Callable[[], None]:
+    """Sets in the loop's thread what this one knows of its call."""
+    call, hear, active = CALL.get(), HEAR.get(), ACTIVE_CALL_ID.get()
+
+    def carry() -> None:
+        CALL.set(call)
+        HEAR.set(hear)
+        ACTIVE_CALL_ID.set(active)
+
+    return carry
 
 
 class _Said(msgspec.Struct):

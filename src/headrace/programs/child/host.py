@@ -20,6 +20,7 @@ from headrace.compute.frames import Blob, Header, Message
 from headrace.programs.child.build import ask, open_program
 from headrace.programs.child.engine import CALL, HEAR, AsyncEngine, language_model, settings_of
 from headrace.programs.child.line import Line, open_line, told
+from headrace.programs.child.tracer import noted, watch
 from headrace.programs.child.writing import Field, adapter_of
 from headrace.programs.definition import signature_of
 from headrace.programs.package import Packed
@@ -37,6 +38,8 @@ class Host:
         self._outputs = signature_of(packed.program).outputs
         self._settings: dict[str, Any] = {}
         self._line: Line | None = None
+        self._watched = watch(module)
+        self._streams = _writes_once(module, self._outputs[0].name)
 
     def listen(self, line: Line) -> None:
         lm = language_model(self._program, AsyncEngine(line), asyncio.get_running_loop(), retries=RETRIES)
@@ -45,26 +48,31 @@ class Host:
         line.send({"ready": True})
 
     async def take(self, message: Message) -> None:
+        with noted(self._watched) as steps:
+            answer, packed = await self._told(message)
+        if steps:
+            answer["steps"] = steps
+        if self._line is not None:
+            self._line.send({"id": message[0]["id"], **answer}, packed)
+
+    async def _told(self, message: Message) -> tuple[Header, list[Blob]]:
         header, blobs = message
-        answer: Header
-        packed: list[Blob]
         try:
             async with asyncio.timeout(header.get("left")):
                 tensors, packed = pack_arrays(await self._answer(header, unpack_arrays(header["tensors"], blobs)))
-            answer = {"tensors": tensors}
+            return {"tensors": tensors}, packed
         except TimeoutError:
-            answer, packed = {"error": "the program did not answer in time", "blame": "late"}, []
+            return {"error": "the program did not answer in time", "blame": "late"}, []
         except dspy.LMError as error:
-            answer, packed = {"error": told(error), "blame": "lm"}, []
+            return {"error": told(error), "blame": "lm"}, []
         except Exception as error:  # noqa: BLE001 -- the program's own code ran; its error is the answer
-            answer, packed = {"error": told(error)}, []
-        if self._line is not None:
-            self._line.send({"id": header["id"], **answer}, packed)
+            return {"error": told(error)}, []
 
     async def _answer(self, header: Header, table: Table) -> Table:
         CALL.set(header["for"])
-        if header["op"] == "stream":
-            HEAR.set(Field(self._outputs[0].name, self._program.writing, self._teller(header["id"])).hear)
+        if header["op"] == "stream" and self._streams:
+            tell = self._teller(header["id"])
+            HEAR.set(lambda: Field(self._outputs[0].name, self._program.writing, tell).hear)
         rows = [
             {item.name: _plain(table[item.name][row], item.type) for item in self._program.inputs}
             for row in range(header["rows"])
@@ -79,6 +87,12 @@ class Host:
                 self._line.send({"id": number, "more": True, "text": text})
 
         return tell
+
+
+def _writes_once(module: dspy.Module, output: str) -> bool:
+    """One question alone has it in its answer: then that is what callers will get. Of several, nobody knows which one
+    is the last."""
+    return sum(output in predictor.signature.output_fields for predictor in module.predictors()) == 1
 
 
 async def _all(module: dspy.Module, rows: list[dict[str, Any]]) -> list[Any]:

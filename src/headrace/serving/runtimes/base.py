@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import pkgutil
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,7 @@ from headrace.serving.lm import Aliases
 from headrace.types.errors import ModelRefused
 from headrace.types.model import Package, RuntimeKind
 from headrace.types.program import Usage
+from headrace.types.step import Step
 
 Array = NDArray[Any]
 Outputs = list[Array]  # in the order of the signature's outputs
@@ -42,6 +43,9 @@ class Inputs:
     deadline: float = math.inf  # on the event loop's clock: when no caller waits any more
     travels: dict[str, str] | None = None  # headers for a service elsewhere
     spent: Usage | None = None  # set by a model that asked language models for its answer
+    steps: Sequence[Step] = ()  # and what it did for it; times from when it was called
+    hear: Callable[[str], None] | None = None  # who wants the first output's text as it is written, of a single row
+    stop: Callable[[], object] | None = None  # set by a model that can be told that nobody waits any more
 
     def part(self, start: int, end: int) -> Inputs:
         """Some of the rows; they share memory with these."""

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from asyncio import Future, Queue
-from collections.abc import AsyncIterator
-from contextlib import suppress
+import time
+from asyncio import Future
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from headrace.compute.frames import Header, Message
-from headrace.compute.host import Hear, HostLimits, HostProcess
+from headrace.compute.host import HostLimits, HostProcess
 from headrace.serving.desk import Desk
 from headrace.serving.lm import Aliases
 from headrace.serving.paid import Paid
 from headrace.serving.runtimes.base import Form, Inputs, Model, Outputs, Surroundings, register
 from headrace.serving.runtimes.hosted import ENVIRONMENT
+from headrace.serving.steps import ordered
 from headrace.serving.wire import pack_arrays, unpack_arrays
 from headrace.types.errors import BadInput, HeadraceError, ModelFailed, ModelRefused, TimedOut, UpstreamError
 from headrace.types.model import Package, RuntimeKind, Signature
@@ -107,40 +107,31 @@ class ProgramModel:
         return await self._call("run", inputs)
 
     def run(self, inputs: Inputs) -> Future[Outputs]:
-        return asyncio.ensure_future(self._call("run", inputs))
-
-    async def stream(self, inputs: Inputs) -> AsyncIterator[str | Outputs]:
-        """Of one row: the first output's text, piece by piece as the language model writes it; last of all the outputs.
-        They have the final word: a program may think again after what it streamed."""
-        pieces: Queue[str | None] = Queue()
-        call = asyncio.ensure_future(
-            self._call("stream", inputs, lambda message: pieces.put_nowait(message[0]["text"]))
-        )
-        call.add_done_callback(lambda _: pieces.put_nowait(None))
-        try:
-            while (piece := await pieces.get()) is not None:
-                yield piece
-            yield await call
-        finally:
-            call.cancel()
-            with suppress(asyncio.CancelledError, HeadraceError):
-                await call
+        """With `inputs.hear` it is told the first output's text, piece by piece as the language model writes it. The
+        outputs have the final word: a program may think again after what it streamed."""
+        work = asyncio.ensure_future(self._call("run" if inputs.hear is None else "stream", inputs))
+        inputs.stop = work.cancel
+        return work
 
     async def close(self) -> None:
         await self.host.close()
         await self.desk.close()
 
-    async def _call(self, op: str, inputs: Inputs, hear: Hear | None = None) -> Outputs:
+    async def _call(self, op: str, inputs: Inputs) -> Outputs:
         tensors, blobs = pack_arrays(inputs.arrays)
         left = inputs.deadline - asyncio.get_running_loop().time()
-        account = self.desk.open(deadline=inputs.deadline, travels=inputs.travels)
+        account = self.desk.open(deadline=inputs.deadline, travels=inputs.travels, began=time.monotonic())
         header: Header = {"op": op, "for": account.number, "tensors": tensors, "rows": inputs.rows}
         if left != float("inf"):
             header["left"] = left
+        tell, told = inputs.hear, []
+        hear = None if tell is None else lambda message: tell(message[0]["text"])
         try:
             answer = await self.host.call(header, blobs, seconds=left + self._grace, hear=hear)
+            told = answer[0].get("steps", ())
         finally:
             inputs.spent = self.desk.end(account)
+            inputs.steps = ordered(told, account)
         return self._outputs(answer)
 
     def _outputs(self, answer: Message) -> Outputs:

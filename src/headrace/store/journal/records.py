@@ -13,6 +13,7 @@ import msgspec
 
 from headrace.types.call import Call, Feedback, MetricEvent, PlaneEvent
 from headrace.types.gateway import Usage
+from headrace.types.step import Step
 
 Record = Call | Feedback | MetricEvent | PlaneEvent
 
@@ -73,6 +74,7 @@ class SpentRow(msgspec.Struct, kw_only=True, omit_defaults=True):
     guards: dict[str, int] = {}
     alone: bool = False
     of: str = ""
+    steps: tuple[Step, ...] = ()
 
 
 class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
