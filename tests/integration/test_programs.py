@@ -14,8 +14,11 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
+from anthropic import Anthropic
 from lm_server import FakeLM, fake_lm
 from mlflow import MlflowClient
+from openai import APIStatusError, BadRequestError, OpenAI
+from openai.types.chat import ChatCompletionMessageParam
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -111,6 +114,59 @@ def test_it_answers_like_any_model(compiled: dict[str, Any], platform: Platform,
         described = http.get("/v2/models/ticket").json()
         assert described["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
     assert len(lm.asked[-1]["messages"]) == 2 + 2 * 3  # it shows its three examples
+
+
+def test_it_is_a_chat_model_too(compiled: dict[str, Any], platform: Platform, lm: FakeLM) -> None:
+    """As OpenAI's and Anthropic's own clients see it."""
+    said: list[ChatCompletionMessageParam] = [
+        {"role": "system", "content": "be kind"},
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "hi"},
+        {"role": "user", "content": "a crash"},
+    ]
+    with OpenAI(base_url=f"{platform.data}/v1", api_key="unused") as client:
+        assert "ticket" in [model.id for model in client.models.list()]
+        whole = client.chat.completions.with_raw_response.create(model="ticket", messages=said, user="ada")
+        answer = whole.parse()
+        assert answer.choices[0].message.content == "technical"
+        assert answer.usage is not None
+        assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (10, 5)
+        stream = client.chat.completions.create(
+            model="ticket", messages=said, stream=True, stream_options={"include_usage": True}
+        )
+        chunks = list(stream)
+        assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "technical"
+        assert chunks[-1].usage is not None
+        tool: Any = {"type": "function", "function": {"name": "f", "parameters": {}}}
+        with pytest.raises(BadRequestError, match="answers with text alone") as caught:
+            client.chat.completions.create(model="ticket", messages=said, tools=[tool])
+        assert (caught.value.type, caught.value.param) == ("invalid_request_error", "tools")
+    with Anthropic(base_url=platform.data, api_key="unused") as anthropic:
+        message = anthropic.messages.create(
+            model="ticket", max_tokens=50, messages=[{"role": "user", "content": "a crash"}]
+        )
+        assert [block.text for block in message.content if block.type == "text"] == ["technical"]
+    trace = whole.headers["x-headrace-trace"]
+    call = platform.http.get(f"{platform.control}/api/v1/traces/{trace}").json()["call"]
+    assert (call["input"], call["output"]) == ({"text": "a crash"}, ["technical"])
+    correction = {"trace_id": trace, "user_rating": "down", "corrected_output": ["billing"]}
+    assert platform.http.post(f"{platform.data}/feedback", json=correction).status_code == 200
+
+
+def test_a_language_model_that_fails_is_an_error_of_the_upstream(
+    compiled: dict[str, Any], platform: Platform, lm: FakeLM
+) -> None:
+    lm.reply = lambda body: 400
+    try:
+        with OpenAI(base_url=f"{platform.data}/v1", api_key="unused", max_retries=0) as client:
+            for stream in (False, True):
+                with pytest.raises(APIStatusError, match="status 400") as caught:
+                    client.chat.completions.create(
+                        model="ticket", messages=[{"role": "user", "content": "x"}], stream=stream
+                    )
+                assert caught.value.status_code == 502
+    finally:
+        lm.reply = learns
 
 
 def test_a_swap_under_load_fails_no_call(compiled: dict[str, Any], platform: Platform) -> None:

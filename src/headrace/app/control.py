@@ -132,6 +132,7 @@ def services_of(settings: Settings) -> Services:
         calls=query,
         clock=clock,
         sample=settings.mlflow_sample,
+        chats=settings.mlflow_sample_chats,
     )
     datasets = Datasets(
         database=database,

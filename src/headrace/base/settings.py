@@ -60,6 +60,7 @@ class Settings:
     segment_seconds: float = setting(300.0, "age at which a journal segment is sealed, in seconds")
     retention_days: float = setting(30.0, "how long calls and feedback stay in the journal, in days")
     mlflow_sample: float = setting(0.05, "share of predictions sent to MLflow as traces (errors and feedback always)")
+    mlflow_sample_chats: float = setting(1.0, "the same of calls to language models and programs: whole conversations")
     tick_ms: int = setting(500, "how often a release looks at its evidence, in milliseconds")
     master_key: Secret = setting(
         Secret(""),
@@ -90,6 +91,7 @@ class Settings:
             ("poll_ms", 5, 60_000),
             ("segment_mb", 1, 1024),
             ("mlflow_sample", 0, 1),
+            ("mlflow_sample_chats", 0, 1),
             ("tick_ms", 50, 60_000),
         ):
             value = getattr(self, name)

@@ -84,7 +84,8 @@ class Native:
     def begin(self, model: str, body: bytes, *, seconds: float) -> Speech:
         """`model`: ENDPOINT, whose live version is meant, or ENDPOINT@VARIANT. Raises as the speaker does."""
         endpoint, _, variant = model.partition(_AT)
-        return self._speaker.begin(endpoint, variant, msgspec.json.decode(body), seconds=seconds)
+        asked = msgspec.json.decode(body)
+        return self._speaker.begin(endpoint, variant, {**asked, "model": endpoint}, seconds=seconds)
 
     async def answer(self, speech: Speech, asked: Asked, model: str) -> NativeAnswer:
         """Of a stream, once there is something to hear: what goes wrong before that has a status of its own."""

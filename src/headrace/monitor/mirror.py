@@ -3,6 +3,7 @@
 Called by the control plane's mirror loop: `turn`. Decides which calls MLflow gets:
 
     a sample            the same calls whoever asks, and however often: a hash of the trace id decides
+    chats, programs     a sample of their own (usually all): conversations are sampled whole
     all errors          failed, timed out, shed; a request refused as the caller's fault is sampled like any other
     nothing of nobody   shadows and the questions of gates
     all with feedback   also when the feedback comes long after the call was left out: then the call goes first
@@ -72,11 +73,19 @@ class MirrorState:
 
 class Mirror:
     def __init__(
-        self, *, sink: Sink, database: Database, folder: Path, calls: Calls, clock: Clock, sample: float
+        self,
+        *,
+        sink: Sink,
+        database: Database,
+        folder: Path,
+        calls: Calls,
+        clock: Clock,
+        sample: float,
+        chats: float = 1.0,
     ) -> None:
         self.state = MirrorState()
         self._sink, self._database, self._folder, self._calls = sink, database, folder, calls
-        self._clock, self._sample = clock, sample
+        self._clock, self._sample, self._chats = clock, sample, chats
         self._reader: Reader | None = None
         self._saved = Position()
         self._saved_at = 0.0
@@ -109,7 +118,7 @@ class Mirror:
             if len(self._pending) >= MANY:
                 return True
             records = reader.read(limit=READ_LIMIT)
-            chosen = [r for r in records if isinstance(r, Call) and wanted(r, self._sample)]
+            chosen = [r for r in records if isinstance(r, Call) and wanted(r, self._sample, self._chats)]
             if chosen and not self._pending:
                 self._since = self._clock.steady()
             self._pending += chosen
@@ -211,10 +220,16 @@ class Mirror:
         self.state = replace(self.state, waiting=len(self._pending) + feedback, behind_seconds=behind)
 
 
-def wanted(call: Call, sample: float) -> bool:
-    return call.from_user and (call.status in ERRORS or sampled(call.trace_id, sample))
+def wanted(call: Call, sample: float, chats: float) -> bool:
+    if not call.from_user:
+        return False
+    if call.status in ERRORS:
+        return True
+    if call.spent is None:
+        return sampled(call.trace_id, sample)
+    return sampled(call.spent.conversation or call.trace_id, chats)
 
 
-def sampled(trace_id: str, share: float) -> bool:
+def sampled(what: str, share: float) -> bool:
     """The same answer for the same id, in every process and at every time; a larger share keeps all of a smaller."""
-    return int.from_bytes(blake2b(trace_id.encode(), digest_size=8).digest()) / _DENOMINATOR < share
+    return int.from_bytes(blake2b(what.encode(), digest_size=8).digest()) / _DENOMINATOR < share

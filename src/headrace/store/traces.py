@@ -4,8 +4,8 @@ Called by monitor.mirror, in a thread, with calls from the journal. Decides how 
 `mlflow.search_traces`. Ignores which calls are worth it, and keeps nothing: what raises is the caller's to send again.
 Sending again is harmless: span ids follow from trace ids, and an assessment is looked up before it is written.
 
-Speaks MLflow's public HTTP interface (OTLP and REST), so it does not import mlflow. One span per call: three cost
-MLflow twice as much.
+Speaks MLflow's public HTTP interface (OTLP and REST), so it does not import mlflow. One span per call, since three cost
+MLflow twice as much; a program's has its steps nested in it. What language models are told of in is genai.py's.
 
 corrected_output is an *expectation*, the ground truth of that input: MLflow's evaluation datasets and judges
 (`{{ expectations }}`) take it from there. user_rating and comment are *feedback*.
@@ -15,17 +15,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any
 
 import httpx
 import msgspec
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from headrace.base.ids import TRACE_PREFIX
 from headrace.base.log import fields
+from headrace.store import genai
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName
 from headrace.types.errors import NotFound, UpstreamError
+from headrace.types.step import Step, StepKind
 
 BATCH = 250  # calls in one request: cheap per call from 100 on, and small enough to be refused cheaply
 EXPERIMENT_HEADER = "x-mlflow-experiment-id"
@@ -112,7 +116,9 @@ class TraceSink:
 
     def _post_spans(self, calls: Sequence[Call]) -> httpx.Response:
         request = ExportTraceServiceRequest()
-        request.resource_spans.add().scope_spans.add().spans.extend(_span(call) for call in calls)
+        scope = request.resource_spans.add().scope_spans.add(schema_url=genai.SCHEMA)
+        for call in calls:
+            scope.spans.extend(_spans(call))
         headers = {"content-type": "application/x-protobuf", EXPERIMENT_HEADER: self._experiment()}
         return self._request("POST", "/v1/traces", content=request.SerializeToString(), headers=headers)
 
@@ -160,11 +166,12 @@ class TraceSink:
         return dict(response.json()) if response.headers.get("content-type", "").startswith("application/json") else {}
 
 
-def _span(call: Call) -> Span:
+def _spans(call: Call) -> list[Span]:
+    """The call, and what a program did for it."""
     trace_id = bytes.fromhex(call.trace_id.removeprefix(TRACE_PREFIX))
     start = int(call.time * 1e9)
     ok = call.status is CallStatus.OK
-    span = Span(
+    root = Span(
         trace_id=trace_id,
         span_id=trace_id[-8:],  # counter and signature: unique, and the same when it is sent again
         name=call.endpoint,
@@ -173,23 +180,52 @@ def _span(call: Call) -> Span:
         end_time_unix_nano=start + int(call.latency_ms * 1e6),
         status=Status(code=Status.STATUS_CODE_OK if ok else Status.STATUS_CODE_ERROR, message=call.error),
     )
-    for key, value in _attributes(call).items():
-        attribute = span.attributes.add(key=key)
-        if isinstance(value, bool):
-            attribute.value.bool_value = value
-        elif isinstance(value, int):
-            attribute.value.int_value = value
-        elif isinstance(value, float):
-            attribute.value.double_value = value
-        else:
-            attribute.value.string_value = value
+    _describe(root, _attributes(call))
+    steps = call.spent.steps if call.spent else ()
+    return [root, *(_nested(root, place, step) for place, step in enumerate(steps))]
+
+
+def _nested(root: Span, place: int, step: Step) -> Span:
+    start = root.start_time_unix_nano + int(step.at_ms * 1e6)
+    name, attributes = genai.of_step(step)
+    span = Span(
+        trace_id=root.trace_id,
+        span_id=_span_id(root, place),
+        parent_span_id=root.span_id if step.within < 0 else _span_id(root, step.within),
+        name=name,
+        kind=Span.SPAN_KIND_CLIENT if step.kind is StepKind.LM else Span.SPAN_KIND_INTERNAL,
+        start_time_unix_nano=start,
+        end_time_unix_nano=start + int(step.ms * 1e6),
+        status=Status(code=Status.STATUS_CODE_ERROR if step.error else Status.STATUS_CODE_OK, message=step.error),
+    )
+    _describe(span, attributes)
     return span
 
 
-def _attributes(call: Call) -> dict[str, str | bool | int | float]:
+def _span_id(root: Span, place: int) -> bytes:
+    """The same when it is sent again."""
+    return blake2b(root.trace_id + place.to_bytes(4), digest_size=8).digest()
+
+
+def _describe(span: Span, attributes: genai.Attributes) -> None:
+    for key, value in attributes.items():
+        told = span.attributes.add(key=key).value
+        if isinstance(value, bool):
+            told.bool_value = value
+        elif isinstance(value, int):
+            told.int_value = value
+        elif isinstance(value, float):
+            told.double_value = value
+        elif isinstance(value, str):
+            told.string_value = value
+        else:
+            told.array_value.values.extend(AnyValue(string_value=each) for each in value)
+
+
+def _attributes(call: Call) -> genai.Attributes:
     """MLflow reads inputs and outputs as JSON text; a trace tag can be searched: `tags.variant = 'v3'`."""
-    found: dict[str, str | bool | int | float] = {
-        "mlflow.spanType": "CHAIN" if call.protocol == "program" else "UNKNOWN",
+    found: genai.Attributes = {
+        genai.TYPE: "UNKNOWN",
         "mlflow.traceTag.endpoint": call.endpoint,
         "mlflow.traceTag.variant": call.variant,
         "mlflow.traceTag.version": str(call.version),
@@ -202,14 +238,14 @@ def _attributes(call: Call) -> dict[str, str | bool | int | float]:
         "headrace.counted": call.counted,
     }
     if call.input is not None:
-        found["mlflow.spanInputs"] = msgspec.json.encode(call.input).decode()
+        found[genai.INPUTS] = msgspec.json.encode(call.input).decode()
     if call.output is not None:
-        found["mlflow.spanOutputs"] = msgspec.json.encode(call.output).decode()
+        found[genai.OUTPUTS] = msgspec.json.encode(call.output).decode()
     if call.sticky:
-        found["user.id"] = call.unit
+        found[genai.USER] = call.unit
     if call.shadow_of:
         found["mlflow.traceTag.shadow_of"] = call.shadow_of
-    return found
+    return found | genai.of_call(call)
 
 
 def _assessment(feedback: Feedback) -> dict[str, Any]:
