@@ -58,11 +58,10 @@ def of_call(call: Call) -> Attributes:
         return {}
     operation = OPERATIONS.get(call.protocol)
     found: Attributes = {"headrace.attempts": spent.attempts, **_usage(spent.usage), COST: _json(_cost(spent))}
-    if operation is None or spent.steps:
-        found[TYPE] = "CHAIN"  # a program, whoever asked it and how
-    else:
-        found |= {TYPE: _TYPES[operation], OPERATION: operation}
-    found |= _named(spent, call.endpoint) if operation else {}
+    program = operation is None or bool(spent.steps)  # whoever asked it, and how
+    found[TYPE] = "CHAIN" if program else _TYPES[operation or ""]
+    if operation is not None:
+        found |= {OPERATION: operation, **_named(spent, call.endpoint)}
     if call.status is not CallStatus.OK:
         found[ERROR] = call.status.value
     return found | _told(call)
