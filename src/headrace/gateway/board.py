@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -27,11 +27,11 @@ from headrace.gateway.retry import Budget
 from headrace.gateway.station import Station, line_of
 from headrace.traffic.admit import OPEN, Door, Gate
 from headrace.traffic.keys import Callers, callers_of
-from headrace.traffic.price import Prices
+from headrace.traffic.price import Prices, Tariff
 from headrace.traffic.route import as_applied
 from headrace.types.endpoint import Capture, Endpoint, Plan, Task, Variant
 from headrace.types.errors import HeadraceError, ModelRefused, NotFound, Unavailable
-from headrace.types.gateway import Chat, Gateway, Provider
+from headrace.types.gateway import Chat, Gateway, Provider, Way
 from headrace.types.model import Package
 from headrace.types.traffic import TrafficPolicy
 
@@ -175,7 +175,7 @@ class Boards:
                 except (HeadraceError, OSError) as error:
                     told = error.sentence() if isinstance(error, HeadraceError) else str(error)
                     refused[endpoint.name, variant.name] = told
-            lanes[endpoint.name] = self._lane(endpoint, versions)
+            lanes[endpoint.name] = self._lane(endpoint, versions, self._gate(endpoint))
         callers = callers_of(plan, self._door)
         self._prepared = Board(revision=plan.revision, lanes=lanes, stations=stations, callers=callers)
         return refused
@@ -192,17 +192,20 @@ class Boards:
             versions = {
                 variant.name: self._native_version(self._native, endpoint, variant, prices) for variant in fitting
             }
-            lanes[endpoint.name] = replace(self._lane(endpoint, versions), gate=_UNBOUND, native=self._native)
+            lanes[endpoint.name] = self._lane(endpoint, versions, _UNBOUND, self._native)
         return lanes
 
     def _native_version(self, native: Native, endpoint: Endpoint, variant: Variant, prices: Prices) -> Version:
-        chat = native.chat(endpoint.name, variant.name)
+        chat, package = native.chat(endpoint.name, variant.name), variant.package
         (way,) = chat.ways
-        health = self._health.setdefault((way.provider, way.model), Health())
-        tariff = prices.tariff(way.provider, endpoint.name)
-        ready = Ready(way=way, station=native, health=health, price=tariff.at(time.time()), tariff=tariff)
-        package = variant.package
-        return Version(name=variant.name, number=package.version, package=package.id, chat=chat, ways=(ready,))
+        return Version(
+            name=variant.name,
+            number=package.version,
+            package=package.id,
+            chat=chat,
+            ways=(self._ready(way, native, prices.tariff(way.provider, endpoint.name)),),
+            plain=True,
+        )
 
     def flip(self, _: Plan) -> None:
         """What was prepared of this plan is in force. Streams of providers that are gone run to their end."""
@@ -264,11 +267,7 @@ class Boards:
                     f"there is no provider {way.provider!r}; there are: {', '.join(sorted(stations)) or 'none'}",
                     field="ways",
                 )
-            health = self._health.setdefault((way.provider, way.model), Health())
-            tariff = prices.tariff(way.provider, way.model)
-            price = tariff.at(time.time())
-            line = line_of(b"x-headrace-upstream", f"{way.provider}/{way.model}")
-            ways.append(Ready(way=way, station=station, health=health, price=price, tariff=tariff, line=line))
+            ways.append(self._ready(way, station, prices.tariff(way.provider, way.model)))
         built = [(guard, build(guard)) for guard in chat.guards]
         checkers = [(guard, made) for guard, made in built if not isinstance(made, Judge)]
         judges = [(guard, made) for guard, made in built if isinstance(made, Judge)]
@@ -285,6 +284,16 @@ class Boards:
             judges_after=tuple(judge for guard, judge in judges if guard.after),
         )
 
+    def _ready(self, way: Way, station: Station | Native, tariff: Tariff) -> Ready:
+        return Ready(
+            way=way,
+            station=station,
+            health=self._health.setdefault((way.provider, way.model), Health()),
+            price=tariff.at(time.time()),
+            tariff=tariff,
+            line=line_of(b"x-headrace-upstream", f"{way.provider}/{way.model}"),
+        )
+
     def _read(self, package: Package) -> Chat:
         folder = self._artifacts.verify(package)
         try:
@@ -292,9 +301,13 @@ class Boards:
         except (FileNotFoundError, msgspec.MsgspecError) as error:
             raise ModelRefused(f"package {package.id[:12]}: {FILE} cannot be read: {error}", field="package") from error
 
-    def _lane(self, endpoint: Endpoint, versions: dict[str, Version]) -> Lane:
+    def _gate(self, endpoint: Endpoint) -> Gate:
+        """Kept over plans: it counts calls that are under way."""
         gate = self._gates.get(endpoint.name) or self._gates.setdefault(endpoint.name, self._door.gate(endpoint.name))
         gate.limit = endpoint.limits.max_concurrency
+        return gate
+
+    def _lane(self, endpoint: Endpoint, versions: dict[str, Version], gate: Gate, native: Native | None = None) -> Lane:
         return Lane(
             endpoint=endpoint,
             policy=as_applied(endpoint.policy, versions, self._hashed),
@@ -304,4 +317,5 @@ class Boards:
             cache=self._caches.setdefault(endpoint.name, Cache(self._steady)),
             captured=endpoint.capture is not Capture.NONE,
             masked=endpoint.capture is Capture.MASKED,
+            native=native,
         )

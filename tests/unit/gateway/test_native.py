@@ -112,7 +112,7 @@ class Place:
         )
         answered = await self.completer.complete(request, seen)
         if isinstance(answered, Answered):
-            seen.begin(answered.status, answered.headers)
+            seen.begin(answered.status, answered.headers, answered.lines)
             seen.chunks.append(answered.body)
         return seen
 
