@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import fastapi
@@ -29,14 +28,18 @@ from sklearn.linear_model import LogisticRegression
 
 from headrace.base.clock import Clock, SystemClock
 from headrace.base.ids import TraceIds, keyed_hash
+from headrace.base.secret import Secret
 from headrace.base.settings import Settings
 from headrace.console.mount import mount
+from headrace.control.configuration import Configuration
+from headrace.control.gateway import GatewayLook
 from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.review import Reviews
 from headrace.flywheel.turns import Turns
 from headrace.monitor.live import LiveStats
 from headrace.notify.hooks import Hooks
 from headrace.notify.sender import Sender
+from headrace.provision.service import Provision
 from headrace.release import approvals as rules
 from headrace.release import evalue
 from headrace.release import undo as undoing
@@ -45,11 +48,13 @@ from headrace.release.plans import plan_from
 from headrace.release.record import seen
 from headrace.release.story import Stories
 from headrace.store import approvals, audit, endpoints, feedbacks, plans, releases, versions
+from headrace.store.artifacts import Artifacts
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
 from headrace.store.journal.records import encode_call
 from headrace.store.journal.writer import Journal
 from headrace.store.migrate import migrate
+from headrace.store.secrets import Vault
 from headrace.types.approval import Approval, Deed
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName
 from headrace.types.dataset import Recipe
@@ -78,6 +83,18 @@ RATE = 24  # calls a second of digits
 USERS = [f"user-{n}" for n in range(400)]
 
 
+class PlayedPlanes:
+    """None runs: chat endpoints are in talking.py."""
+
+    url = "http://127.0.0.1:8000"
+
+    def health(self) -> tuple[Any, ...]:
+        return ()
+
+    def limits(self) -> list[dict[str, Any]]:
+        return []
+
+
 @dataclass(kw_only=True)
 class StageServices:
     """The names that the console uses of control.services.Services."""
@@ -93,7 +110,10 @@ class StageServices:
     datasets: Datasets
     reviews: Reviews
     turns: Turns
-    planes: Any = field(default_factory=lambda: SimpleNamespace(url="http://127.0.0.1:8000"))
+    provision: Provision
+    gateway: GatewayLook
+    configuration: Configuration
+    planes: Any
     playground: Any = field(default_factory=asked.PlayedPlayground)
     trouble: str = ""  # what the data plane says about itself
 
@@ -271,7 +291,7 @@ class PlayedReleases:
 def build(folder: Path, *, empty: bool = False, staged: bool = False) -> StageServices:
     """`staged`: with the releases of theatre.py."""
     clock = SystemClock()
-    settings = Settings(home=folder)
+    settings, planes = Settings(home=folder), PlayedPlanes()
     folder.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database)
     migrate(database)
@@ -279,11 +299,21 @@ def build(folder: Path, *, empty: bool = False, staged: bool = False) -> StageSe
     live = LiveStats(clock)
     shop = Shop(clock, journal, live)
     query = JournalQuery(settings.journal)
+    provision = Provision(
+        database=database, vault=Vault(settings.keys, Secret("")), pepper=KEY, catalogue=lambda _: (), clock=clock
+    )
+    releases, packages = PlayedReleases(database, clock), Artifacts(settings.artifacts)
+    look = GatewayLook(
+        database=database, provision=provision, planes=planes, artifacts=packages, clock=clock,
+        hashed=lambda user: keyed_hash(KEY, user),
+    )  # fmt: skip
     services = StageServices(
         settings=settings, clock=clock, database=database, query=query, live=live,
         datasets=Datasets(database=database, query=query, folder=settings.artifacts / "datasets", clock=clock),
         reviews=Reviews(database=database, query=query, clock=clock),
-        releases=PlayedReleases(database, clock), shop=shop, trouble="no plan yet" if empty else "",
+        provision=provision, gateway=look, planes=planes, releases=releases, shop=shop,
+        configuration=Configuration(provision, releases, database=database, packages=packages),
+        trouble="no plan yet" if empty else "",
         hooks=Hooks(database=database, sender=Sender(KEY, clock, "stage"), clock=clock),
         turns=wheel.wheels(folder, database, JournalQuery(settings.journal), clock),
     )  # fmt: skip

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from headrace import __version__
 from headrace.api.admin.build import build
 from headrace.api.admin.mlflow import Passage
 from headrace.base.clock import SystemClock
-from headrace.base.ids import load_key, token_of
+from headrace.base.ids import keyed_hash, load_key, token_of
 from headrace.base.log import fields, setup_log
 from headrace.base.secret import Secret
 from headrace.base.settings import Settings, SettingsError, load_settings
@@ -42,6 +43,7 @@ from headrace.compute.ports import listen, unix_address, url_of
 from headrace.compute.program import start_program
 from headrace.console.mount import mount
 from headrace.control.configuration import Configuration
+from headrace.control.gateway import GatewayLook
 from headrace.control.llm import LocalLlm
 from headrace.control.loops import Loop, Loops
 from headrace.control.planes import Planes
@@ -212,11 +214,23 @@ def services_of(settings: Settings) -> Services:
         hooks=hooks,
         provision=provision,
         configuration=Configuration(provision, releases, database=database, packages=parts.artifacts),
+        gateway=gateway_of(settings, database, provision, planes),
         playground=playground_of(settings, provision),
         links=TraceSink(settings.mlflow_uri, EXPERIMENT, client=httpx.Client(timeout=PAGE_SECONDS)),
         planes=planes,
         loops=loops,
         started=clock.now(),
+    )
+
+
+def gateway_of(settings: Settings, database: Database, provision: Provision, planes: Planes) -> GatewayLook:
+    return GatewayLook(
+        database=database,
+        provision=provision,
+        planes=planes,
+        artifacts=Artifacts(settings.artifacts),
+        hashed=partial(keyed_hash, load_key(settings.keys / "unit.key")),
+        clock=SystemClock(),
     )
 
 

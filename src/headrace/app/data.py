@@ -29,6 +29,7 @@ from headrace.api.http.feedback import FeedbackHandler
 from headrace.api.http.forward import Forwarder
 from headrace.api.http.generate import GenerateHandler
 from headrace.api.http.infer import V2Handler
+from headrace.api.http.limits import LimitsHandler
 from headrace.api.http.llm import LlmHandler
 from headrace.api.http.openapi import description
 from headrace.api.http.pages import Pages
@@ -173,9 +174,10 @@ class DataPlane:
             self.meter,
             plane=plane,
             blind=lambda: self.watch.blind,
-            upstreams=self.completer.tally.health,
+            tally=self.completer.tally,
             siblings=siblings,
         )
+        self.limits = LimitsHandler(self.limiter, self.recorder.gate_token)
         control = url_of(settings.host, settings.control_port)
         forward = Forwarder(control, self.fleet, admit=self._admit_manager, siblings=siblings)
         repository = Repository(forward)
@@ -200,7 +202,9 @@ class DataPlane:
         await self.seeding.turn()
         if not self.workers:
             return
-        await self.workers.start(WorkerHandler(self.status, self.meter, self.predictor), self.meter, self.fleet.turn)
+        await self.workers.start(
+            WorkerHandler(self.status, self.limits, self.meter, self.predictor), self.meter, self.fleet.turn
+        )
         try:
             newest = await asyncio.to_thread(self._plans.revision)
         except HeadraceError:  # the watch has said so
@@ -239,6 +243,7 @@ class DataPlane:
                 self.journal, self.recorder, self.meter, admit=self._admit, user_header=settings.user_header
             ),
             status=self.status,
+            limits=self.limits,
             v2=V2Handler(self.predictor, user_header=settings.user_header, limit=limit),
             described=DescribedHandler(
                 self.predictor,

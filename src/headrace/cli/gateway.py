@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.markup import escape
 
+from headrace.cli import gatewaylook
+from headrace.cli.gatewaylook import show_lines
 from headrace.cli.options import ControlUrl, Home, Json, Reason, admin
 from headrace.cli.show import ago, emit, note, say, table
+from headrace.provision.text import sections_of, text_of
 from headrace.types.errors import BadInput
 
 app = typer.Typer(
     help="The LLM gateway: its configuration, versions, and what it cost.", no_args_is_help=True, rich_markup_mode=None
 )
 File = Annotated[Path, typer.Option("--file", "-f", help="YAML: providers, keys, people, limits, prices, endpoints.")]
-
-_SIGN = {"add": "[green]+[/]", "change": "[yellow]~[/]", "remove": "[red]-[/]", "keep": "[dim]=[/]"}
+for _command in (gatewaylook.status, gatewaylook.change, gatewaylook.costs, gatewaylook.prices):
+    app.command()(_command)
 
 
 def apply(
@@ -46,7 +48,7 @@ def apply(
     if json:
         emit(done)
         return
-    _lines(done["lines"])
+    show_lines(done["lines"])
     for made in done["keys"]:
         say(f"key {escape(made['key']['name'])}: [bold]{made['secret']}[/]")
     if done["keys"]:
@@ -64,7 +66,7 @@ def diff(file: File, home: Home = None, url: ControlUrl = None, json: Json = Fal
     """
     with admin(home, url) as control:
         lines = control.diff_gateway(read_document(file))
-    emit(lines) if json else _lines(lines)
+    emit(lines) if json else show_lines(lines)
     if lines:
         raise typer.Exit(1)
 
@@ -82,7 +84,7 @@ def show(home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
     if json:
         emit(found)
         return
-    typer.echo(yaml.safe_dump(found["gateway"], sort_keys=False, allow_unicode=True), nl=False)
+    typer.echo(text_of(found["gateway"]), nl=False)
 
 
 @app.command()
@@ -126,7 +128,7 @@ def rollback(
     if json:
         emit(done)
         return
-    _lines(done["lines"])
+    show_lines(done["lines"])
 
 
 @app.command()
@@ -179,7 +181,7 @@ def import_litellm(
     if json:
         emit(found)
         return
-    text = yaml.safe_dump(found["gateway"], sort_keys=False, allow_unicode=True)
+    text = text_of(found["gateway"])
     if out is None:
         typer.echo(text, nl=False)
     else:
@@ -196,29 +198,10 @@ def import_litellm(
 
 def read_document(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{str(file)!r} cannot be read: {error}", field="file") from error
-    if not isinstance(content, dict):
-        raise BadInput(f"{str(file)!r} holds no sections", field="file", hint="see docs/keys.md")
-    return {str(name): jsonable(value) for name, value in content.items()}
-
-
-def jsonable(content: Any) -> Any:
-    """Dates, which YAML reads as such, as text."""
-    if isinstance(content, dict):
-        return {str(name): jsonable(value) for name, value in content.items()}
-    if isinstance(content, list):
-        return [jsonable(value) for value in content]
-    return content.isoformat() if hasattr(content, "isoformat") else content
-
-
-def _lines(lines: list[dict[str, Any]]) -> None:
-    for line in lines:
-        detail = f": {escape(line['detail'])}" if line["detail"] else ""
-        say(f"{_SIGN[line['deed']]} {line['section']} {escape(line['name'])}{detail}")
-    if not lines:
-        note("nothing to change")
+    return sections_of(text, repr(str(file)))
 
 
 def _label(name: str, value: Any) -> str:

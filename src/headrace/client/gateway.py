@@ -28,6 +28,25 @@ class GatewayCalls(Part):
         """The newest first."""
         return as_list(self._wire.get(f"{API}/gateway/versions", limit=limit), "versions")
 
+    def gateway_version(self, version: int) -> Json:
+        """What it changed (`lines`), and what going back to it would change now (`back`)."""
+        return as_object(self._wire.get(f"{API}/gateway/versions/{version}"))
+
+    def upstreams(self) -> list[Json]:
+        """How upstream models are, one row each."""
+        return as_list(self._wire.get(f"{API}/gateway/upstreams"), "upstreams")
+
+    def limits(self, *, top: int | None = None) -> list[Json]:
+        """How full limits are; of each the `top` who are fullest."""
+        return as_list(self._wire.get(f"{API}/gateway/limits", top=top), "limits")
+
+    def costs(self) -> Json:
+        """This month: so far, the forecast, and models without a price."""
+        return as_object(self._wire.get(f"{API}/gateway/costs"))
+
+    def prices(self, *, find: str = "") -> list[Json]:
+        return as_list(self._wire.get(f"{API}/gateway/prices", find=find or None), "prices")
+
     def roll_back_gateway(self, version: int, *, reason: str = "") -> Json:
         return as_object(self._wire.post(f"{API}/gateway/rollback", {"version": version, "reason": reason}))
 

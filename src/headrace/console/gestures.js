@@ -16,7 +16,7 @@ globalThis.token = (name) => getComputedStyle(document.body).getPropertyValue("-
       if (box) { e.preventDefault(); box.focus(); box.select(); }
     } else if (e.key === "?") {
       document.querySelector("[data-help]")?.click();
-    } else if (e.key === "g") {
+    } else if (e.key === "g" && Date.now() - going >= 1500) {
       going = Date.now();
       return;
     } else if (Date.now() - going < 1500) {

@@ -9,9 +9,11 @@ from __future__ import annotations
 from enum import StrEnum
 
 from headrace.console.words import (
+    costs,
     datasets,
     endpoints,
     flywheel,
+    gateway,
     overview,
     pairs,
     parts,
@@ -44,6 +46,8 @@ KINDS = (
     datasets,
     review,
     flywheel,
+    gateway,
+    costs,
 )
 
 

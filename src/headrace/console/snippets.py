@@ -39,3 +39,21 @@ def as_python(url: str, settings: Settings, *, endpoint: str, inputs: Any, user:
         f"    answer = headrace.predict({endpoint!r}, {inputs!r}, user={user!r})\n"
         "    print(answer.result, answer.model_version, answer.trace_id)\n"
     )
+
+
+def chat_curl(url: str, endpoint: str) -> str:
+    body = json.dumps({"model": endpoint, "messages": [{"role": "user", "content": "Hello"}]}, ensure_ascii=False)
+    return (
+        f"curl {url}/v1/chat/completions \\\n  -H 'content-type: application/json' \\\n"
+        f"  -H 'authorization: Bearer YOUR-KEY' \\\n  -d {shlex.quote(body)}"
+    )
+
+
+def chat_python(url: str, endpoint: str) -> str:
+    """With OpenAI's own client."""
+    return (
+        "from openai import OpenAI\n\n"
+        f'client = OpenAI(base_url="{url}/v1", api_key="YOUR-KEY")\n'
+        f"answer = client.chat.completions.create(\n    model={endpoint!r}, "
+        'messages=[{"role": "user", "content": "Hello"}]\n)\nprint(answer.choices[0].message.content)\n'
+    )

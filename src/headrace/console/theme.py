@@ -21,6 +21,16 @@ MARKS: dict[str, str] = {
     "brand": "#0F9D9A",
 }
 
+# Things of one kind beside each other, such as teams: by rank, the last one for all the rest. No meaning but that.
+SERIES: dict[str, str] = {
+    "series-1": "#0F9D9A",
+    "series-2": "#D1478F",
+    "series-3": "#7FA52B",
+    "series-4": "#A8673A",
+    "series-5": "#26B5D9",
+    "series-6": "#8794A8",
+}
+
 # Surfaces and text. Every text colour reaches 4.5:1 on every surface of its mode (tests/unit/console/test_theme.py).
 LIGHT: dict[str, str] = {
     "page": "#F8FAFC",
@@ -98,7 +108,7 @@ def early() -> str:
 
 
 def tokens() -> str:
-    marks = _declare(MARKS)
+    marks = _declare(MARKS | SERIES)
     return (
         f":root {{ --sans: {SANS}; --mono: {MONO}; {marks} {_declare(LIGHT)} }}\n"
         f"body.body--dark {{ {_declare(DARK)} }}\n"

@@ -69,6 +69,11 @@ class Planes:
         asked = self._workers or {"data": self._client}
         return tuple(_health(name, client) for name, client in asked.items())
 
+    def limits(self) -> list[dict[str, Any]]:
+        """How full what limits count is, as each plane tells. One that does not answer tells nothing."""
+        asked = self._workers or {"data": self._client}
+        return [row for client in asked.values() for row in _limits(client, self._gate_token)]
+
     def await_plan(self, revision: int, seconds: float) -> PlaneReport:
         """Returns as soon as the plan is live or refused, or when the time is up."""
         deadline = self._clock.steady() + seconds
@@ -149,3 +154,11 @@ def _health(name: str, client: httpx.Client) -> PlaneHealth:
     except (httpx.HTTPError, msgspec.DecodeError, TypeError, ValueError):
         return PlaneHealth(name=name, told=None)
     return PlaneHealth(name=name, told=told)
+
+
+def _limits(client: httpx.Client, token: str) -> list[dict[str, Any]]:
+    try:
+        answer = client.get("/limits", headers={GATE_HEADER: token})
+        return list(msgspec.json.decode(answer.content)["limits"]) if answer.is_success else []
+    except (httpx.HTTPError, msgspec.DecodeError, KeyError):
+        return []

@@ -14,6 +14,7 @@ from headrace.base.settings import Settings
 from headrace.batch.jobs import Jobs
 from headrace.chat.collect import ChatRatings
 from headrace.control.configuration import Configuration
+from headrace.control.gateway import GatewayLook
 from headrace.control.loops import Loops
 from headrace.control.planes import PlaneHealth, Planes
 from headrace.control.playground import Playground
@@ -66,6 +67,7 @@ class Services:
     hooks: Hooks
     provision: Provision
     configuration: Configuration
+    gateway: GatewayLook
     planes: Planes
     playground: Playground
     loops: Loops

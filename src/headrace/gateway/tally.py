@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
-from headrace.gateway.board import Board
+from headrace.gateway.board import Board, Lane
 from headrace.traffic.meter import Meter, Reading
 from headrace.types.gateway import Own, Usage
 
@@ -82,6 +82,10 @@ class Tally:
             for ready in self._board().ways().values()
         ]
 
+    def endpoints(self) -> list[dict[str, Any]]:
+        """One row a chat endpoint, as /health tells of the others."""
+        return [_endpoint(lane) for lane in self._board().lanes.values()]
+
     def _readings(self) -> Iterator[Reading]:
         for (endpoint, variant), sums in self._sums.items():
             labels = {"endpoint": endpoint, "variant": variant}
@@ -98,3 +102,22 @@ class Tally:
                 yield "headrace_upstream_calls_total", {**labels, "outcome": outcome}, count
             yield "headrace_upstream_inside", labels, health.inflight
             yield "headrace_upstream_left_alone", labels, int(health.closed_until > 0)
+
+
+def _endpoint(lane: Lane) -> dict[str, Any]:
+    endpoint, policy = lane.endpoint, lane.policy
+    variants = [
+        {"name": v.name, "version": v.model.version, "state": "live" if v.name in lane.versions else "absent"}
+        for v in endpoint.variants
+    ]
+    return {
+        "name": endpoint.name,
+        "model": endpoint.model,
+        "live": policy.baseline in lane.versions,
+        "inside": lane.gate.inside,
+        "baseline": policy.baseline,
+        "ejected": endpoint.policy.baseline if policy.baseline != endpoint.policy.baseline else "",
+        "candidate": policy.candidate,
+        "share": policy.share,
+        "variants": variants,
+    }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.provision.document import described, written
+from headrace.provision.document import described, legible, written
 from headrace.types.gateway import Gateway
 
 
@@ -49,7 +49,11 @@ def _named(gateway: Gateway) -> dict[str, dict[str, dict[str, Any]]]:
     content = written(gateway)
     return {
         "provider": {each["name"]: each for each in content["providers"]},
-        "key": {key.name or key.id: described(key) | {"secret": key.hash} for key in gateway.keys if not key.revoked},
+        "key": {
+            key.name or key.id: legible(described(key)) | {"secret": key.hash}
+            for key in gateway.keys
+            if not key.revoked
+        },
         "person": {each["user"]: each for each in content["people"]},
         "limit": {" ".join(str(each[n]) for n in _LIMIT if n in each): each for each in content["limits"]},
         "price": {" ".join(str(each[n]) for n in _PRICE if n in each): each for each in content["prices"]},

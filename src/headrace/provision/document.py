@@ -74,14 +74,29 @@ def overrides(gateway: Gateway) -> tuple[Price, ...]:
 
 
 def written(gateway: Gateway) -> dict[str, list[dict[str, Any]]]:
-    """As it may be applied again. Nothing in it opens anything."""
-    return {
+    """As it may be applied again, and as a person would write it. Nothing in it opens anything."""
+    told = {
         "providers": [_plain(each) for each in gateway.providers],
         "keys": [described(key) for key in gateway.keys if not key.revoked],
         "people": [_plain(each) for each in gateway.people],
         "limits": [_plain(each) for each in gateway.limits],
         "prices": [_plain(each) for each in overrides(gateway)],
     }
+    return {section: [legible(noun) for noun in nouns] for section, nouns in told.items()}
+
+
+def legible(noun: dict[str, Any]) -> dict[str, Any]:
+    """Times as dates, 400.0 as 400. Also used by diff.py."""
+    return {name: _dated(value) if name in _TIMES else _short(value) for name, value in noun.items()}
+
+
+def _short(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _dated(seconds: float) -> str:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%d}" if seconds % 86_400 == 0 else moment.isoformat().replace("+00:00", "Z")
 
 
 def described(key: VirtualKey) -> dict[str, Any]:

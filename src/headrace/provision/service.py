@@ -31,6 +31,15 @@ Catalogue = Callable[[Iterable[Provider]], tuple[Price, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A version: what it changed of the one before, and what going back to it would change now."""
+
+    version: versions.Version
+    lines: tuple[Line, ...]
+    back: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
     """`keys`: those that were made, with their secrets, to be shown once. `revision`: of the plan; 0: no change."""
 
@@ -61,10 +70,25 @@ class Provision:
     def recorded(self, number: int) -> tuple[Served, ...]:
         """Chat endpoints as files had said by that version. Raises NotFound."""
         with self._database.read() as conn:
-            found = versions.version(conn, number)
-        if found is None:
-            raise _no_version(number)
-        return found.body.endpoints
+            return _wanted(conn, number).body.endpoints
+
+    def change(self, number: int) -> Change:
+        """Raises NotFound."""
+        with self._database.read() as conn:
+            wanted, before = _wanted(conn, number), versions.version(conn, number - 1)
+            now = versions.current(conn)
+        lines = diff(before.body if before else Gateway(), wanted.body)
+        return Change(version=wanted, lines=lines, back=diff(now, _back(now, wanted.body)))
+
+    def said_prices(self, *, limit: int = 200) -> tuple[tuple[versions.Version, Line], ...]:
+        """Each change of a price that a person said, the newest first."""
+        found = self.history(limit=limit + 1)
+        told = []
+        for later, earlier in zip(found, (*found[1:], None), strict=True):
+            before = Gateway(prices=overrides(earlier.body)) if earlier else Gateway()
+            if earlier is not None or later.number == 1:  # what came before the oldest that is looked at is not known
+                told += [(later, line) for line in diff(before, Gateway(prices=overrides(later.body)))]
+        return tuple(told[:limit])
 
     def document(self) -> dict[str, Any]:
         """As it may be applied again."""
@@ -105,21 +129,10 @@ class Provision:
     def roll_back(self, number: int, *, actor: str, reason: str = "") -> Applied:
         """Raises NotFound, and BadInput when a secret that it needs is gone."""
         with self._database.read() as conn:
-            found = versions.version(conn, number)
-            self._look_up(versions.current(conn), found.body.providers if found else ())
+            self._look_up(versions.current(conn), _wanted(conn, number).body.providers)
         with self._database.write() as conn:
-            wanted = versions.version(conn, number)
-            if wanted is None:
-                raise _no_version(number)
-            before, old = versions.current(conn), wanted.body
-            after = replace(
-                before,
-                providers=old.providers,
-                people=old.people,
-                limits=old.limits,
-                prices=overrides(old),
-                endpoints=old.endpoints,
-            )
+            wanted, before = _wanted(conn, number), versions.current(conn)
+            after = _back(before, wanted.body)
             check(after, secrets=before.secrets)
             told = reason or f"back to version {number}"
             return self._put(conn, before, after, actor=actor, action="gateway.rollback", reason=told)
@@ -238,8 +251,23 @@ class Provision:
         return replace(after, prices=(*overrides(after), *listed))
 
 
-def _no_version(number: int) -> NotFound:
-    return NotFound(f"the gateway has no version {number}", field="version", hint="headrace gateway history")
+def _wanted(conn: Connection, number: int) -> versions.Version:
+    found = versions.version(conn, number)
+    if found is None:
+        raise NotFound(f"the gateway has no version {number}", field="version", hint="headrace gateway history")
+    return found
+
+
+def _back(now: Gateway, old: Gateway) -> Gateway:
+    """Keys and secrets stay as they are; the lists' prices are read anew."""
+    return replace(
+        now,
+        providers=old.providers,
+        people=old.people,
+        limits=old.limits,
+        prices=overrides(old),
+        endpoints=old.endpoints,
+    )
 
 
 def _named(gateway: Gateway, endpoints: Iterable[Served]) -> Gateway:

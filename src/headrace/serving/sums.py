@@ -34,8 +34,32 @@ def merge_health(own: Json, others: Mapping[str, Json | None]) -> Json:
         "plan": refused | {"revision": revision},
         "endpoints": [_endpoint(endpoint, there) for endpoint in own["endpoints"]],
         "packages": [_package(package, there) for package in own["packages"]],
+        "upstreams": merge_upstreams(there),
         "journal": {"lost": sum(part["journal"]["lost"] for part in there)},
         "workers": sorted(workers, key=lambda worker: _place(worker["plane"])),
+    }
+
+
+def merge_upstreams(parts: Iterable[Json]) -> list[Json]:
+    """Of several healths, one row an upstream model. Counts add up; of the rest the worst is told, since a way that is
+    slow or left alone in one worker is so for that worker's calls."""
+    found: dict[tuple[str, str], Json] = {}
+    for part in parts:
+        for row in part.get("upstreams", ()):
+            key = row["provider"], row["model"]
+            found[key] = _worse(found[key], row) if key in found else row
+    return [found[key] for key in found]
+
+
+def _worse(a: Json, b: Json) -> Json:
+    outcomes = {name: a["calls"].get(name, 0) + b["calls"].get(name, 0) for name in {**a["calls"], **b["calls"]}}
+    return a | {
+        "inside": a["inside"] + b["inside"],
+        "failures_in_a_row": max(a["failures_in_a_row"], b["failures_in_a_row"]),
+        "left_alone": a["left_alone"] or b["left_alone"],
+        "first_byte_ms": max(a["first_byte_ms"], b["first_byte_ms"]),
+        "last_failure": a["last_failure"] or b["last_failure"],
+        "calls": outcomes,
     }
 
 

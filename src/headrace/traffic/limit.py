@@ -30,6 +30,7 @@ from headrace.types.gateway import Counted, Level, Limit, Window
 
 NANO = 1_000_000_000  # counters hold whole numbers: billionths of a dollar
 ORDER = (Counted.CONCURRENCY, Counted.REQUESTS, Counted.TOKENS, Counted.COST)
+LOOKED = 2_000  # gauges that one look tells of
 _KNOWN = 10_000  # callers times endpoints whose gauges are kept
 
 _TOLD = (b"limit", b"remaining", b"reset")
@@ -90,6 +91,20 @@ class Grant(msgspec.Struct, eq=False):
         return _NONE if self.plan is None or self.taken is None else self.plan.named
 
 
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """How full one gauge is now, in what it counts (USD, not its billionths). `hard` and `soft`: None is no limit."""
+
+    counted: str
+    level: str
+    who: str  # as counters know it: of a user the keyed hash
+    window: str  # empty: what is under way now
+    used: float
+    hard: float | None
+    soft: float | None  # of limits that are only tried out
+    ends: float | None
+
+
 class Limiter:
     def __init__(self, counters: Counters, *, hashed: Callable[[str], str], meter: Meter, clock: Clock) -> None:
         """`hashed`: what stands for a user, in counters as in the journal."""
@@ -136,6 +151,18 @@ class Limiter:
         if plan is not None and taken is not None and not grant.done:
             grant.done = True
             self.counters.give(taken.lease, (0,) * len(plan.gauges))
+
+    async def fills(self) -> list[Fill]:
+        """Of callers that came since the limits changed, as many as LOOKED. Raises Unavailable."""
+        measures = {(m.gauge.name, m.gauge.window): m for plan in self._plans.values() for m in plan.measures}
+        some = list(measures.values())[-LOOKED:]
+        nothing, gauges = (0,) * len(some), tuple(measure.gauge for measure in some)
+        if not some:
+            return []
+        taken = await self.counters.take(gauges, nothing)  # to take nothing is to look
+        if taken.lease is not None:
+            self.counters.give(taken.lease, nothing)
+        return [_fill(*each) for each in zip(some, taken.used, taken.ends, strict=True)]
 
     def _plan(self, caller: Caller, endpoint: str) -> Plan:
         key = (caller.key, caller.user, caller.team, caller.workspace, endpoint)
@@ -216,6 +243,26 @@ def _who(level: Level, caller: Caller, endpoint: str) -> str | None:
     if level is Level.ENDPOINT:
         return endpoint
     return getattr(caller, level.value) or None
+
+
+def _fill(measure: Measure, used: int, end: float) -> Fill:
+    counted, gauge = measure.counted, measure.gauge
+    return Fill(
+        counted=counted.value,
+        level=measure.level.value,
+        who=gauge.name.split(":", 2)[2],
+        window=gauge.window.value if gauge.window else "",
+        used=_plain(counted, used) or 0.0,
+        hard=_plain(counted, gauge.hard),
+        soft=_plain(counted, measure.soft),
+        ends=None if end == NEVER else end,
+    )
+
+
+def _plain(counted: Counted, value: int) -> float | None:
+    if value >= UNLIMITED:
+        return None
+    return value / NANO if counted is Counted.COST else float(value)
 
 
 def name_of(counted: Counted, level: Level, who: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from admin_stand import Stand
 
 from headrace.base.secret import Secret
 from headrace.control.configuration import Configuration
+from headrace.control.gateway import GatewayLook
 from headrace.provision.service import Provision
 from headrace.store import spend
 from headrace.store.artifacts import Artifacts
@@ -108,3 +110,36 @@ async def test_a_litellm_config_is_read_and_nothing_changes(client: httpx.AsyncC
     found = (await client.post(f"{API}/import/litellm", json={"gateway": config})).json()
     assert found["endpoints"] == [{"name": "gpt", "ways": [{"provider": "openai", "model": "gpt-5"}]}]
     assert (await client.get(API)).json()["version"] == 1
+
+
+async def test_how_it_is_and_what_a_version_changed(client: httpx.AsyncClient, stand: Stand) -> None:
+    row = {"provider": "openai", "model": "gpt-5", "inside": 1, "failures_in_a_row": 0, "left_alone": False}
+    row |= {"first_byte_ms": 10.0, "last_failure": None, "calls": {"ok": 2}}
+    health = [SimpleNamespace(told=told) for told in ({"upstreams": [row]}, None, {"upstreams": [row]})]
+    fill = {"counted": "cost", "level": "team", "window": "day", "who": "search", "used": 4.0}
+    stand.services.gateway = GatewayLook(
+        database=stand.database,
+        provision=stand.services.provision,
+        planes=SimpleNamespace(health=lambda: health, limits=lambda: [fill]),  # type: ignore[arg-type]
+        artifacts=Artifacts(stand.home / "artifacts"),
+        hashed=str,
+        clock=stand.clock,
+    )
+    await client.put(API, json={"gateway": GATEWAY | {"prices": [{"provider": "openai", "model": "m", "input": 2}]}})
+    (told,) = (await client.get(f"{API}/upstreams")).json()["upstreams"]
+    assert (told["inside"], told["calls"]) == (2, {"ok": 4})
+    (full,) = (await client.get(f"{API}/limits")).json()["limits"]
+    assert (full["part"], full["counted"], full["held"][0]["who"]) == (0.8, 1, "search")
+    change = (await client.get(f"{API}/versions/2")).json()
+    assert [line["section"] for line in change["lines"]] == ["provider", "key", "limit", "price"]
+    assert change["back"] == []
+    assert (await client.get(f"{API}/versions/7")).status_code == 404
+    (price,) = (await client.get(f"{API}/prices?find=m")).json()["prices"]
+    assert (price["hold"], price["price"]["input"]) == ("now", 2.0)
+    usage = Usage(input=1_000_000)
+    priced = call(1, spent=Spent(usage=usage, cost=2.0, provider="openai", model="m"))
+    with stand.database.write() as conn:
+        spend.add(conn, [priced, call(2, spent=Spent(usage=usage, provider="openai", model="new"))])
+    bill = (await client.get(f"{API}/costs")).json()
+    assert bill["forecast"]["so_far"] == bill["total"]["cost"] == 2.0
+    assert [each["model"] for each in bill["unpriced"]] == ["new"]

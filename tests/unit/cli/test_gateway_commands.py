@@ -100,3 +100,32 @@ def test_a_secret_comes_from_standard_input_and_is_never_shown(
     assert "1 secrets are sealed" in run("secret", "rotate").out
     planes.says[f"DELETE {API}/secrets/openai"] = applied()
     assert "removed" in run("secret", "remove", "openai").out
+
+
+def test_how_the_gateway_is(planes: Planes, run: Callable[..., Ran]) -> None:
+    told = {"provider": "openai", "model": "gpt-5", "inside": 1, "failures_in_a_row": 3, "left_alone": True}
+    told |= {"first_byte_ms": 420.0, "last_failure": "slow down", "calls": {"ok": 7, "rate_limit": 3}}
+    planes.says[f"GET {API}/upstreams"] = {"upstreams": [told]}
+    limit = {"level": "team", "who": "", "counted": "cost", "amount": 50.0, "window": "month", "dry_run": True}
+    full = {"limit": limit, "part": 0.82, "counted": 2, "held": [{"who": "search", "used": 41.0, "ends": 0}]}
+    planes.says[f"GET {API}/limits"] = {"limits": [full]}
+    out = run("gateway", "status").out
+    assert all(word in out for word in ("left alone", "420 ms", "10", "slow down", "each team: 50 cost a month", "82%"))
+    planes.says[f"GET {API}/versions/3"] = {"version": 3, "actor": "ann", "reason": "why", "lines": [LINE], "back": []}
+    out = run("gateway", "change", "3").out
+    assert "~ limit team cost day" in out
+    assert "rollback 3 would:" in out
+
+
+def test_what_it_costs_and_at_which_prices(planes: Planes, run: Callable[..., Ran]) -> None:
+    forecast = {"so_far": 3.0, "expected": 9.5, "low": 8.0, "high": 11.0, "days": 14, "month": 1_793_491_200.0}
+    unpriced = [{"provider": "openai", "model": "new", "calls": 2, "tokens": 1200, "own": False}]
+    planes.says[f"GET {API}/costs"] = {"forecast": forecast, "unpriced": unpriced}
+    ran = run("gateway", "costs")
+    assert "3.00 USD since 2026-11-01" in ran.out
+    assert "about 9.50 USD (8.00 to 11.00)" in ran.out
+    assert "openai/new: 1,200 tokens, no price" in ran.err
+    amounts = dict.fromkeys(("input", "cache_read", "cache_write", "output", "reasoning", "audio"), 1.25)
+    price = {"provider": "openai", "model": "gpt-5", "since": 0.0, "above": 0, "source": ""} | amounts
+    planes.says[f"GET {API}/prices"] = {"prices": [{"price": price, "hold": "now"}]}
+    assert all(word in run("gateway", "prices", "gpt").out for word in ("gpt-5", "in force", "1.25", "a person"))

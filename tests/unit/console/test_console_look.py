@@ -71,7 +71,7 @@ def test_the_look_speaks_in_tokens_alone() -> None:
     """No colour of its own, and no token that does not exist."""
     look = re.sub(r"/\*.*?\*/", "", (theme.HERE / "look.css").read_text(), flags=re.DOTALL)
     assert not re.findall(r"#[0-9a-fA-F]{3,8}\b", look)
-    known = {*theme.MARKS, *theme.LIGHT, "sans", "mono"}
+    known = {*theme.MARKS, *theme.SERIES, *theme.LIGHT, "sans", "mono"}
     assert set(re.findall(r"var\(--([\w-]+)\)", look)) <= known
     assert theme.LIGHT.keys() == theme.DARK.keys()
 

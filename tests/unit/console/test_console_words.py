@@ -11,15 +11,30 @@ import pytest
 
 from headrace.console import messages, shell
 from headrace.console.messages import CATALOGUE, KINDS, Language, choose_language, translate
-from headrace.console.pages import acting, flywheel, history, hooking, teach
+from headrace.console.pages import (
+    acting,
+    costs,
+    editor,
+    flywheel,
+    history,
+    hooking,
+    keying,
+    keys,
+    prices,
+    teach,
+    upstreams,
+)
 from headrace.console.pages.traces import PERIODS
+from headrace.console.parts import diff
 from headrace.console.quotes import TONES
 from headrace.console.waits import Asked
+from headrace.provision.money import Hold
 from headrace.release.novelty import Course
 from headrace.types.call import CallStatus
 from headrace.types.dataset import Split
 from headrace.types.endpoint import Capture
 from headrace.types.gate import Outcome
+from headrace.types.gateway import Affinity, Balance, Counted, Failure, Level, Scope, Window
 from headrace.types.model import RuntimeKind, Stage
 from headrace.types.release import Phase, Verdict
 from headrace.types.review import Why
@@ -84,6 +99,29 @@ FAMILIES: dict[str, list[str]] = {
     "webhook_ask": [f"{deed}{end}" for deed in ("rotate", "off", "remove") for end in ("", "_means")],
     "webhook_yes": ["rotate", "off", "remove"],
     "webhook_did": ["rotate", "off", "remove"],
+    "upstream_state": list(upstreams.STATES),
+    "failure": [*Failure, "given_up"],
+    "balance": list(Balance),
+    "affinity": [affinity for affinity in Affinity if affinity is not Affinity.NONE],
+    "level": [level for level in Level if level is not Level.ALL],
+    "counted": list(Counted),
+    "window": list(Window),
+    "deed": list(diff.SIGNS),
+    "section": ["provider", "key", "person", "limit", "price", "endpoint", "secret"],
+    "sections": list(editor.SECTIONS),
+    "scope": list(Scope),
+    "key_state": list(keys.State),
+    "key_field": list(keying.FIELDS),
+    "key_hint": list(keying.FIELDS),
+    "key_ask": [f"{deed}{end}" for deed in ("rotate", "revoke") for end in ("", "_means")],
+    "key_yes": ["rotate", "revoke"],
+    "key_change": ["was", "rotate", "revoke"],
+    "group": list(costs.GROUPS),
+    "costs_top": list(costs.GROUPS),
+    "nobody": list(costs.GROUPS),
+    "bucket": list(costs.BUCKETS),
+    "prices_only": list(prices.FILTERS),
+    "hold": list(Hold),
     "webhook_change": [f"{deed}_{side}" for deed in ("rotate", "off", "remove") for side in ("was", "will")],
 }
 

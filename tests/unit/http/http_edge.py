@@ -18,6 +18,7 @@ from headrace.api.http.feedback import FeedbackHandler
 from headrace.api.http.forward import Forwarder
 from headrace.api.http.generate import GenerateHandler
 from headrace.api.http.infer import V2Handler
+from headrace.api.http.limits import LimitsHandler
 from headrace.api.http.llm import LlmHandler
 from headrace.api.http.openapi import description
 from headrace.api.http.pages import Pages
@@ -150,7 +151,9 @@ class Http:
         meter = self.recorder.meter
         copied = self.fleet.shadows
         completer = Completer(self.boards, limiter, self.recorder, idle=copied.idle, outcomes=copied.outcomes)
-        self.status = StatusHandler(self.fleet, self.journal, meter, plane="data", blind=lambda: "")
+        self.status = StatusHandler(
+            self.fleet, self.journal, meter, plane="data", blind=lambda: "", tally=completer.tally
+        )
         admit = lambda exchange: self.predictor.table.callers.of(exchange.header)  # noqa: E731
         forward = Forwarder(control, self.fleet, admit=admit)
         self.edge = Edge(
@@ -168,6 +171,7 @@ class Http:
                     ),
                     posted=PostedHandler(self.journal, self.recorder, meter, admit=admit, user_header="X-User-Id"),
                     status=self.status,
+                    limits=LimitsHandler(limiter, self.recorder.gate_token),
                     v2=V2Handler(self.predictor, user_header="X-User-Id", limit=LIMIT),
                     described=DescribedHandler(self.predictor, ready=self.status.ready, server_name="headrace"),
                     generate=GenerateHandler(self.predictor, user_header="X-User-Id", limit=LIMIT),

@@ -10,6 +10,7 @@ from plane_samples import endpoint, package, plan
 
 from headrace.api.http.openapi import description
 from headrace.traffic.meter import METRICS
+from headrace.traffic.route import GATE_HEADER
 from headrace.types.traffic import TrafficPolicy
 
 
@@ -101,3 +102,11 @@ async def test_the_pages_load_nothing_from_elsewhere() -> None:
 @pytest.mark.parametrize("name", ["nothing.js", "..", "../__init__.py", "%2e%2e"])
 async def test_other_files_are_not_served(name: str) -> None:
     assert (await Http().call("GET", f"/docs/assets/{name}")).status == 404
+
+
+async def test_how_full_limits_are_is_told_to_the_control_plane_alone() -> None:
+    http = Http()
+    assert (await http.call("GET", "/limits")).status == 404
+    assert (await http.call("GET", "/limits", headers={GATE_HEADER: "guessed"})).status == 404
+    answer = await http.call("GET", "/limits", headers={GATE_HEADER: http.recorder.gate_token})
+    assert (answer.status, answer.json()) == (200, {"limits": []})

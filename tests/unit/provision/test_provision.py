@@ -13,6 +13,7 @@ import yaml
 from headrace.base.clock import ManualClock
 from headrace.base.secret import Secret
 from headrace.provision.service import Provision
+from headrace.provision.text import sections_of, text_of
 from headrace.store import audit, gateway, plans
 from headrace.store.db import Database
 from headrace.store.secrets import Vault
@@ -187,7 +188,7 @@ def test_a_diff_says_what_it_was_and_what_it_is(rig: Rig) -> None:
     changed["providers"][1]["url"] = "http://127.0.0.1:9/v1"
     assert [line.words() for line in rig.provision.compare(changed)] == [
         "change provider local: url 'http://127.0.0.1:8080/v1' → 'http://127.0.0.1:9/v1'",
-        "change limit team search cost month: amount 50.0 → 60.0",
+        "change limit team search cost month: amount 50 → 60",
     ]
 
 
@@ -244,3 +245,39 @@ def test_a_secret_that_is_needed_stays_and_all_are_sealed_anew(rig: Rig) -> None
     assert [line.words() for line in done.lines] == ["change secret openai: new value"]
     with rig.database.read() as conn:
         assert len(gateway.history(conn)) == 3
+
+
+def test_a_version_says_what_it_changed_and_what_going_back_would(rig: Rig) -> None:
+    rig.apply()
+    rig.apply({"limits": [], "prices": [{"provider": "local", "model": "small", "input": 0.2, "since": "2026-11-01"}]})
+    change = rig.provision.change(3)
+    assert [(line.deed, line.section) for line in change.lines] == [
+        ("remove", "limit"), ("remove", "limit"), ("change", "price"),
+    ]  # fmt: skip
+    assert change.back == ()
+    assert [line.deed for line in rig.provision.change(2).back] == ["add", "add", "change"]
+    with pytest.raises(NotFound):
+        rig.provision.change(9)
+    said = [(version.number, line.deed, line.name) for version, line in rig.provision.said_prices()]
+    assert said == [(3, "change", "local small 2026-11-01"), (2, "add", "local small 2026-11-01")]
+    assert len(rig.provision.said_prices(limit=1)) == 1, "what came before the oldest that is looked at is not guessed"
+
+
+def test_the_text_of_what_is_in_force_changes_nothing(rig: Rig) -> None:
+    rig.apply()
+    text = text_of(rig.provision.document())
+    assert "since: '2026-11-01'" in text
+    assert "expires: '2027-01-31'" in text
+    assert "amount: 50\n" in text
+    assert rig.provision.compare(sections_of(text, "text")) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "field"),
+    [("a: [1", "cannot be read", "line 1"), ("- 1", "holds no sections", "gateway"), ("x\ny: :\n", "cannot", "line 2")],
+)
+def test_text_that_is_no_gateway(text: str, words: str, field: str) -> None:
+    with pytest.raises(BadInput, match=words) as caught:
+        sections_of(text, "text")
+    assert caught.value.field == field
+    assert sections_of("# nothing yet", "text") == {}

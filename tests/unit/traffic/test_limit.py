@@ -188,3 +188,23 @@ async def test_whatever_is_reserved_and_settled_what_stands_is_what_was_used(
     taken = await rig.limiter.counters.take((Gauge("tokens:key:k1", Window.MINUTE, UNLIMITED),), (0,))
     assert taken.used == (used,)
     assert used <= 100 + beyond
+
+
+async def test_how_full_it_is_and_looking_takes_nothing() -> None:
+    rig = Rig(
+        limit(Level.TEAM, counted=Counted.COST, amount=5.0, window=Window.DAY),
+        limit(Level.USER, counted=Counted.TOKENS, amount=9, dry_run=True),
+        limit(Level.ALL, counted=Counted.CONCURRENCY, amount=2, window=None),
+    )
+    assert await rig.limiter.fills() == []
+    under_way = await rig.limiter.reserve(ANN, "chat", tokens=4, cost=1.5)
+    for _ in range(2):
+        found = {(fill.level, fill.counted): fill for fill in await rig.limiter.fills()}
+        assert (found["team", "cost"].used, found["team", "cost"].hard) == (1.5, 5.0)
+        tokens = found["user", "tokens"]
+        assert (tokens.used, tokens.hard, tokens.soft, tokens.window) == (4.0, None, 9.0, "minute")
+        assert tokens.who == "#ann"
+        assert (found["all", "concurrency"].used, found["all", "concurrency"].ends) == (1.0, None)
+    rig.limiter.settle(under_way, tokens=20, cost=9.0)  # beyond what is allowed, and still told
+    found = {fill.counted: fill.used for fill in await rig.limiter.fills()}
+    assert found == {"cost": 9.0, "tokens": 20.0, "concurrency": 0.0}

@@ -17,9 +17,10 @@ from headrace.provision.document import described
 from headrace.provision.litellm import read_litellm
 from headrace.provision.service import GRACE_SECONDS, Applied
 from headrace.store import spend
+from headrace.store.counters.base import month_start, span
 from headrace.traffic.keys import MadeKey
 from headrace.types.errors import BadInput
-from headrace.types.gateway import Gateway, VirtualKey
+from headrace.types.gateway import Gateway, VirtualKey, Window
 
 DAY = 86_400.0
 
@@ -83,6 +84,13 @@ def router(services: Services) -> APIRouter:
         rows = [{"version": v.number, "created": v.created, "actor": v.actor, "reason": v.reason} for v in found]
         return answer({"versions": rows})
 
+    @routes.get("/versions/{version}")
+    def change(version: int) -> Response:
+        """What it changed of the one before (`lines`), and what going back to it would change now (`back`)."""
+        found = services.provision.change(version)
+        told = {"version": found.version.number, "created": found.version.created, "actor": found.version.actor}
+        return answer(told | {"reason": found.version.reason, "lines": found.lines, "back": found.back})
+
     @routes.post("/rollback")
     def roll_back(request: Request, body: Back) -> Response:
         """Providers, people, limits, prices and chat endpoints of an old version; keys and secrets stay as they are."""
@@ -97,6 +105,7 @@ def router(services: Services) -> APIRouter:
     _keys(routes, services)
     _secrets(routes, services)
     _spend(routes, services)
+    _look(routes, services)
     return routes
 
 
@@ -162,6 +171,38 @@ def _spend(routes: APIRouter, services: Services) -> None:
         with services.database.read() as conn:
             found = spend.sums(conn, since=begin, until=end, by=_names(by), only=dict(map(_pair, only or [])))
         return answer({"since": begin, "until": end, "sums": found})
+
+
+def _look(routes: APIRouter, services: Services) -> None:
+    @routes.get("/upstreams")
+    def upstreams() -> Response:
+        """One row an upstream model: calls inside, failures in a row, whether it is left alone, time to the first byte,
+        and how attempts ended since the data planes started."""
+        return answer({"upstreams": services.gateway.upstreams()})
+
+    @routes.get("/limits")
+    def limits(top: Annotated[int, Query(ge=1, le=10_000)] = 20) -> Response:
+        """How full limits are now; of each the `top` who are fullest. Users are told by their keyed hash."""
+        found = [
+            {"limit": each.limit, "part": each.part, "counted": len(each.held), "held": each.held[:top]}
+            for each in services.gateway.limits()
+        ]
+        return answer({"limits": found})
+
+    @routes.get("/costs")
+    def costs() -> Response:
+        """This month: so far, the forecast, and models that were called and have no price."""
+        now = services.clock.now()
+        bill = services.gateway.bill(since=month_start(span(Window.MONTH, now).number), until=now)
+        told = {"since": bill.since, "until": bill.until, "total": bill.total}
+        return answer(told | {"forecast": bill.forecast, "unpriced": bill.unpriced})
+
+    @routes.get("/prices")
+    def prices(find: str = "") -> Response:
+        """USD for a million tokens of each bucket, and for a call. `hold`: now, later, past, or beaten by what a person
+        said; `source`: empty where one did. `find`: part of a provider's or a model's name."""
+        found = [row for row in services.gateway.prices() if find in row.price.provider or find in row.price.model]
+        return answer({"prices": [{"price": row.price, "hold": row.hold} for row in found]})
 
 
 def _names(text: str) -> Sequence[str]:

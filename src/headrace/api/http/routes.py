@@ -13,6 +13,7 @@ from headrace.api.http.feedback import FeedbackHandler
 from headrace.api.http.forward import Forwarder
 from headrace.api.http.generate import GenerateHandler
 from headrace.api.http.infer import V2Handler
+from headrace.api.http.limits import LimitsHandler
 from headrace.api.http.llm import LlmHandler
 from headrace.api.http.pages import Pages
 from headrace.api.http.posted import PostedHandler
@@ -30,6 +31,7 @@ class Handlers:
     feedback: FeedbackHandler
     posted: PostedHandler
     status: StatusHandler
+    limits: LimitsHandler
     v2: V2Handler
     described: DescribedHandler
     generate: GenerateHandler
@@ -50,6 +52,7 @@ def routes(h: Handlers) -> tuple[Route, ...]:
         Route("GET", "/health", h.status.health),
         Route("GET", "/health/live", h.status.live),
         Route("GET", "/metrics", h.status.metrics),
+        Route("GET", "/limits", h.limits.shown, documented=False),
         Route("GET", "/v2", h.described.server),
         Route("GET", "/v2/health/live", h.described.live),
         Route("GET", "/v2/health/ready", h.described.ready),

@@ -16,6 +16,7 @@ from headrace import __version__
 from headrace.api.http.edge import Parameters
 from headrace.api.http.exchange import Exchange, Reply, json_reply
 from headrace.api.siblings import Siblings
+from headrace.gateway.tally import Tally
 from headrace.serving.fleet import Fleet
 from headrace.serving.sums import merge_health
 from headrace.serving.table import Lane, Loaded
@@ -28,8 +29,8 @@ PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class StatusHandler:
-    """`blind` tells why the database cannot be asked, or nothing; `upstreams` how those of chat models are doing.
-    `siblings`: those it answers for, too."""
+    """`blind` tells why the database cannot be asked, or nothing; `tally` how chat endpoints and the models behind
+    them are doing. `siblings`: those it answers for, too."""
 
     def __init__(
         self,
@@ -39,11 +40,11 @@ class StatusHandler:
         *,
         plane: str,
         blind: Callable[[], str],
-        upstreams: Callable[[], list[dict[str, Any]]] = list,
+        tally: Tally,
         siblings: Siblings | None = None,
     ) -> None:
         self.draining = False
-        self._upstreams = upstreams
+        self._tally = tally
         self._fleet = fleet
         self._journal = journal
         self._meter = meter
@@ -80,7 +81,7 @@ class StatusHandler:
                 "endpoint": refusal.endpoint if refusal else None,
                 "variant": refusal.variant if refusal else None,
             },
-            "endpoints": [_endpoint(lane) for lane in table.lanes.values()],
+            "endpoints": [*(_endpoint(lane) for lane in table.lanes.values()), *self._tally.endpoints()],
             "packages": [
                 {
                     "model": loaded.package.model,
@@ -93,7 +94,7 @@ class StatusHandler:
                 }
                 for loaded in self._fleet.loaded()
             ],
-            "upstreams": self._upstreams(),
+            "upstreams": self._tally.health(),
             "journal": {"lost": self._journal.lost},
             "database": {"error": self._blind() or None},
         }

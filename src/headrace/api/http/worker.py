@@ -10,6 +10,7 @@ import msgspec
 
 from headrace.api.http.edge import Parameters, Route
 from headrace.api.http.exchange import Exchange, Reply, json_reply
+from headrace.api.http.limits import LimitsHandler
 from headrace.api.http.status import StatusHandler
 from headrace.serving import describe
 from headrace.serving.predict import Predictor
@@ -19,8 +20,8 @@ FIGURES = "/figures"
 
 
 class WorkerHandler:
-    def __init__(self, status: StatusHandler, meter: Meter, predictor: Predictor) -> None:
-        self._status, self._meter, self._predictor = status, meter, predictor
+    def __init__(self, status: StatusHandler, limits: LimitsHandler, meter: Meter, predictor: Predictor) -> None:
+        self._status, self._limits, self._meter, self._predictor = status, limits, meter, predictor
 
     def routes(self) -> tuple[Route, ...]:
         stats = ("/v2/models/stats", "/v2/models/{model}/stats", "/v2/models/{model}/versions/{version}/stats")
@@ -28,6 +29,7 @@ class WorkerHandler:
             Route("GET", "/health", self.health),
             Route("GET", "/health/live", self._status.live),
             Route("GET", FIGURES, self.figures),
+            Route("GET", "/limits", self._limits.own),
             *(Route("GET", path, self.statistics) for path in stats),
         )
 

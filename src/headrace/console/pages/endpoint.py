@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
+from headrace.console.pages.chatting import Chatting
 from headrace.console.pages.trying import TryIt
 from headrace.console.pages.undoing import UndoButton, find_undo
 from headrace.console.parts import numbers
@@ -28,7 +29,7 @@ from headrace.console.visit import Visit
 from headrace.release.adapters import told
 from headrace.release.undo import Undo
 from headrace.store import endpoints, releases, versions
-from headrace.types.endpoint import Endpoint, Variant
+from headrace.types.endpoint import Endpoint, Task, Variant
 from headrace.types.model import Stage
 from headrace.types.release import Release
 from headrace.types.traffic import BUCKETS
@@ -107,7 +108,7 @@ class _Page:
         )
         with self._head.title:
             self._phase = PhaseBadge(visit)
-        self.try_it = TryIt(visit, data.endpoint)
+        self.try_it = (Chatting if data.endpoint.task is Task.CHAT else TryIt)(visit, data.endpoint)
         with self._head.acts:
             self.try_it.draw_copies()
             self._undo = UndoButton(visit, done=lambda: None)
@@ -119,7 +120,7 @@ class _Page:
             self._draw_variants()
             self._draw_charts()
             self.try_it.draw()
-            self._draw_settings(data.endpoint.name)
+            self._draw_settings(data.endpoint.name, chat=data.endpoint.task is Task.CHAT)
         self.show(data)
 
     def _draw_stats(self) -> None:
@@ -162,11 +163,12 @@ class _Page:
             with panel(say("chart.latency")) as box:
                 self._latency_chart = Chart(self._visit, say("chart.latency"), box, note=say("chart.dashes"))
 
-    def _draw_settings(self, name: str) -> None:
+    def _draw_settings(self, name: str, *, chat: bool) -> None:
         say = self._visit.say
         with panel(say("endpoint.settings")) as box:
             with box.head:
-                command = f"headrace endpoint set {name} batching.max_batch_size=64 limits.timeout_ms=30000"
+                setting = "capture=masked" if chat else "batching.max_batch_size=64"
+                command = f"headrace endpoint set {name} {setting} limits.timeout_ms=30000"
                 copy_button(self._visit, say("endpoint.copy_set"), command)
             self._settings = tag("div")
         self._settled: list[tuple[str, str]] = []
@@ -251,15 +253,21 @@ def settings_of(visit: Visit, endpoint: Endpoint) -> list[tuple[str, str]]:
     else:
         together = say("endpoint.batch_waiting", rows=rows)
     bound = say("endpoint.at_most", n=visit.count("calls", batching.max_queue_size))
+    shared = [
+        (say("endpoint.inside"), say("endpoint.at_most", n=numbers.count(limits.max_concurrency))),
+        (say("endpoint.timeout"), numbers.milliseconds(limits.timeout_ms)),
+        (say("endpoint.capture"), visit.name("endpoint.capture", endpoint.capture)),
+    ]
+    if endpoint.task is Task.CHAT:  # the rest is its versions' own
+        return shared
     kept = say("endpoint.cache_on", size=numbers.count(cache.size_mb), seconds=f"{cache.ttl_seconds:g}")
     return [
         (say("endpoint.batch"), together if batching.max_batch_size else say("endpoint.batch_off")),
         (say("endpoint.queue"), bound if batching.max_queue_size else say("endpoint.queue_open")),
-        (say("endpoint.inside"), say("endpoint.at_most", n=numbers.count(limits.max_concurrency))),
-        (say("endpoint.timeout"), numbers.milliseconds(limits.timeout_ms)),
+        *shared[:2],
         (say("endpoint.rows"), say("endpoint.at_most", n=numbers.count(limits.max_rows))),
         (say("endpoint.cache"), kept if cache.size_mb else say("endpoint.cache_off")),
-        (say("endpoint.capture"), visit.name("endpoint.capture", endpoint.capture)),
+        shared[2],
     ]
 
 

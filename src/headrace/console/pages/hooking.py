@@ -10,9 +10,10 @@ from typing import Any
 
 from nicegui import run, ui
 
-from headrace.console.parts.button import button, copy_button
+from headrace.console.parts.button import button
 from headrace.console.parts.confirm import Change, Question, confirm, toast
 from headrace.console.parts.frame import problem
+from headrace.console.parts.secret import show_secrets
 from headrace.console.parts.tag import VALUE_OF_TARGET, tag, text
 from headrace.console.visit import Visit
 from headrace.notify.hooks import Made
@@ -71,16 +72,8 @@ def show_secret(visit: Visit, made: Made) -> None:
     """Nobody can see it again. It stands by itself: the dialog that it was asked for in goes."""
     if not made.secret:
         return
-    with ui.context.client.layout, ui.dialog() as dialog, tag("div", "dialog"):
-        text("h2", "", visit.say("webhook.secret_of", name=made.hook.name))
-        text("p", "soft", visit.say("webhook.secret_once"))
-        with tag("div", "command"):
-            text("code", "code", made.secret)
-            copy_button(visit, visit.say("part.copy_command"), made.secret)
-        with tag("div", "feet"):
-            button(visit.say("webhook.secret_kept"), dialog.close, kind="primary")
-    dialog.on("hide", dialog.delete)
-    dialog.open()
+    title, once = visit.say("webhook.secret_of", name=made.hook.name), visit.say("webhook.secret_once")
+    show_secrets(visit, title, once, [("", made.secret)], kept=visit.say("webhook.secret_kept"))
 
 
 def ask_rotate(visit: Visit, hook: Webhook, done: Callable[[], None]) -> None:

@@ -154,20 +154,21 @@ def options(lines: Sequence[Line], markers: Sequence[Marker], axis: Axis) -> dic
             "bottom": 0,
             "containLabel": True,
         },
-        "tooltip": _tooltip(axis),
-        "axisPointer": {"link": [{"xAxisIndex": "all"}], "lineStyle": _ink("line-strong"), "label": {"show": False}},
+        "tooltip": tooltip(axis),
+        "axisPointer": {"link": [{"xAxisIndex": "all"}], "lineStyle": ink("line-strong"), "label": {"show": False}},
         "xAxis": _time_axis(axis),
         "yAxis": _value_axis(lines, axis),
         "series": [_marks(markers, axis), *(_series(line, axis) for line in lines)],
     }
 
 
-def _ink(token: str) -> dict[str, str]:
+def ink(token: str) -> dict[str, str]:
     """A colour that the browser looks up when it draws."""
     return {":color": f"token({json.dumps(token)})"}
 
 
-def _tooltip(axis: Axis) -> dict[str, Any]:
+def tooltip(axis: Axis) -> dict[str, Any]:
+    """Also for bars.py."""
     unit = f" {axis.unit}" if axis.unit else ""
     return {
         "trigger": "axis",
@@ -176,7 +177,7 @@ def _tooltip(axis: Axis) -> dict[str, Any]:
         "padding": [8, 12],
         ":backgroundColor": 'token("raised")',
         ":borderColor": 'token("line-strong")',
-        "textStyle": {**_ink("ink"), "fontSize": 12},
+        "textStyle": {**ink("ink"), "fontSize": 12},
         "extraCssText": "box-shadow: none; border-radius: 8px; font-variant-numeric: tabular-nums",
         ":valueFormatter": f'v => v == null ? "–" : String(Number(Number(v).toPrecision(3))) + {json.dumps(unit)}',
     }
@@ -185,9 +186,9 @@ def _tooltip(axis: Axis) -> dict[str, Any]:
 def _time_axis(axis: Axis) -> dict[str, Any]:
     made = {
         "type": "time",
-        "axisLine": {"lineStyle": _ink("line-strong")},
+        "axisLine": {"lineStyle": ink("line-strong")},
         "axisTick": {"show": False},
-        "axisLabel": {**_ink("ink-faint"), "hideOverlap": True, "fontSize": 11, "formatter": "{HH}:{mm}:{ss}"},
+        "axisLabel": {**ink("ink-faint"), "hideOverlap": True, "fontSize": 11, "formatter": "{HH}:{mm}:{ss}"},
         "splitLine": {"show": False},
         "splitNumber": 4,
     }
@@ -201,8 +202,8 @@ def _time_axis(axis: Axis) -> dict[str, Any]:
 def _value_axis(lines: Sequence[Line], axis: Axis) -> dict[str, Any]:
     made: dict[str, Any] = {
         "type": "log" if axis.log else "value",
-        "axisLabel": {**_ink("ink-faint"), "fontSize": 11},
-        "splitLine": {"lineStyle": _ink("line")},
+        "axisLabel": {**ink("ink-faint"), "fontSize": 11},
+        "splitLine": {"lineStyle": ink("line")},
         "splitNumber": 3,
     }
     if axis.log:
@@ -226,10 +227,10 @@ def _marks(markers: Sequence[Marker], axis: Axis) -> dict[str, Any]:
     lines: list[dict[str, Any]] = [
         {
             "xAxis": m.time * 1000,
-            "lineStyle": _ink(m.token) | {"type": "dashed", "width": 1},
+            "lineStyle": ink(m.token) | {"type": "dashed", "width": 1},
             "label": {
                 "formatter": m.label,
-                **_ink(f"{m.token}-text"),
+                **ink(f"{m.token}-text"),
                 "position": "end",
                 "fontSize": 11,
                 "distance": 4,
@@ -243,8 +244,8 @@ def _marks(markers: Sequence[Marker], axis: Axis) -> dict[str, Any]:
         lines.append(
             {
                 "yAxis": value,
-                "lineStyle": _ink("bad") | {"type": "solid", "width": 1.5},
-                "label": words | _ink("bad-text"),
+                "lineStyle": ink("bad") | {"type": "solid", "width": 1.5},
+                "label": words | ink("bad-text"),
             }
         )
     return {
@@ -278,17 +279,17 @@ def _series(line: Line, axis: Axis) -> dict[str, Any]:
         "symbol": "circle",
         "symbolSize": 5,
         "connectNulls": False,
-        "itemStyle": _ink(line.token),
-        "lineStyle": _ink(line.token) | {"width": 1.5, "type": line.dash},
+        "itemStyle": ink(line.token),
+        "lineStyle": ink(line.token) | {"width": 1.5, "type": line.dash},
         "emphasis": {"focus": "series", "lineStyle": {"width": 2}},
     }
     if line.area:
-        made["areaStyle"] = _ink(line.token) | {"opacity": 0.1}
+        made["areaStyle"] = ink(line.token) | {"opacity": 0.1}
     if line.named:
         made["endLabel"] = {
             "show": True,
             "formatter": "{a}",
-            **_ink(f"{line.token}-text"),
+            **ink(f"{line.token}-text"),
             "fontSize": 11,
             "distance": 6,
         }

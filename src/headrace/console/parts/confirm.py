@@ -51,7 +51,7 @@ def confirm(visit: Visit, question: Question, *, act: Callable[[str], Any], done
             for change in question.changes:
                 _show_change(change)
         if question.reasoned:
-            _ask_reason(visit, reason)
+            ask_reason(visit, reason)
         notices = tag("div")
 
         async def go() -> None:
@@ -72,7 +72,8 @@ def confirm(visit: Visit, question: Question, *, act: Callable[[str], Any], done
     dialog.open()
 
 
-def _ask_reason(visit: Visit, reason: dict[str, str]) -> None:
+def ask_reason(visit: Visit, reason: dict[str, str]) -> None:
+    """Into `reason["text"]`. Also used by settle.py."""
     with tag("label", "labelled"):
         text("span", "label", visit.say("confirm.reason"))
         with tag("span", "field"):

@@ -45,6 +45,7 @@ PATHS: dict[str, str] = {
     "copy": "M9 9h11v11H9zM5 15H4V4h11v1",
     "close": "M6 6l12 12M18 6L6 18",
     "check": "M5 12.5l4.5 4.5L19 7",
+    "left": "M15 5l-7 7 7 7",
     "right": "M9 5l7 7-7 7",
     "pause": "M8 5v14M16 5v14",
     "play": "M7 4.5v15l12-7.5z",
@@ -57,6 +58,8 @@ PATHS: dict[str, str] = {
     "pen": "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
     "external": "M14 4h6v6M20 4l-9 9M18 14v6H4V6h6",
     "rows": "M4 5h16v14H4zM4 10h16M4 14.5h16M10 5v14",
+    "key": "M15 11a4 4 0 1 0-4-4c0 .6.1 1.2.4 1.7L4 16v4h4v-3h3v-3h1.5",
+    "plus": "M12 5v14M5 12h14",
     "download": "M12 4v11M7 11l5 5 5-5M4 20h16",
     "more": "M5 12h.01M12 12h.01M19 12h.01",
     "dice": "M5 4h14a1 1 0 0 1 1 1v14a1 1 0 0 1-1 1H5a1 1 0 0 1-1-1V5a1 1 0 0 1 1-1zM8.5 8.5h.01"

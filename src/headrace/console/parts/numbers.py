@@ -78,6 +78,21 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def money(dollars: float) -> str:
+    """1,234 USD, 12.30 USD, 0.0042 USD: never less than two digits that say something."""
+    return f"{money_figure(dollars)} USD"
+
+
+def money_figure(dollars: float) -> str:
+    if dollars >= 1000:
+        return f"{dollars:,.0f}"
+    if dollars <= 0:
+        return "0"
+    if dollars >= 0.1:
+        return f"{dollars:.2f}"
+    return f"{dollars:.2g}" if dollars >= 1e-4 else "< 0.0001"
+
+
 def change(now: float, before: float) -> str:
     """▲ 6 % or ▼ 6 %; nothing when there is nothing to compare with or the change is too small to name."""
     if before <= 0:
