@@ -83,8 +83,9 @@ class Provision:
     def said_prices(self, *, limit: int = 200) -> tuple[tuple[versions.Version, Line], ...]:
         """Each change of a price that a person said, the newest first."""
         found = self.history(limit=limit + 1)
-        told = []
-        for later, earlier in zip(found, (*found[1:], None), strict=True):
+        told: list[tuple[versions.Version, Line]] = []
+        for at, later in enumerate(found):
+            earlier = found[at + 1] if at + 1 < len(found) else None
             before = Gateway(prices=overrides(earlier.body)) if earlier else Gateway()
             if earlier is not None or later.number == 1:  # what came before the oldest that is looked at is not known
                 told += [(later, line) for line in diff(before, Gateway(prices=overrides(later.body)))]

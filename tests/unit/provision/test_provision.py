@@ -248,6 +248,7 @@ def test_a_secret_that_is_needed_stays_and_all_are_sealed_anew(rig: Rig) -> None
 
 
 def test_a_version_says_what_it_changed_and_what_going_back_would(rig: Rig) -> None:
+    assert rig.provision.said_prices() == ()
     rig.apply()
     rig.apply({"limits": [], "prices": [{"provider": "local", "model": "small", "input": 0.2, "since": "2026-11-01"}]})
     change = rig.provision.change(3)
