@@ -11,6 +11,7 @@ from typing import Any
 
 from headrace.gateway.board import Board, Lane
 from headrace.traffic.meter import Meter, Reading
+from headrace.types.endpoint import Task
 from headrace.types.gateway import Own, Usage
 
 _BUCKETS = tuple(each.name for each in fields(Usage))
@@ -83,8 +84,9 @@ class Tally:
         ]
 
     def endpoints(self) -> list[dict[str, Any]]:
-        """One row a chat endpoint, as /health tells of the others."""
-        return [_endpoint(lane) for lane in self._board().lanes.values()]
+        """One row a chat endpoint, as /health tells of the others; models of our own that can be talked to are those."""
+        lanes = self._board().lanes.values()
+        return [_endpoint(lane) for lane in lanes if lane.endpoint.task is Task.CHAT]
 
     def _readings(self) -> Iterator[Reading]:
         for (endpoint, variant), sums in self._sums.items():
