@@ -84,7 +84,7 @@ class Tally:
         ]
 
     def endpoints(self) -> list[dict[str, Any]]:
-        """One row a chat endpoint, as /health tells of others: models of our own that can be talked to are among those."""
+        """One row a chat endpoint, as /health tells of others; models of our own are among those already."""
         lanes = self._board().lanes.values()
         return [_endpoint(lane) for lane in lanes if lane.endpoint.task is Task.CHAT]
 
