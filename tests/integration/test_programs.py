@@ -24,7 +24,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow.pyfunc
 
-from bench.running import Platform
+from bench.running import Platform, wait_for
 
 pytestmark = pytest.mark.process
 TICKET = {
@@ -151,6 +151,26 @@ def test_it_is_a_chat_model_too(compiled: dict[str, Any], platform: Platform, lm
     assert (call["input"], call["output"]) == ({"text": "a crash"}, ["technical"])
     correction = {"trace_id": trace, "user_rating": "down", "corrected_output": ["billing"]}
     assert platform.http.post(f"{platform.data}/feedback", json=correction).status_code == 200
+
+
+def test_its_trace_shows_what_it_asked_within_what(compiled: dict[str, Any], platform: Platform, lm: FakeLM) -> None:
+    """In MLflow, as its own client reads it."""
+    asked = {"model": "ticket", "messages": [{"role": "user", "content": "a crash"}]}
+    headers = {"x-headrace-chat-id": "conversation-7"}
+    answer = platform.http.post(f"{platform.data}/v1/chat/completions", json=asked, headers=headers)
+    trace_id = answer.headers["x-headrace-trace"]
+    url = f"{platform.control}/mlflow/api/3.0/mlflow/traces/{trace_id}"
+    wait_for(lambda: platform.http.get(url).status_code == 200, seconds=60, what="the trace in MLflow")
+    trace = MlflowClient(f"{platform.control}/mlflow").get_trace(trace_id)
+    assert trace.info.trace_metadata["mlflow.trace.session"] == "conversation-7"
+    assert trace.info.token_usage == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}, "told once"
+    root, question = trace.data.spans
+    assert (root.name, root.span_type, root.parent_id) == ("ticket", "CHAIN", None)
+    assert (root.inputs, root.outputs) == ({"text": "a crash"}, ["technical"])
+    assert (question.name, question.span_type, question.parent_id) == ("chat fast", "CHAT_MODEL", root.span_id)
+    assert question.inputs["messages"][-1]["role"] == "user"
+    assert json.loads(question.outputs["choices"][0]["message"]["content"]) == {"team": "technical"}
+    assert root.start_time_ns <= question.start_time_ns <= question.end_time_ns <= root.end_time_ns + 1_000_000
 
 
 def test_a_language_model_that_fails_is_an_error_of_the_upstream(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from headrace.store.traces import TraceSink
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName
 from headrace.types.dataset import DataFile, DatasetVersion
 from headrace.types.errors import ModelRefused, NotFound, UpstreamError
+from headrace.types.gateway import Spent, Usage
 from headrace.types.model import RuntimeKind, Stage
 from headrace.types.traffic import Reason
 
@@ -224,6 +227,37 @@ def test_calls_become_traces_with_our_ids(uri: str, sink: TraceSink) -> None:
     assert trace.info.trace_metadata["mlflow.trace.user"] == "unit-1"
     assert sink.has(calls[1].trace_id)
     assert not sink.has(IDS.mint(5.0))
+
+
+def test_a_conversation_is_one_session_of_messages(uri: str) -> None:
+    """As MLflow's own client reads it, and as its pages list sessions and sum up tokens and money."""
+    said, answers = [{"role": "user", "content": "where?"}], ("there", "here")
+    spent = Spent(usage=Usage(input=10, output=3), cost=0.25, provider="openai", model="gpt-5", conversation="c-1")
+    turns = [
+        replace(call(60 + n), protocol="openai.chat", status=CallStatus.OK, input=said, output=text, spent=spent)
+        for n, text in enumerate(answers)
+    ]
+    with closing(TraceSink(uri, "headrace/assistant")) as sink:
+        assert sink.send(turns) == ()
+    mlflow.set_tracking_uri(uri)
+    experiment = mlflow.get_experiment_by_name("headrace/assistant")
+    assert experiment is not None
+    session = mlflow.search_traces(
+        locations=[experiment.experiment_id],
+        filter_string="metadata.`mlflow.trace.session` = 'c-1'",
+        return_type="list",
+    )
+    assert {trace.info.trace_id for trace in session} == {turn.trace_id for turn in turns}
+    first = next(trace for trace in session if trace.info.trace_id == turns[0].trace_id)
+    (span,) = first.data.spans
+    assert span.span_type == "CHAT_MODEL"
+    assert span.inputs == {"messages": said}
+    assert span.outputs["choices"][0]["message"]["content"] == "there"
+    assert first.info.token_usage == {"input_tokens": 10, "output_tokens": 3, "total_tokens": 13}
+    assert first.info.trace_metadata["mlflow.trace.user"] == turns[0].unit
+    assert json.loads(first.info.trace_metadata["mlflow.trace.cost"])["total_cost"] == 0.25, "ours, not a guess"
+    assert first.info.request_preview == "where?"
+    assert first.info.response_preview == "there"
 
 
 def test_feedback_becomes_assessments_once_and_is_replaced(uri: str, sink: TraceSink) -> None:

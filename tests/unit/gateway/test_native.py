@@ -273,16 +273,16 @@ async def test_who_hangs_up_stops_it(tmp_path: Path) -> None:
     assert place.calls()[0].spent is not None
 
 
-@pytest.mark.parametrize(("capture", "kept"), [(Capture.NONE, None), (Capture.MASKED, {"text": "I am [email]"})])
+@pytest.mark.parametrize(("capture", "kept"), [(Capture.NONE, None), (Capture.MASKED, {"text": "I am <email>"})])
 async def test_what_is_kept_is_what_the_endpoint_says(tmp_path: Path, capture: Capture, kept: Any) -> None:
     place = await Place(tmp_path, {1: saying("write to ada@example.org")}).serve(talking(capture=capture))
     await place.ask({"model": "toy", "messages": [{"role": "user", "content": "I am ada@example.org"}]})
     (line,) = place.journal.lines
     assert b"ada@example.org" not in line
     (call,) = place.calls()
-    assert (call.input is None) == (kept is None)
+    assert call.input == kept
     assert call.spent is not None
-    assert (call.spent.steps[0].output is None) == (kept is None)
+    assert call.spent.steps[0].output == (kept and "write to <email>")
 
 
 async def test_limits_count_its_tokens(tmp_path: Path) -> None:

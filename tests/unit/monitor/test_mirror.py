@@ -18,6 +18,7 @@ from headrace.store.db import Database
 from headrace.store.journal.writer import Journal
 from headrace.types.call import Call, CallStatus, Feedback
 from headrace.types.errors import UpstreamError
+from headrace.types.gateway import Spent
 from tests.control_samples import (
     START,
     PlayedMlflow,
@@ -51,7 +52,7 @@ class Stage:
     mlflow: PlayedMlflow = field(default_factory=PlayedMlflow)
     kept: Kept = field(default_factory=Kept)
 
-    def mirror(self, sample: float = 1.0) -> Mirror:
+    def mirror(self, sample: float = 1.0, chats: float = 1.0) -> Mirror:
         return Mirror(
             sink=self.mlflow,
             database=self.database,
@@ -59,6 +60,7 @@ class Stage:
             calls=self.kept,
             clock=self.clock,
             sample=sample,
+            chats=chats,
         )
 
     def called(self, *calls: Call) -> None:
@@ -191,6 +193,18 @@ def test_feedback_brings_its_call(stage: Stage) -> None:
     assert {f.name for f in stage.mlflow.assessments.values()} == {"user_rating", "corrected_output"}
     assert stage.unsent() == 0
     assert mirror.state.assessments == 2
+
+
+def test_chats_have_a_share_of_their_own_and_conversations_go_whole(stage: Stage) -> None:
+    chats = [replace(call(n), spent=Spent(conversation=f"c{n % 20}")) for n in range(200)]
+    stage.called(*chats, *(call(n) for n in range(200, 300)))
+    stage.settle(stage.mirror(sample=0.0, chats=0.5))
+    sent = {c.spent.conversation: 0 for c in stage.mlflow.traces.values() if c.spent}
+    for c in stage.mlflow.traces.values():
+        assert c.spent is not None, "predictions are none of them"
+        sent[c.spent.conversation] += 1
+    assert 4 < len(sent) < 16
+    assert set(sent.values()) == {10}
 
 
 def test_feedback_of_a_sampled_call_sends_no_second_trace(stage: Stage) -> None:
