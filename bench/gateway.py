@@ -1,19 +1,22 @@
-"""What a chat costs beyond its upstream: CPU per call of the data plane, beside LiteLLM's proxy, over a mock upstream.
+"""What a chat costs beyond its upstream: CPU of the data plane, beside a bare relay and LiteLLM's proxy, over mocks.
 
-Called by `python -m bench gateway`. The upstream is nginx, which answers at once with the same bytes, so that all CPU
-of the process measured is the gateway's own. Headrace runs with all on: a virtual key, limits of requests, tokens and
-cost, prices, input and output in the journal. LiteLLM runs without a database, keys or limits, in an environment of its
-own (BENCH_HOME/litellm/env; left out when it is not there).
+Called by `python -m bench gateway`. The upstreams are nginx, which answers at once with the same bytes, and paced.py,
+which streams as models do; so all CPU of the processes measured is the gateways' own. Headrace runs with all on: a
+virtual key, limits of requests, tokens and cost, prices, input and output in the journal. The relay (relay.py) is the
+floor for anything written in Python. LiteLLM runs without a database or limits, in an environment of its own
+(BENCH_HOME/litellm/env); where that is not there, or does not start, its rows say so.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from getpass import getuser
 from pathlib import Path
@@ -23,14 +26,19 @@ from typing import Any
 import httpx
 import psutil
 
-from bench.cost import closed_loop, cpu_seconds, generator
+from bench import paced
+from bench.cost import closed_loop, cpu_seconds, finish, generator, open_loop
 from bench.options import Options, say
 from bench.peers.base import HOME
-from bench.running import Platform, free_port, wait_for
-from bench.wire import post_json, prepare
+from bench.running import ROOT, Platform, free_port, wait_for
+from bench.wire import Request, post_json, prepare
+from bench.words import ASKED, answer, events
 
-EVENTS = 200
+WORDS = 200
+EVENTS = WORDS + 2
 CONCURRENCY = (1, 16, 64)
+RATE, PEERS_RATE = 1000, 20  # requests/s for the latency that is added; the peer's is what it bears
+START_SECONDS = 300  # of the peer, on a machine that does other things too: it imports for long
 NGINX = """
 daemon off; user {user}; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
@@ -47,14 +55,23 @@ http {{
   }}
 }}
 """
-BODY: dict[str, Any] = {
-    "model": "assistant",
-    "messages": [
-        {"role": "system", "content": "You are a helpful assistant."},
-        {"role": "user", "content": "Say in one sentence what a headrace is."},
-    ],
-    "max_tokens": 64,
-}
+KINDS = {"assistant": "/v1", "streamer": "/stream/v1", "pacer": "/v1"}  # models, and where the upstream has them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Who is measured. `at`: port and request, by what is asked. `pid` 0: the upstreams themselves."""
+
+    name: str
+    pid: int
+    at: Callable[[str], tuple[int, Request]]
+    users: int = 0
+    rate: int = RATE
+
+    def asked(self, folder: Path, what: str) -> tuple[int, Path]:
+        """Port, and a file for the load generator."""
+        port, request = self.at(what)
+        return port, prepare(folder / f"{self.name.split()[0]}-{what}", [request], users=self.users)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,103 +84,132 @@ class Point:
 
 
 def gateway(platform: Platform, home: Path, options: Options) -> list[str]:
-    port = free_port()
-    with _mock(home / "mock", port):
-        key = _configure(platform, port)
-        unary = _requests(home / "unary", "assistant", key)
-        stream = _requests(home / "stream", "streamer", key, stream=True)
-        pid = platform.pid("data")
-        rows = {("Headrace, all on", c): _median(platform.port, pid, unary, c, options) for c in CONCURRENCY}
-        rows["Headrace, a stream of 202 events", 16] = _median(platform.port, pid, stream, 16, options)
-        direct = _median(port, 0, _requests(home / "direct", "assistant", ""), 1, options)
-        with _litellm(home / "litellm", port) as found:
-            if found is not None:
-                its_port, pid = found
-                its = _requests(home / "its", "assistant", "")
-                for c in (1, 16):
-                    rows["LiteLLM's proxy, nothing on", c] = _median(its_port, pid, its, c, options)
-    base = rows["Headrace, all on", 16].cpu_ms
-    event_us = 1000 * rows["Headrace, a stream of 202 events", 16].cpu_ms / (EVENTS + 2)
-    said = f"{len(json.dumps(_answer()))} bytes at once (p50 {direct.p50_ms:.3f} ms asked directly)"
-    return [
+    home.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        quick, slow = free_port(), free_port()
+        stack.enter_context(_nginx(home / "mock", quick))
+        stack.enter_context(_running("bench.paced", slow))
+        direct = Subject(name="the upstream itself", pid=0, at=_by_path(quick, slow))
+        relays = [stack.enter_context(_relayed(port)) for port in (quick, slow)]
+        floor = [
+            Subject(name=f"bare relay {kind}", pid=pid, at=_by_path(relays[0][0], relays[1][0]))
+            for kind, (_, pid) in zip(("unary", "paced"), relays, strict=True)
+        ]
+        key = _configure(platform, quick, slow)
+        ours = Subject(name="Headrace, all on", pid=platform.pid("data"), at=_by_model(platform.port, key), users=1000)
+        theirs = stack.enter_context(_litellm(home / "litellm", quick, slow))
+        peers = [theirs] if isinstance(theirs, Subject) else []
+        missing = [] if isinstance(theirs, Subject) else [theirs]
+        return [
+            *_closed(home, options, direct, [floor[0], ours, *peers]),
+            *_streamed(home, options, direct, [floor, [ours, ours], *([peer, peer] for peer in peers)]),
+            *_added(home, options, direct, [floor[0], ours, *peers]),
+            *missing,
+        ]
+
+
+def _closed(home: Path, options: Options, direct: Subject, subjects: list[Subject]) -> list[str]:
+    """Each connection asks again when it has its answer."""
+    rows = {
+        (subject, c): _median(home, subject, "assistant", c, options)
+        for c in options.concurrency or CONCURRENCY
+        for subject in subjects
+    }
+    alone = _median(home, direct, "assistant", 1, options)
+    said = f"{len(answer())} bytes at once (p50 {alone.p50_ms:.3f} ms asked directly)"
+    lines = [
         f"Upstream: nginx, {said}. Load: {generator()}; medians of {options.rounds} rounds of {options.seconds:g} s.",
         "",
-        "| gateway | connections | CPU-ms/call | to Headrace | p50 ms | p99 ms | calls | failed |",
+        "| gateway | connections | CPU-ms/call | to the relay | p50 ms | p99 ms | calls | failed |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
-        *(
-            f"| {name} | {c} | {p.cpu_ms:.3f} | {p.cpu_ms / base:.1f} | {p.p50_ms:.2f} | {p.p99_ms:.2f} |"
-            f" {p.requests} | {p.failed} |"
-            for (name, c), p in rows.items()
-        ),
-        "",
-        f"A stream costs {event_us:.1f} µs an event (coalesced: nginx sends them in large pieces).",
     ]
+    for (subject, c), point in rows.items():
+        least = rows[subjects[0], c].cpu_ms
+        times = f"{point.cpu_ms / least:.1f}" if least else "-"
+        lines.append(
+            f"| {subject.name} | {c} | {point.cpu_ms:.3f} | {times} | {point.p50_ms:.2f} | {point.p99_ms:.2f} |"
+            f" {point.requests} | {point.failed} |"
+        )
+    return lines
 
 
-@contextmanager
-def _mock(folder: Path, port: int) -> Iterator[None]:
-    folder.mkdir(parents=True)
-    config = folder / "nginx.conf"
-    stream = "".join(f"data: {json.dumps(event)}\n\n" for event in _events()) + "data: [DONE]\n\n"
-    (folder / "answer.json").write_text(json.dumps(_answer()))
-    (folder / "stream.txt").write_text(stream)
-    config.write_text(NGINX.format(folder=folder, port=port, user=getuser()))
-    process = subprocess.Popen(["nginx", "-c", str(config), "-p", str(folder)], stderr=subprocess.DEVNULL)
-    try:
-        url = f"http://127.0.0.1:{port}/v1/chat/completions"
-        wait_for(lambda: _answers(url), seconds=10, what="nginx")
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
+def _streamed(home: Path, options: Options, direct: Subject, pairs: list[list[Subject]]) -> list[str]:
+    """Whole streams that come in large pieces; and 32 at once with an event every 20 ms."""
+    said = (
+        f"Streams of {EVENTS} events that nginx sends in large pieces (16 connections), and {paced.STREAMS} streams at"
+        f" once of {paced.EVENTS} events, one every {paced.PACE * 1000:g} ms, less what the process costs at idle."
+    )
+    head = [
+        "",
+        said,
+        "",
+        "| gateway | CPU µs/event, coalesced | CPU µs/event, paced | first event p50 ms | p99 ms |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    rows = []
+    for subject, slow in [[direct, direct], *pairs]:
+        coalesced = 1000 * _median(home, subject, "streamer", 16, options).cpu_ms / EVENTS if subject.pid else 0.0
+        cost, firsts = _paced(slow, options)
+        told = f"{coalesced:.1f} | {cost:.1f}" if subject.pid else "- | -"
+        rows.append(
+            f"| {subject.name} | {told} | {1000 * median(firsts):.2f} | {1000 * firsts[len(firsts) * 99 // 100]:.2f} |"
+        )
+    return [*head, *rows]
 
 
-def _answers(url: str) -> bool:
-    try:
-        return httpx.post(url, json=BODY, timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
+def _paced(subject: Subject, options: Options) -> tuple[float, list[float]]:
+    """CPU µs an event; seconds to the first event, in order."""
+    port, request = subject.at("pacer")
+    asked, firsts, costs = request.bytes_for(""), [], []
+    for number in range(options.rounds + 1):
+        idle = _spent(subject, lambda: time.sleep(1))
+        began = time.monotonic()
+        found: list[float] = []
+        spent = _spent(subject, lambda: found.extend(asyncio.run(paced.listen(port, asked))))  # noqa: B023 -- at once
+        spent -= idle * (time.monotonic() - began)
+        if number:  # the first one opens connections and fills caches
+            costs.append(1e6 * spent / (paced.STREAMS * paced.EVENTS))
+            firsts += found
+    say(f"  {subject.name}, paced: {[round(cost, 1) for cost in costs]} µs/event")
+    return median(costs), sorted(firsts)
 
 
-def _configure(platform: Platform, port: int) -> str:
-    """Providers, a key, limits and prices; two chat endpoints. The key."""
-    base = f"http://127.0.0.1:{port}"
-    wide = {"level": "all", "window": "day", "amount": 1e12}
-    document = {
-        "providers": [
-            {"name": "mock", "kind": "openai", "url": f"{base}/v1", "private": True},
-            {"name": "mocks", "kind": "openai", "url": f"{base}/stream/v1", "private": True},
-        ],
-        "limits": [wide | {"counted": counted} for counted in ("requests", "tokens", "cost")],
-        "prices": [{"provider": "mock", "model": "gpt", "input": 1.0, "output": 4.0}],
-    }
-    _done(platform.http.put(f"{platform.control}/api/v1/gateway", json={"gateway": document}))
-    made = _done(platform.http.post(f"{platform.control}/api/v1/gateway/keys", json={"name": "bench", "team": "bench"}))
-    for name, provider in (("assistant", "mock"), ("streamer", "mocks")):
-        upstream = {"kind": "chat", "name": name, "model": f"{provider}/gpt"}
-        _done(platform.http.post(f"{platform.control}/api/v1/endpoints/{name}/deploy", json={"upstream": upstream}))
-    return str(made["secret"])
+def _added(home: Path, options: Options, direct: Subject, subjects: list[Subject]) -> list[str]:
+    """A fixed rate, whatever the gateway does; a latency counts from when a request was due."""
+    lines = [
+        "",
+        "At a fixed rate over 16 connections (bench/load.py, a process of its own on the same cores):",
+        "",
+        "| gateway | asked for/s | answered/s | p50 ms | p99 ms | added p50 | added p99 |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for subject in subjects:
+        bare, seen = (_at_rate(home, who, subject.rate, options) for who in (direct, subject))
+        lines.append(
+            f"| {subject.name} | {subject.rate} | {seen['requests'] / seen['seconds']:.0f} | {seen['p50_ms']:.2f} |"
+            f" {seen['p99_ms']:.2f} | {seen['p50_ms'] - bare['p50_ms']:.2f} | {seen['p99_ms'] - bare['p99_ms']:.2f} |"
+        )
+    return lines
 
 
-def _done(response: httpx.Response) -> Any:
-    assert response.status_code < 300, response.text
-    return response.json()
+def _at_rate(home: Path, subject: Subject, rate: int, options: Options) -> dict[str, Any]:
+    port, file = subject.asked(home, "assistant")
+    runs = [finish(open_loop(port, file, concurrency=16, seconds=seconds, rate=rate)) for seconds in _rounds(options)]
+    say(f"  {subject.name} at {rate}/s: {[(run['p50_ms'], run['p99_ms']) for run in runs[1:]]}")
+    return sorted(runs[1:], key=lambda run: run["p50_ms"])[(len(runs) - 1) // 2]
 
 
-def _requests(file: Path, model: str, key: str, *, stream: bool = False) -> Path:
-    body = BODY | {"model": model} | ({"stream": True} if stream else {})
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    request = post_json("/v1/chat/completions", body)
-    return prepare(file, [replace(request, headers={**request.headers, **headers})], users=0 if not key else 1000)
+def _rounds(options: Options) -> list[float]:
+    return [1.0, *[options.seconds] * options.rounds]
 
 
-def _median(port: int, pid: int, file: Path, concurrency: int, options: Options) -> Point:
-    closed_loop(port, file, concurrency=concurrency, seconds=1)
+def _median(home: Path, subject: Subject, what: str, concurrency: int, options: Options) -> Point:
+    port, file = subject.asked(home, what)
     points = []
-    for _ in range(options.rounds):
-        before = cpu_seconds(pid) if pid else 0.0
-        told = closed_loop(port, file, concurrency=concurrency, seconds=options.seconds)
-        spent = cpu_seconds(pid) - before if pid else 0.0
+    for seconds in _rounds(options):
+        told: dict[str, Any] = {}
+        run = lambda: told.update(closed_loop(port, file, concurrency=concurrency, seconds=seconds))  # noqa: B023, E731
+        spent = _spent(subject, run)
         points.append(
             Point(
                 requests=told["requests"],
@@ -173,60 +219,153 @@ def _median(port: int, pid: int, file: Path, concurrency: int, options: Options)
                 p99_ms=told["p99_ms"],
             )
         )
-        say(f"  {file.name} c={concurrency}: {points[-1]}")
-    return sorted(points, key=lambda point: abs(point.cpu_ms - median(p.cpu_ms for p in points)))[0]
+    say(f"  {subject.name}, {what}, c={concurrency}: {[round(point.cpu_ms, 3) for point in points[1:]]} CPU-ms/call")
+    middle = median(point.cpu_ms for point in points[1:])
+    return min(points[1:], key=lambda point: abs(point.cpu_ms - middle))
+
+
+def _spent(subject: Subject, work: Callable[[], Any]) -> float:
+    """CPU seconds of the subject's processes meanwhile."""
+    before = cpu_seconds(subject.pid) if subject.pid else 0.0
+    work()
+    return cpu_seconds(subject.pid) - before if subject.pid else 0.0
+
+
+def _by_path(quick: int, slow: int) -> Callable[[str], tuple[int, Request]]:
+    def at(what: str) -> tuple[int, Request]:
+        body = ASKED | {"model": "gpt"} | ({} if what == "assistant" else {"stream": True})
+        return (slow if what == "pacer" else quick), post_json(f"{KINDS[what]}/chat/completions", body)
+
+    return at
+
+
+def _by_model(port: int, key: str) -> Callable[[str], tuple[int, Request]]:
+    def at(what: str) -> tuple[int, Request]:
+        body = ASKED | {"model": what} | ({} if what == "assistant" else {"stream": True})
+        request = post_json("/v1/chat/completions", body)
+        return port, replace(request, headers={**request.headers, "authorization": f"Bearer {key}"})
+
+    return at
 
 
 @contextmanager
-def _litellm(folder: Path, mock: int) -> Iterator[tuple[int, int] | None]:
-    program = HOME / "litellm" / "env" / "bin" / "litellm"
-    if not program.exists():
-        say(f"  LiteLLM is left out: there is no {program}")
-        yield None
-        return
+def _nginx(folder: Path, port: int) -> Iterator[None]:
     folder.mkdir(parents=True)
-    config, port = folder / "config.yaml", free_port()
-    base = f"http://127.0.0.1:{mock}/v1"
-    parameters = {"model": "openai/gpt", "api_base": base, "api_key": "none"}
-    config.write_text(json.dumps({"model_list": [{"model_name": "assistant", "litellm_params": parameters}]}))
-    env = os.environ | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PATH": f"{program.parent}:{os.environ['PATH']}"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(program), "--config", str(config), "--port", str(port), "--host", "127.0.0.1"],
-            env=env,
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-        )
+    config = folder / "nginx.conf"
+    (folder / "answer.json").write_bytes(answer())
+    (folder / "stream.txt").write_bytes(b"".join(events(WORDS)))
+    config.write_text(NGINX.format(folder=folder, port=port, user=getuser()))
+    process = subprocess.Popen(["nginx", "-c", str(config), "-p", str(folder)], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: _answers(port, ""), seconds=10, what="nginx")
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextmanager
+def _running(module: str, *arguments: int) -> Iterator[int]:
+    """One of ours as a process; the first argument is its port. Its pid."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        wait_for(lambda: _listens(arguments[0]), seconds=30, what=module)
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextmanager
+def _relayed(upstream: int) -> Iterator[tuple[int, int]]:
+    port = free_port()
+    with _running("bench.relay", port, upstream) as pid:
+        yield port, pid
+
+
+def _listens(port: int) -> bool:
+    return any(c.laddr.port == port for c in psutil.net_connections("tcp4") if c.status == psutil.CONN_LISTEN)
+
+
+def _answers(port: int, key: str) -> bool:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
         url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        return httpx.post(url, json=ASKED, headers=headers, timeout=10).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _configure(platform: Platform, quick: int, slow: int) -> str:
+    """Providers, a key, limits and prices; three chat endpoints. The key."""
+    at = {name: f"http://127.0.0.1:{slow if name == 'pacer' else quick}{path}" for name, path in KINDS.items()}
+    wide = {"level": "all", "window": "day", "amount": 1e12}
+    document = {
+        "providers": [{"name": name, "kind": "openai", "url": url, "private": True} for name, url in at.items()],
+        "limits": [wide | {"counted": counted} for counted in ("requests", "tokens", "cost")],
+        "prices": [{"provider": name, "model": "gpt", "input": 1.0, "output": 4.0} for name in at],
+    }
+    _done(platform.http.put(f"{platform.control}/api/v1/gateway", json={"gateway": document}))
+    made = _done(platform.http.post(f"{platform.control}/api/v1/gateway/keys", json={"name": "bench", "team": "bench"}))
+    for name in at:
+        upstream = {"kind": "chat", "name": name, "model": f"{name}/gpt"}
+        _done(platform.http.post(f"{platform.control}/api/v1/endpoints/{name}/deploy", json={"upstream": upstream}))
+    return str(made["secret"])
+
+
+def _done(response: httpx.Response) -> Any:
+    assert response.status_code < 300, response.text
+    return response.json()
+
+
+@contextmanager
+def _litellm(folder: Path, quick: int, slow: int) -> Iterator[Subject | str]:
+    """Its proxy; or why there is none."""
+    program = HOME / "litellm" / "env" / "bin" / "litellm"
+    if not program.exists():
+        yield "\nLiteLLM's proxy is left out: BENCH_HOME has no litellm/env."
+        return
+    folder.mkdir(parents=True)
+    config, port, key = folder / "config.yaml", free_port(), "sk-of-the-bench-8a1f0c7d2e9b4d65"
+    models = [
+        {
+            "model_name": name,
+            "litellm_params": {
+                "model": "openai/gpt",
+                "api_base": f"http://127.0.0.1:{slow if name == 'pacer' else quick}{path}",
+                "api_key": "none",
+            },
+        }
+        for name, path in KINDS.items()
+    ]
+    config.write_text(json.dumps({"model_list": models}))
+    alone = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": key, "LITELLM_LOG": "ERROR"}
+    env = os.environ | alone | {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+    with (folder / "log").open("wb") as log:
+        command = [str(program), "--config", str(config), "--port", str(port), "--host", "127.0.0.1"]
+        process = subprocess.Popen([*command, "--telemetry", "False"], env=env, stdout=log, stderr=log, cwd=folder)
+    try:
         started = time.monotonic()
-        wait_for(lambda: _answers(url), seconds=120, what=f"LiteLLM (see {folder}/log)")
-        say(f"  LiteLLM answered after {time.monotonic() - started:.1f} s")
-        yield port, process.pid
+        if _within(START_SECONDS, lambda: process.poll() is not None or _answers(port, key)) and process.poll() is None:
+            say(f"  LiteLLM answered after {time.monotonic() - started:.1f} s")
+            name = "LiteLLM's proxy, one key, nothing else on"
+            yield Subject(name=name, pid=process.pid, at=_by_model(port, key), rate=PEERS_RATE)
+        else:
+            last = " ".join((folder / "log").read_text(errors="replace").split())[-200:]
+            yield f"\nLiteLLM's proxy is left out: it did not answer within {START_SECONDS} s. It said last: {last!r}"
     finally:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.terminate()
-        process.terminate()
+        if process.poll() is None:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.terminate()
+            process.terminate()
         process.wait(20)
 
 
-def _answer() -> dict[str, Any]:
-    message = {"role": "assistant", "content": "A headrace leads water to the wheel of a mill. " * 4, "refusal": None}
-    return {
-        "id": "chatcmpl-0123456789",
-        "object": "chat.completion",
-        "created": 1780000000,
-        "model": "gpt-2026-01-01",
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 28, "completion_tokens": 48, "total_tokens": 76},
-        "system_fingerprint": "fp_0123456789",
-    }
-
-
-def _events() -> Iterator[dict[str, Any]]:
-    head = {"id": "chatcmpl-0123456789", "object": "chat.completion.chunk", "created": 1780000000, "model": "gpt"}
-    for number in range(EVENTS):
-        delta = {"content": f" word{number}"}
-        yield head | {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}]}
-    yield head | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+def _within(seconds: float, condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.2)
+    return False

@@ -122,16 +122,20 @@ class Front(asyncio.Protocol):
             self.waiting = asyncio.ensure_future(self.relay.ask(self, self.path, body))
 
     def whole(self, status: int, media: bytes, body: bytes) -> None:
-        self.transport.write(_HEAD % (status, media) + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+        self.write(_HEAD % (status, media) + b"content-length: %d\r\n\r\n%b" % (len(body), body))
 
     def piece(self, media: bytes, piece: bytes) -> None:
         head = b"" if self.begun else _HEAD % (200, media) + b"transfer-encoding: chunked\r\n\r\n"
         self.begun = True
         if piece:
-            self.transport.write(b"%b%x\r\n%b\r\n" % (head, len(piece), piece))
+            self.write(b"%b%x\r\n%b\r\n" % (head, len(piece), piece))
 
     def ended(self) -> None:
-        self.transport.write(b"0\r\n\r\n")
+        self.write(b"0\r\n\r\n")
+
+    def write(self, data: bytes) -> None:
+        if not self.transport.is_closing():  # the load generator ends in the middle of answers
+            self.transport.write(data)
 
 
 async def serve(port: int, upstream: int) -> None:

@@ -23,7 +23,7 @@ Headers = list[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds: until the head of the answer, between two pieces of it, and for all of it."""
+    """Seconds at most: until the head of the answer, between two pieces of it, and for all of it."""
 
     head: float
     idle: float
@@ -46,7 +46,7 @@ class Line(asyncio.Protocol):
         self._waiter: Future[None] | None = None
         self._timer: TimerHandle | None = None
         self._times = Times(0.0, 0.0, 0.0)
-        self._due = self._end = self._wait = self._rings = 0.0
+        self._seconds = self._due = self._end = self._wait = self._rings = 0.0
         self._error: HeadraceError | None = None
         self._pieces: list[bytes] = []
         self._size = 0
@@ -72,7 +72,7 @@ class Line(asyncio.Protocol):
         peer = self._transport.get_extra_info("peername") if self._transport else None
         return str(peer[0]) if peer else ""
 
-    def ask(self, head: bytes, body: bytes, times: Times) -> Future[None]:
+    def ask(self, head: bytes, body: bytes, times: Times, seconds: float) -> Future[None]:
         """Done when the head of the answer is here. Raises UpstreamError, TimedOut."""
         transport = self._transport
         assert transport is not None
@@ -80,8 +80,8 @@ class Line(asyncio.Protocol):
         self.status, self.headers, self._pieces, self._size = 0, [], [], 0
         self._error = None
         self._begun = self._until_end = self._keep = self._done = self._excess = False
-        self._times = times
-        self._end = self._loop.time() + times.total
+        self._times, self._seconds = times, seconds
+        self._end = self._loop.time() + seconds
         if len(body) < 65_536:
             transport.write(head + body)  # one packet, and one system call
         else:
@@ -139,7 +139,7 @@ class Line(asyncio.Protocol):
         if self._loop.time() < self._due:
             self._arm()
         else:
-            seconds = min(self._wait, self._times.total)
+            seconds = min(self._wait, self._seconds)
             self._fail(TimedOut(f"{self._name} did not answer within {seconds:.3g} s"))
 
     def _wake(self) -> None:
@@ -201,10 +201,7 @@ class Line(asyncio.Protocol):
         self.status = self._parser.get_status_code()
         if self.status < 200:  # 100 Continue: the answer is still to come
             return
-        self._until_end = True
-        for name, _ in self.headers:
-            if name in _FRAMING:
-                self._until_end = False
+        self._until_end = _FRAMING.isdisjoint(dict(self.headers))
         self._begun = True
         self._wake()
 

@@ -82,7 +82,7 @@ class Upstream:
         given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         times = Times(seconds, seconds, seconds)
         head = self.head(b"POST", path.encode("latin-1")) + lines_of(given)
-        answer = await self.ask(head, body, times=times, connect=seconds)
+        answer = await self.ask(head, body, times=times, connect=seconds, seconds=seconds)
         try:
             if hear is not None and answer.status == _OK:
                 while piece := await answer.piece():
@@ -99,17 +99,17 @@ class Upstream:
         """The first lines of requests: made once, they begin many. `path` may have a query."""
         return b"%b %b%b HTTP/1.1\r\n%b" % (method, self._base, path, self._host)
 
-    async def ask(self, head: bytes, body: bytes, *, times: Times, connect: float) -> Answer:
-        """`head`: as `head` made it, and more lines. The answer's head is here when this returns; who called closes the
-        answer. Raises Unreached, UpstreamError, TimedOut."""
+    async def ask(self, head: bytes, body: bytes, *, times: Times, connect: float, seconds: float) -> Answer:
+        """`head`: as `head` made it, and more lines. `seconds`: for this one in all. When this returns the head of the
+        answer is here; who called closes the answer. Raises Unreached, UpstreamError, TimedOut."""
         if self._free:
             self._free -= 1
         else:
-            await self._place(times.total)
+            await self._place(seconds)
         line: Line | None = None
         try:
             line = self._reused() or await self._connect(connect)
-            await line.ask(b"%bcontent-length: %d\r\n\r\n" % (head, len(body)), body, times)
+            await line.ask(b"%bcontent-length: %d\r\n\r\n" % (head, len(body)), body, times, seconds)
         except BaseException:  # also a caller that went away: half a request cannot be taken back
             self._give_back(line)
             raise

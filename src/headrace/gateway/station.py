@@ -71,22 +71,24 @@ class Station:
 
     def ask(self, target: Target, forwarded: Headers, body: bytes, *, seconds: float) -> Awaitable[Answer]:
         """Raises Unreached, UpstreamError, TimedOut. `seconds`: that the call may take in all."""
-        times, head = self._times, self._heads.get(target)
-        if seconds < times.total:
-            times = Times(min(times.head, seconds), times.idle, seconds)
+        head = self._heads.get(target)
         if head is None:
             head = self._prepare(target)
         if forwarded or self._usual:
             head += self._lines(forwarded)
-        return self._upstream.ask(head, body, times=times, connect=self.provider.connect_seconds)
+        return self._ask(head, body, seconds)
 
     def pass_on(
         self, method: bytes, path: str, forwarded: Headers, body: bytes, *, seconds: float
     ) -> Awaitable[Answer]:
         """Anything else that it offers. Raises as `ask`."""
-        times = Times(self._times.head, self._times.idle, min(seconds, self._times.total))
         head = self._upstream.head(method, path.encode("latin-1")) + self._always + self._lines(forwarded)
-        return self._upstream.ask(head, body, times=times, connect=self.provider.connect_seconds)
+        return self._ask(head, body, seconds)
+
+    def _ask(self, head: bytes, body: bytes, seconds: float) -> Awaitable[Answer]:
+        times = self._times
+        seconds = seconds if seconds < times.total else times.total
+        return self._upstream.ask(head, body, times=times, connect=self.provider.connect_seconds, seconds=seconds)
 
     def _prepare(self, target: Target) -> bytes:
         if len(self._heads) >= _KNOWN:

@@ -49,14 +49,16 @@ class Tariff:
         return best
 
     def cost(self, usage: Usage, now: float) -> float:
-        if not self._rows:
-            return 0.0
-        prompt = usage.input + usage.cache_read + usage.cache_write
-        return cost(usage, self.at(now, input_tokens=prompt))
+        price = self._only
+        if price is None or price.since > now:
+            price = self.at(now, input_tokens=usage.input + usage.cache_read + usage.cache_write)
+        return cost(usage, price)
 
     def upto(self, sent: int, answered: int, now: float) -> float:
         """Of so many tokens of input and of output."""
-        price = self.at(now, input_tokens=sent) if self._rows else None
+        price = self._only
+        if price is None or price.since > now:
+            price = self.at(now, input_tokens=sent)
         return 0.0 if price is None else (sent * price.input + answered * price.output) / MILLION + price.call
 
 

@@ -102,6 +102,20 @@ async def test_a_service_that_breaks_off_or_babbles_is_an_upstream_error(script:
             assert len(came) == number  # sent once each
 
 
+async def test_a_short_wait_ends_in_time_on_a_connection_that_was_waited_for_longer() -> None:
+    """Its one timer may be set for much later, by the call before."""
+    came: list[None] = []
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(None)
+        await (saying(OK) if len(came) == 1 else hang)(reader, writer)
+
+    async with service(once) as (client, _), asyncio.timeout(20):
+        await ask(client, seconds=60)
+        with pytest.raises(TimedOut, match="within 0[.]1 s"):
+            await ask(client, seconds=0.1)
+
+
 async def test_one_that_hangs_times_out_and_its_connection_is_not_used_again() -> None:
     async with service(hang) as (client, came):
         for number in (1, 2):

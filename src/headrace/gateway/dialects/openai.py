@@ -57,10 +57,12 @@ def usage_of(told: Any) -> Usage | None:
     prompt = _count(told, "prompt_tokens", "input_tokens")
     completion = _count(told, "completion_tokens", "output_tokens")
     read = written = heard = spoken = reasoned = 0
-    if asked := _part(told, "prompt_tokens_details", "input_tokens_details"):
+    asked = told.get("prompt_tokens_details") or told.get("input_tokens_details")
+    answered = told.get("completion_tokens_details") or told.get("output_tokens_details")
+    if isinstance(asked, dict):
         read, written = _count(asked, "cached_tokens"), _count(asked, "cache_write_tokens")
         heard = _count(asked, "audio_tokens")
-    if answered := _part(told, "completion_tokens_details", "output_tokens_details"):
+    if isinstance(answered, dict):
         spoken, reasoned = _count(answered, "audio_tokens"), _count(answered, "reasoning_tokens")
     read = read or _count(told, "prompt_cache_hit_tokens", "cached_tokens")  # DeepSeek, Kimi
     beside = reasoned and _count(told, "total_tokens") == prompt + completion + reasoned  # xAI counts it beside
@@ -84,13 +86,6 @@ def _object(error: HeadraceError, status: int) -> dict[str, Any]:
 
 def _type(status: int) -> str:
     return _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-
-
-def _part(told: dict[str, Any], *names: str) -> dict[str, Any]:
-    for name in names:
-        if isinstance(part := told.get(name), dict):
-            return part
-    return {}
 
 
 def _count(told: dict[str, Any], *names: str) -> int:

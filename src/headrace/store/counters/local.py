@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import add, attrgetter, gt
 
 import msgspec
 
@@ -21,10 +22,13 @@ _KNOWN = 20_000  # tuples of gauges whose cells are kept
 KEEP_SECONDS = {None: 3_600.0, Window.MINUTE: 600.0, Window.DAY: 2 * 86_400.0, Window.MONTH: 62 * 86_400.0}
 
 
+_used = attrgetter("used")
+
+
 @dataclass(slots=True, eq=False)
 class Cell:
     used: int = 0
-    touched: float = 0.0  # steady clock
+    touched: float = 0.0  # by the steady clock, to the minute
 
 
 class Lease(msgspec.Struct, eq=False):
@@ -41,6 +45,7 @@ class Found:
     spans: dict[Window | None, Span]
     cells: list[Cell]
     ends: tuple[float, ...]
+    hards: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -67,16 +72,16 @@ class LocalCounters:
         if found is None or found.gauges is not gauges or found.spans is not spans:
             found = self._look(gauges, spans)
         cells, ends = found.cells, found.ends
-        for cell in cells:
-            cell.touched = steady
-        for at, (cell, gauge, amount) in enumerate(zip(cells, gauges, amounts, strict=True)):
-            if cell.used + amount > gauge.hard:
-                return Taken(at, tuple([c.used for c in cells]), ends, None)
-        for cell, amount in zip(cells, amounts, strict=True):
-            cell.used += amount
+        used = tuple(map(_used, cells))
+        after = tuple(map(add, used, amounts))
+        over = tuple(map(gt, after, found.hards))
+        if True in over:
+            return Taken(over.index(True), used, ends, None)
+        for cell, amount in zip(cells, after, strict=True):
+            cell.used = amount
         lease = Lease(cells, amounts, steady + self.lease_seconds)
         self._leases[id(lease)] = lease
-        return Taken(-1, tuple([c.used for c in cells]), ends, lease)
+        return Taken(-1, after, ends, lease)
 
     def give(self, lease: object, used: Sequence[int]) -> None:
         assert isinstance(lease, Lease)
@@ -97,8 +102,10 @@ class LocalCounters:
         if len(self._found) >= _KNOWN:
             self._found.clear()
         cells = [self._cells.setdefault((g.name, g.window, spans[g.window].number), Cell()) for g in gauges]
+        for cell in cells:
+            cell.touched = self.clock.steady()
         ends = tuple(spans[gauge.window].end for gauge in gauges)
-        found = self._found[id(gauges)] = Found(gauges, spans, cells, ends)
+        found = self._found[id(gauges)] = Found(gauges, spans, cells, ends, tuple(gauge.hard for gauge in gauges))
         return found
 
     def _begin(self, now: float) -> None:
