@@ -59,7 +59,8 @@ class Line(asyncio.Protocol):
     @property
     def spent(self) -> bool:
         """Its answer is whole and read, and another request may follow."""
-        return self._done and self._keep and not self._pieces and self._error is None
+        whole = self._done and self._keep and not self._pieces and self._error is None
+        return whole and self._transport is not None and not self._transport.is_closing()
 
     def whole(self, limit: int) -> bytes | None:
         """The answer's body, if all of it is here already and nothing of it was taken."""

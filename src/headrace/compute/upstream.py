@@ -189,7 +189,7 @@ class Upstream:
             return
         loop = asyncio.get_running_loop()
         line.since = loop.time()
-        if line.open and line.spent and not self._closed:
+        if line.spent and not self._closed:
             line.idle = True
             self._idle.append(line)
             if self._reaper is None:

@@ -219,7 +219,11 @@ async def _ask(passage: Passage, ready: Ready) -> Got | Missed:
     answer: Reply | None = None
     got: Got | Missed | None = None
     try:
-        answer = await _answer(passage, ready, target, body)
+        seconds = passage.ends - passage.steady()
+        if isinstance(station, Native):
+            answer = await _spoken(passage, station, target, body, seconds)
+        else:
+            answer = await station.ask(target, passage.forwarded, body, seconds=seconds)
         if not 200 <= answer.status < 300:
             got = await _refused(passage, ready, answer, cross)
         elif asked.stream and _media(answer.headers) == STREAM:
@@ -238,10 +242,8 @@ async def _ask(passage: Passage, ready: Ready) -> Got | Missed:
     return got
 
 
-async def _answer(passage: Passage, ready: Ready, target: Target, body: bytes) -> Reply:
-    station, seconds = ready.station, passage.ends - passage.steady()
-    if not isinstance(station, Native):
-        return await station.ask(target, passage.forwarded, body, seconds=seconds)
+async def _spoken(passage: Passage, station: Native, target: Target, body: bytes, seconds: float) -> Reply:
+    """By a model of our own."""
     speech = passage.speech = station.begin(target.model, body, seconds=seconds)
     try:
         return await station.answer(speech, passage.asked, target.model)
@@ -276,7 +278,7 @@ async def _whole(passage: Passage, ready: Ready, answer: Reply, cross: Crossing 
         headers=answer.headers,
         body=cross.answer(body) if cross else body,
         told=told,
-        lost=_lost(passage, cross),
+        lost=_lost(passage, cross) if cross or passage.speech else (),
     )
 
 

@@ -74,8 +74,7 @@ class Station:
         head = self._heads.get(target)
         if head is None:
             head = self._prepare(target)
-        if forwarded or self._usual:
-            head += self._lines(forwarded)
+        head += lines_of(forwarded) if not self._usual else self._lines(forwarded)
         return self._ask(head, body, seconds)
 
     def pass_on(
