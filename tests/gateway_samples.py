@@ -142,14 +142,16 @@ class Site:
 
 
 @asynccontextmanager
-async def gateway(tmp_path: Path, **scripts: Script) -> AsyncIterator[Site]:
+async def gateway(tmp_path: Path, *, embeds: Any = None, **scripts: Script) -> AsyncIterator[Site]:
     """A scripted OpenAI-compatible upstream for each name."""
     journal, clock = MemoryJournal(), ManualClock()
     record = recorder(journal, clock)
     folders = Folders(tmp_path / "packages")
     limiter = Limiter(LocalCounters(clock), hashed=record.hashed, meter=record.meter, clock=clock)
     vault = Vault(tmp_path / "keys", Secret(""))
-    boards = Boards(artifacts=folders, hashed=record.hashed, steady=clock.steady, door=Door(reveal=vault.reveal))
+    boards = Boards(
+        artifacts=folders, hashed=record.hashed, steady=clock.steady, door=Door(reveal=vault.reveal), embeds=embeds
+    )
     async with AsyncExitStack() as stack:
         came, providers = {}, []
         for name, script in scripts.items():
@@ -161,7 +163,7 @@ async def gateway(tmp_path: Path, **scripts: Script) -> AsyncIterator[Site]:
         try:
             yield Site(completer, boards, limiter, journal, folders, came, tuple(providers))
         finally:
-            await completer.shadows.close()
+            await completer.close()
             await boards.close()
 
 

@@ -51,6 +51,7 @@ from headrace.base.settings import Settings, SettingsError, load_settings
 from headrace.compute.ports import listen, url_of
 from headrace.gateway.board import Boards
 from headrace.gateway.complete import Completer
+from headrace.serving.embedding import Embedder
 from headrace.serving.failover import Sentinels
 from headrace.serving.fleet import Fleet, Refusal
 from headrace.serving.lm import aliases_of
@@ -150,12 +151,14 @@ class DataPlane:
         )
         self.seeding = Seeding(self.limiter, self.database, self.clock)
         self.fleet.followers.append(lambda plan: self.limiter.apply(plan.gateway.limits))
+        self.embedder = Embedder()
         self.boards = self.fleet.neighbour = Boards(
             artifacts=artifacts,
             hashed=self.recorder.hashed,
             steady=self.clock.steady,
             door=door,
             speaker=Talker(self.predictor),
+            embeds=self.embedder,
         )
         self.fleet.followers.append(self.boards.flip)
         copied = self.fleet.shadows
@@ -220,7 +223,8 @@ class DataPlane:
         await self.watch.stop()
         await self.workers.stop()
         await self.fleet.close()
-        await self.completer.shadows.close()
+        await self.completer.close()
+        self.embedder.close()
         await self.boards.close()
         await self.limiter.counters.close()
         await asyncio.to_thread(self.journal.close)

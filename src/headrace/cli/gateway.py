@@ -23,7 +23,7 @@ app = typer.Typer(
     help="The LLM gateway: its configuration, versions, and what it cost.", no_args_is_help=True, rich_markup_mode=None
 )
 File = Annotated[Path, typer.Option("--file", "-f", help="YAML: providers, keys, people, limits, prices, endpoints.")]
-for _command in (gatewaylook.status, gatewaylook.change, gatewaylook.costs, gatewaylook.prices):
+for _command in (gatewaylook.status, gatewaylook.change, gatewaylook.cache, gatewaylook.costs, gatewaylook.prices):
     app.command()(_command)
 
 

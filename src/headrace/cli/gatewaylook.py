@@ -1,4 +1,4 @@
-"""`headrace gateway status`, `change`, `costs`, `prices`: how the LLM gateway is, as the console shows it.
+"""`headrace gateway status`, `change`, `cache`, `costs`, `prices`: how the LLM gateway is, as the console shows it.
 
 Called by people and scripts; registered by gateway.py. Changes nothing.
 """
@@ -72,6 +72,25 @@ def change(
     show_lines(found["back"])
 
 
+def cache(home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
+    """Show how often caches answered, and how often a semantic one answered something else.
+
+    \b
+    Example:
+        headrace gateway cache
+    """
+    with admin(home, url) as control:
+        found = control.gateway_cache()
+    if json:
+        emit(found)
+        return
+    table(
+        ("endpoint", "exact", "semantic", "checked", "false", "false hits, 95 %"),
+        [(u["endpoint"], u["exact"], u["semantic"], u["checked"], u["false"], _rate(u)) for u in found],
+        empty="no answer came from a cache yet: cache: {ttl_seconds: 600} in a version",
+    )
+
+
 def costs(home: Home = None, url: ControlUrl = None, json: Json = False) -> None:
     """Show what this month cost so far, what it will, and which models have no price.
 
@@ -117,6 +136,12 @@ def prices(
         [_price_row(row["price"], row["hold"]) for row in found],
         empty="no price; providers that are known have a list, others need one: see docs/keys.md",
     )
+
+
+def _rate(use: dict[str, Any]) -> str:
+    if use["rate"] is None:
+        return "–"
+    return f"{100 * use['rate']:.1f} % ({100 * use['low']:.1f} to {100 * use['high']:.1f})"
 
 
 def show_lines(lines: list[dict[str, Any]]) -> None:

@@ -47,6 +47,10 @@ class GatewayCalls(Part):
     def prices(self, *, find: str = "") -> list[Json]:
         return as_list(self._wire.get(f"{API}/gateway/prices", find=find or None), "prices")
 
+    def gateway_cache(self) -> list[Json]:
+        """By endpoint, since the data planes started."""
+        return as_list(self._wire.get(f"{API}/gateway/cache"), "endpoints")
+
     def roll_back_gateway(self, version: int, *, reason: str = "") -> Json:
         return as_object(self._wire.post(f"{API}/gateway/rollback", {"version": version, "reason": reason}))
 

@@ -74,6 +74,14 @@ class Planes:
         asked = self._workers or {"data": self._client}
         return [row for client in asked.values() for row in _limits(client, self._gate_token)]
 
+    def metrics(self) -> list[dict[str, Any]]:
+        """Of all planes together, as GET /metrics tells them one by one: name, labels, value."""
+        try:
+            answer = self._client.get("/metrics", params={"format": "json"})
+        except httpx.TransportError as error:
+            raise unreachable(self.url, error) from error
+        return list(dict(read_json(answer)).get("metrics", ()))
+
     def await_plan(self, revision: int, seconds: float) -> PlaneReport:
         """Returns as soon as the plan is live or refused, or when the time is up."""
         deadline = self._clock.steady() + seconds

@@ -15,6 +15,7 @@ import msgspec
 
 from headrace.gateway.guards.judge import Judge, fits
 from headrace.gateway.guards.registry import build
+from headrace.gateway.semantic import check_cache
 from headrace.provision.diff import Line
 from headrace.release.configure import configured, told_changes
 from headrace.release.deploy import check_name
@@ -80,7 +81,7 @@ def in_order(wanted: Sequence[Wanted]) -> list[Wanted]:
     left, found = list(wanted), []
     while left:
         names = {each.name for each in left}
-        free = [each for each in left if not names & {judge.model for judge in _judges(each)} - {each.name}]
+        free = [each for each in left if not names & _judges(each) - {each.name}]
         found += free or left[:1]
         left = [each for each in left if each not in found]
     return found
@@ -152,17 +153,22 @@ def _described(name: str, given: Any, where: str) -> Service | str | None:
         )
     try:
         service = read_service({"name": name, **given, "kind": KIND})
-        for guard in service.what.guards if isinstance(service.what, Chat) else ():
-            build(guard)
+        if isinstance(service.what, Chat):
+            check_cache(service.what.cache)
+            for guard in service.what.guards:
+                build(guard)
     except BadInput as error:
         place = f"{where}.{error.field}" if error.field else where
         raise BadInput(f"{where}: {error.message}", field=place, hint=error.hint) from error
     return service
 
 
-def _judges(wanted: Wanted) -> list[Judge]:
-    made = [build(guard) for guard in wanted.chat.guards] if wanted.chat else []
-    return [guard for guard in made if isinstance(guard, Judge)]
+def _judges(wanted: Wanted) -> set[str]:
+    """Endpoints that it asks."""
+    if wanted.chat is None:
+        return set()
+    made = [build(guard) for guard in wanted.chat.guards]
+    return {guard.model for guard in made if isinstance(guard, Judge)} | ({wanted.chat.cache.judge} - {""})
 
 
 def _version(wanted: Wanted, live: Endpoint, chat: Chat | None) -> str:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from headrace.gateway.cache import Cache
 from headrace.gateway.choose import Ready
@@ -24,6 +26,7 @@ from headrace.gateway.guards.registry import build
 from headrace.gateway.health import Health
 from headrace.gateway.native import PROVIDER, Native, Speaker
 from headrace.gateway.retry import Budget
+from headrace.gateway.semantic import Shelves, check_cache
 from headrace.gateway.station import Station, line_of
 from headrace.traffic.admit import OPEN, Door, Gate
 from headrace.traffic.keys import Callers, callers_of
@@ -31,7 +34,7 @@ from headrace.traffic.price import Prices, Tariff
 from headrace.traffic.route import as_applied
 from headrace.types.endpoint import Capture, Endpoint, Plan, Task, Variant
 from headrace.types.errors import HeadraceError, ModelRefused, NotFound, Unavailable
-from headrace.types.gateway import Chat, Gateway, Provider, Way
+from headrace.types.gateway import Chat, ChatCache, Gateway, Provider, Way
 from headrace.types.model import Package
 from headrace.types.traffic import TrafficPolicy
 
@@ -43,6 +46,14 @@ class Verifier(Protocol):
     """store.artifacts.Artifacts."""
 
     def verify(self, package: Package) -> Path: ...
+
+
+class Embeds(Protocol):
+    """serving.embedding.Embedder."""
+
+    async def load(self) -> None: ...
+
+    async def embed(self, text: str) -> NDArray[np.float32] | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +86,7 @@ class Lane:
     versions: dict[str, Version]
     budget: Budget
     cache: Cache
+    shelves: Shelves
     captured: bool
     masked: bool = False  # personal data is scrubbed out of what is captured
     native: Native | None = None  # it is no chat endpoint: a model of ours, which can be talked to
@@ -142,7 +154,9 @@ class Boards:
         steady: Callable[[], float],
         door: Door = OPEN,
         speaker: Speaker | None = None,
+        embeds: Embeds | None = None,
     ) -> None:
+        self.embeds = embeds
         self.now = Board(callers=Callers(door.keys))
         self._native = None if speaker is None else Native(speaker)
         self._artifacts = artifacts
@@ -153,6 +167,7 @@ class Boards:
         self._gates: dict[str, Gate] = {}
         self._budgets: dict[str, Budget] = {}
         self._caches: dict[str, Cache] = {}
+        self._shelves: dict[str, Shelves] = {}
         self._steady = steady
         self._secrets: dict[str, str] = {}  # by provider, of the stations in force
         self._prepared: Board | None = None
@@ -170,7 +185,9 @@ class Boards:
             for variant in () if endpoint.parked else endpoint.variants:
                 try:
                     made = await self._version(variant, stations, prices)
-                    fits((*made.judges_before, *made.judges_after), endpoint=endpoint.name, chats=chats)
+                    judges = {judge.model for judge in (*made.judges_before, *made.judges_after)}
+                    judges |= {made.chat.cache.judge} - {""}
+                    fits(judges, endpoint=endpoint.name, chats=chats)
                     versions[variant.name] = made
                 except (HeadraceError, OSError) as error:
                     told = error.sentence() if isinstance(error, HeadraceError) else str(error)
@@ -222,6 +239,7 @@ class Boards:
             del self._gates[name]
             self._budgets.pop(name, None)
             self._caches.pop(name, None)
+            self._shelves.pop(name, None)
 
     async def close(self) -> None:
         for station in self.now.stations.values():
@@ -259,6 +277,7 @@ class Boards:
         chat = self._chats.get(variant.package.id)
         if chat is None:
             chat = self._chats[variant.package.id] = await asyncio.to_thread(self._read, variant.package)
+        await self._remember(chat.cache)
         ways = []
         for way in chat.ways:
             station = self._native if way.provider == PROVIDER else stations.get(way.provider)
@@ -294,6 +313,14 @@ class Boards:
             line=line_of(b"x-headrace-upstream", f"{way.provider}/{way.model}"),
         )
 
+    async def _remember(self, cache: ChatCache) -> None:
+        """Raises BadInput, and ModelRefused when there is nobody who knows what texts mean."""
+        check_cache(cache)
+        if cache.semantic:
+            if self.embeds is None:
+                raise ModelRefused("this data plane has no model for a semantic cache", field="cache.semantic")
+            await self.embeds.load()
+
     def _read(self, package: Package) -> Chat:
         folder = self._artifacts.verify(package)
         try:
@@ -315,6 +342,7 @@ class Boards:
             versions=versions,
             budget=self._budgets.setdefault(endpoint.name, Budget()),
             cache=self._caches.setdefault(endpoint.name, Cache(self._steady)),
+            shelves=self._shelves.setdefault(endpoint.name, Shelves()),
             captured=endpoint.capture is not Capture.NONE,
             masked=endpoint.capture is Capture.MASKED,
             native=native,

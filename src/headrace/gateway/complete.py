@@ -15,8 +15,10 @@ import msgspec
 
 from headrace.base.log import trace
 from headrace.compute.line import Headers
+from headrace.gateway import meaning
 from headrace.gateway.board import Board, Boards, Lane, Version
 from headrace.gateway.cache import USUAL, Kept, Wish, key_of, wish_of
+from headrace.gateway.checking import Checks
 from headrace.gateway.dialects.base import Asked
 from headrace.gateway.dialects.registry import DIALECTS
 from headrace.gateway.ending import ENDINGS, error_of
@@ -63,8 +65,14 @@ class Completer:
         asker = Asker(recorder, self.tally)
         self.shadows = Shadows(boards, asker, idle=idle, outcomes=outcomes)
         self._judging = Judging(boards, asker)
+        self.checks = Checks(asker, self._judging)
         self._ends = Settlement(limiter, recorder, self.tally, self.shadows)
         self._steady = recorder.clock.steady
+
+    async def close(self) -> None:
+        """What nobody waits for ends."""
+        await self.shadows.close()
+        await self.checks.close()
 
     async def complete(self, request: Request, sink: Sink) -> Answered | None:
         began = self._steady()
@@ -97,9 +105,9 @@ class Completer:
         version = self._route(visit)
         key, wish = b"", USUAL
         if version.chat.cache.ttl_seconds > 0:
-            kept, key, wish = self._look(visit, version)
+            kept, key, wish = await self._look(visit, version)
             if kept is not None:
-                return await self._again(visit, kept, sink)
+                return await self._again(visit, version, kept, sink)
         if version.guarded:
             visit.guards = Guards(version.before, version.after)
         tokens, cost = expected(visit.asked, version, len(visit.request.body), now=visit.call.time)
@@ -192,33 +200,43 @@ class Completer:
 
     # the cache
 
-    def _look(self, visit: Visit, version: Version) -> tuple[Kept | None, bytes, Wish]:
+    async def _look(self, visit: Visit, version: Version) -> tuple[Kept | None, bytes, Wish]:
         """What is kept for this request, under which key, and what the caller wishes."""
         settings = version.chat.cache
         wish = wish_of(visit.request.header("cache-control"))
         key = key_of(version.package, visit.request.wire, visit.asked, visit.caller, shared=settings.shared)
-        return visit.lane.cache.get(key, settings, wish), key, wish
+        kept = visit.lane.cache.get(key, settings, wish)
+        if kept is None and settings.semantic and self.boards.embeds is not None:
+            kept = await meaning.look(visit, version, wish, self.boards.embeds)
+        return kept, key, wish
 
-    async def _again(self, visit: Visit, kept: Kept, sink: Sink) -> Answered | None:
+    async def _again(self, visit: Visit, version: Version, kept: Kept, sink: Sink) -> Answered | None:
         """The same answer once more. It counts as a request, and costs nothing."""
         visit.grant = await self.limiter.reserve(visit.caller, visit.lane.endpoint.name)
-        visit.told, visit.cached = kept.told, "exact"
+        near = visit.similarity
+        visit.told, visit.cached = kept.told, "semantic" if near else "exact"
+        self.tally.hit(visit.call.endpoint, visit.cached)
         headers, lines = self._headers(visit, kept.headers, ())
-        lines += b"x-headrace-cache: hit\r\nage: %d\r\n" % (self._steady() - kept.at)
-        if not visit.asked.stream:
-            self._ends.end(visit, CallStatus.OK)
-            return Answered(status=kept.status, headers=headers, lines=lines, body=kept.body)
-        visit.first = self._steady()
-        sink.begin(kept.status, headers, lines)
-        await sink.write(kept.body)
-        sink.end()
+        how = b"semantic\r\nx-headrace-similarity: %.4f" % near if near else b"hit"
+        lines += b"x-headrace-cache: %b\r\nage: %d\r\n" % (how, self._steady() - kept.at)
+        if visit.asked.stream:
+            visit.first = self._steady()
+            sink.begin(kept.status, headers, lines)
+            await sink.write(kept.body)
+            sink.end()
         self._ends.end(visit, CallStatus.OK)
-        return None
+        if near:
+            self.checks.offer(visit, version, kept)
+        if visit.asked.stream:
+            return None
+        return Answered(status=kept.status, headers=headers, lines=lines, body=kept.body)
 
     def _keep(self, visit: Visit, version: Version, key: bytes, status: int, headers: Headers, body: bytes) -> None:
         media = [header for header in headers if header[0] == b"content-type"]
         kept = Kept(status=status, headers=media, body=body, told=visit.told, at=self._steady())
         visit.lane.cache.put(key, kept, version.chat.cache)
+        if visit.near is not None:
+            visit.lane.shelves.add(visit.near, key)
 
     def _missed(self, visit: Visit, missed: Missed) -> Answered:
         """Nobody answered. An upstream's own refusal goes to the caller as it came, when it speaks the same."""

@@ -1,6 +1,7 @@
 """Whether a request to a chat model changes anything by being asked. Pure.
 
-Called before a call is asked a second time for nobody: by shadow.py. A tool that the caller runs itself is a word in an
+Called before a call is asked a second time for nobody (shadow.py, checking.py), and before it is answered with what
+another one was told (semantic.py). A tool that the caller runs itself is a word in an
 answer; one that the provider runs has been run. What is kept at the provider, goes on in its background, or goes on
 from what it keeps, is never asked twice. What is not known to be harmless is not.
 """

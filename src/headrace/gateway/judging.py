@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headrace.gateway.board import Boards, Lane
+from headrace.gateway.board import Boards
 from headrace.gateway.dialects.base import KEPT, Asked, Told
 from headrace.gateway.dialects.fields import count, read, value
 from headrace.gateway.dialects.registry import DIALECTS
@@ -20,10 +20,9 @@ from headrace.gateway.guards.judge import Judge, verdict_of
 from headrace.gateway.heard import scrubbed, written
 from headrace.gateway.own import Asker, Question
 from headrace.gateway.visit import Visit, said
-from headrace.traffic.record import NOTHING, Open
+from headrace.traffic.record import NOTHING
 from headrace.types.errors import Blocked, HeadraceError, ModelFailed, Unavailable
 from headrace.types.gateway import Own, Wire
-from headrace.types.traffic import Decision, Reason
 
 _SEVERAL = frozenset(("n",))
 _TEXTS = (Wire.CHAT, Wire.COMPLETIONS, Wire.RESPONSES, Wire.MESSAGES, Wire.GEMINI)
@@ -62,7 +61,7 @@ class Judging:
     async def _hear(self, visit: Visit, judge: Judge, spoken: msgspec.Raw, answer: msgspec.Raw | None) -> None:
         """Raises Blocked when it says no, Unavailable when it says nothing."""
         try:
-            passes, _ = verdict_of((await self._put(visit, judge, spoken, answer)).text)
+            passes = await self.verdict(judge, spoken, answer, of=visit.call.trace_id)
         except HeadraceError as error:
             visit.call.counted = False  # not the version's doing
             raise Unavailable(f"the judge {judge.name!r} gave no verdict: {error.message}", field="guards") from error
@@ -71,13 +70,14 @@ class Judging:
                 visit.guards.memory.count(judge.name)
             raise Blocked(f"the judge {judge.name!r} says that it must not pass", field="messages")
 
-    async def _put(self, visit: Visit, judge: Judge, spoken: msgspec.Raw, answer: msgspec.Raw | None) -> Told:
+    async def verdict(self, judge: Judge, spoken: msgspec.Raw, answer: msgspec.Raw | None, *, of: str) -> bool:
+        """Whether it passes. `of`: trace id of the call that it is about. Raises HeadraceError when nothing is said."""
         board = self._boards.now
         lane = board.lane(judge.model)
         version = lane.version(lane.policy.baseline)
         dialect = DIALECTS[Wire.CHAT]
         asked = dialect.ask(judge.question(spoken, answer))
-        line = self._line(lane, version.name, version.number, revision=board.revision)
+        line = self._asker.line(lane, version, protocol=Wire.CHAT)
         if lane.captured:
             shown = said(asked)
             line.input = self._asker.recorder.kept(scrubbed(shown) if lane.masked else shown)
@@ -87,17 +87,10 @@ class Judging:
             version=version,
             dialect=dialect,
             asked=dialect.dressed(asked, version.chat),
-            of=visit.call.trace_id,
+            of=of,
         )
-        return await self._asker.put(question, line, seconds=judge.seconds)
-
-    def _line(self, lane: Lane, variant: str, number: int, *, revision: int) -> Open:
-        """Nobody's call."""
-        line = self._asker.recorder.open(
-            lane.endpoint.name, protocol=Wire.CHAT.value, revision=revision, user="", parent=""
-        )
-        line.routed(Decision(variant=variant, reason=Reason.GATE, sticky=False, counted=False), number)
-        return line
+        told = await self._asker.put(question, line, seconds=judge.seconds)
+        return verdict_of(told.text)[0]
 
 
 def _several(asked: Asked) -> bool:

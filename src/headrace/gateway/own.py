@@ -1,8 +1,9 @@
 """A question of Headrace's own to one version of a chat endpoint: asked as callers' are, and answered to nobody.
 
-Called by shadow.py. Decides that such a question spares the others: it counts in no limit and in no budget of retries,
-a way that callers leave alone is not asked, and what it meets on a way of its own closes that way to its like only.
-Its line is in the journal and its cost in the ledger, however it ends. A stream is gathered to its end.
+Called by shadow.py, judging.py and checking.py. Decides that such a question spares the others: it counts in no limit
+and in no budget of retries, a way that callers leave alone is not asked, and what it meets on a way of its own closes
+that way to its like only. Its line is in the journal and its cost in the ledger, however it ends. A stream is gathered
+to its end.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from headrace.gateway.tally import Tally
 from headrace.traffic.record import Open, Recorder, ending
 from headrace.types.call import CallStatus
 from headrace.types.errors import HeadraceError, TimedOut, UpstreamError
-from headrace.types.gateway import Own, Spent, Usage
+from headrace.types.gateway import Own, Spent, Usage, Wire
+from headrace.types.traffic import Decision, Reason
 
 _ONCE = (b"idempotency-key",)  # of a caller's headers: what says that a question is the same one
 _encoder = msgspec.json.Encoder()
@@ -65,6 +67,14 @@ class Asker:
         self._steady = recorder.clock.steady
         self._health: dict[tuple[str, str], Health] = {}
         self._budgets: dict[str, Budget] = {}
+
+    def line(self, lane: Lane, version: Version, *, protocol: Wire) -> Open:
+        """For what was nobody's call."""
+        line = self.recorder.open(
+            lane.endpoint.name, protocol=protocol.value, revision=lane.endpoint.revision, user="", parent=""
+        )
+        line.routed(Decision(variant=version.name, reason=Reason.GATE, sticky=False, counted=False), version.number)
+        return line
 
     async def put(self, question: Question, line: Open, *, seconds: float) -> Told:
         """`line`: of the journal, for what comes of it. Raises HeadraceError."""

@@ -70,6 +70,7 @@ class Settlement:
             finish=told.finish,
             estimated=estimated,
             cached=visit.cached,
+            similarity=round(visit.similarity, 4),
             conversation=request.conversation,
             message=request.message,
             task=request.task,

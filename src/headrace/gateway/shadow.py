@@ -122,7 +122,7 @@ class Shadows:
         """What is to be asked again of a call that was answered well; None: it is not."""
         lane, call, request = visit.lane, visit.call, visit.request
         settings = lane.policy.shadow
-        if settings is None or not (visit.told.text or visit.told.tools):
+        if settings is None or lane.native is not None or not (visit.told.text or visit.told.tools):
             return None
         due = taken(
             settings,

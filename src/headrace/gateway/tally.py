@@ -35,6 +35,7 @@ class Tally:
         self._meter = meter
         self._board = board
         self._sums: dict[tuple[str, str], Sums] = {}  # by endpoint and variant
+        self._hits: dict[tuple[str, str], int] = {}  # by endpoint and kind
         self._own: dict[tuple[str, str, str], int] = {}  # what, endpoint, outcome
         self._own_cost: dict[tuple[str, str], float] = {}
         meter.watch(self._readings)
@@ -60,6 +61,10 @@ class Tally:
         """`first`: seconds until the first byte of the answer."""
         if (lane := self._meter.lanes.get((endpoint, variant))) is not None:
             lane.first.add(first)
+
+    def hit(self, endpoint: str, kind: str) -> None:
+        """Of the cache: exact, semantic."""
+        self._hits[endpoint, kind] = self._hits.get((endpoint, kind), 0) + 1
 
     def asked(self, own: Own, endpoint: str, outcome: str, cost: float) -> None:
         """A question of our own."""
@@ -94,6 +99,8 @@ class Tally:
             for bucket in _BUCKETS:
                 yield "headrace_tokens_total", {**labels, "bucket": bucket}, getattr(sums, bucket)
             yield "headrace_cost_usd_total", labels, sums.cost
+        for (endpoint, kind), count in self._hits.items():
+            yield "headrace_cache_hits_total", {"endpoint": endpoint, "kind": kind}, count
         for (own, endpoint, outcome), count in self._own.items():
             yield "headrace_own_calls_total", {"what": own, "endpoint": endpoint, "outcome": outcome}, count
         for (own, endpoint), cost in self._own_cost.items():

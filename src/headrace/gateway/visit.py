@@ -13,6 +13,7 @@ from headrace.gateway.choose import Ready
 from headrace.gateway.dialects.base import Address, Asked, Dialect, Told
 from headrace.gateway.guard import Guards
 from headrace.gateway.reach import Passage
+from headrace.gateway.semantic import Near
 from headrace.traffic.keys import Caller
 from headrace.traffic.limit import Grant
 from headrace.traffic.record import NOTHING, Open
@@ -57,7 +58,9 @@ class Visit(msgspec.Struct, kw_only=True, eq=False):
     ready: Ready | None = None
     told: Told = msgspec.field(default_factory=Told)
     first: float = 0.0  # when the caller got the first byte of a stream
-    cached: str = ""  # exact: the answer was there already
+    cached: str = ""  # exact, semantic: the answer was there already
+    similarity: float = 0.0  # of the prompts, of a semantic hit
+    near: Near | None = None  # what its prompt means
 
 
 def said(asked: Asked) -> msgspec.Raw:

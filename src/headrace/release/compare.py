@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.base.edits import edit_distance
 from headrace.types.model import Datatype, TensorSpec
 from headrace.types.pair import Difference, PairRules
 
@@ -30,7 +31,6 @@ TOLERANCES: dict[Datatype, tuple[float, float]] = {
     Datatype.BF16: (1e-2, 1e-2),
 }
 FLOATS = frozenset(TOLERANCES)
-TEXT_LIMIT = 4_000  # characters of a text that are compared
 _SHOWN = 60  # characters of a value in words
 _TINY = 1e-12  # below it a number is nothing: a change of it is no multiple
 
@@ -172,32 +172,6 @@ def _overlap(old: Floats, new: Floats, most: int) -> float:
     tops = [np.argpartition(-side, k - 1, axis=1)[:, :k] for side in (old, new)]
     shared = [len(set(a) & set(b)) for a, b in zip(tops[0].tolist(), tops[1].tolist(), strict=True)]
     return float(sum(shared) / (k * len(shared)))
-
-
-def edit_distance(before: str, after: str) -> float:
-    """Levenshtein's, over the longer one's length. Of long texts the beginnings are compared.
-
-    All of a column of the table at once, as bits of one number (Myers 1999, in Hyyrö's form).
-    """
-    before, after = before[:TEXT_LIMIT], after[:TEXT_LIMIT]
-    if not before or not after:
-        return float(before != after)
-    at: dict[str, int] = {}
-    for index, character in enumerate(before):
-        at[character] = at.get(character, 0) | 1 << index
-    mask, last = (1 << len(before)) - 1, 1 << (len(before) - 1)
-    positive, negative, distance = mask, 0, len(before)
-    for character in after:
-        equal = at.get(character, 0)
-        vertical = equal | negative
-        horizontal = (((equal & positive) + positive) ^ positive) | equal
-        up = negative | ~(horizontal | positive) & mask
-        down = positive & horizontal
-        distance += bool(up & last) - bool(down & last)
-        up, down = (up << 1 | 1) & mask, down << 1 & mask
-        positive = down | ~(vertical | up) & mask
-        negative = up & vertical
-    return distance / max(len(before), len(after))
 
 
 def _change(spec: TensorSpec, row: int, before: Any, after: Any) -> str:

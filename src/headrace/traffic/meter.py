@@ -170,6 +170,25 @@ METRICS = (
     ),
     Metric(name="headrace_shadow_queued", kind="gauge", labels=("endpoint",), meaning="calls that wait for a shadow"),
     Metric(
+        name="headrace_cache_hits_total",
+        kind="counter",
+        labels=("endpoint", "kind"),
+        meaning="calls to chat models that were answered from the cache: exact, semantic",
+    ),
+    Metric(
+        name="headrace_cache_checks_total",
+        kind="counter",
+        labels=("endpoint", "outcome"),
+        meaning="semantic hits that were asked all the same: same, different, failed, dropped",
+    ),
+    Metric(
+        name="headrace_cache_false_hit_rate",
+        kind="gauge",
+        labels=("endpoint", "bound"),
+        meaning="estimated share of semantic hits that answer something else: estimate, low, high (95 %)",
+        fold=max,
+    ),
+    Metric(
         name="headrace_own_calls_total",
         kind="counter",
         labels=("what", "endpoint", "outcome"),

@@ -138,12 +138,17 @@ class Guard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatCache:
-    """Answers kept. `semantic`: also for prompts that mean the same, from this cosine on; 0: only for the very same."""
+    """Answers kept. `semantic`: also for prompts that mean the same, from this cosine on; 0: only for the very same. Of
+    such hits the share `check` is asked all the same, for nobody: an answer more than `distance` apart (edits, of the
+    longer one's characters), or that the endpoint `judge` says means something else, is a false hit."""
 
     ttl_seconds: float = 0.0  # 0: off
     size_mb: int = 64
     semantic: float = 0.0
     shared: bool = False  # between tenants
+    check: float = 0.05
+    distance: float = 0.5
+    judge: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,6 +334,7 @@ class Own(StrEnum):
 
     SHADOW = "shadow"  # a call put to a candidate too
     JUDGE = "judge"  # whether a text may pass
+    CHECK = "check"  # what a semantic hit of the cache would have been answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,6 +355,7 @@ class Spent:
     finish: str = ""  # stop, length, tool_calls, content_filter; aborted: the caller hung up
     estimated: bool = False  # nobody told the usage: counted by us
     cached: str = ""  # exact, semantic
+    similarity: float = 0.0  # of the prompts, of a semantic hit
     conversation: str = ""
     message: str = ""  # id that a chat application gave the answer
     task: str = ""  # of a chat application's own: title_generation, …: not evidence of quality

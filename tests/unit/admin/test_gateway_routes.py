@@ -143,3 +143,15 @@ async def test_how_it_is_and_what_a_version_changed(client: httpx.AsyncClient, s
     bill = (await client.get(f"{API}/costs")).json()
     assert bill["forecast"]["so_far"] == bill["total"]["cost"] == 2.0
     assert [each["model"] for each in bill["unpriced"]] == ["new"]
+
+
+async def test_how_often_caches_answered_and_how_wrongly(client: httpx.AsyncClient, stand: Stand) -> None:
+    def metric(name: str, value: int, **labels: str) -> dict[str, Any]:
+        return {"name": f"headrace_cache_{name}_total", "labels": {"endpoint": "support", **labels}, "value": value}
+
+    metrics = [metric("hits", 90, kind="semantic"), metric("checks", 19, outcome="same")]
+    metrics.append(metric("checks", 1, outcome="different"))
+    stand.services.planes = SimpleNamespace(metrics=lambda: metrics)
+    (use,) = (await client.get(f"{API}/cache")).json()["endpoints"]
+    assert (use["semantic"], use["checked"], use["false"], use["rate"]) == (90, 20, 1, 0.05)
+    assert 0 < use["low"] < 0.05 < use["high"] < 0.25

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.release.compare import TEXT_LIMIT, compare, edit_distance, severity
+from headrace.base.edits import TEXT_LIMIT, edit_distance
+from headrace.release.compare import compare, severity
 from headrace.types.model import Datatype, TensorSpec
 from headrace.types.pair import Difference, PairRules
 

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from headrace.api.admin.endpoints import actor_of
 from headrace.api.admin.reply import answer
 from headrace.base.secret import Secret
+from headrace.control.cached import used
 from headrace.control.services import Services
 from headrace.provision.document import described
 from headrace.provision.litellm import read_litellm
@@ -96,6 +97,12 @@ def router(services: Services) -> APIRouter:
         """Providers, people, limits, prices and chat endpoints of an old version; keys and secrets stay as they are."""
         done = services.configuration.roll_back(body.version, actor=actor_of(request), reason=body.reason)
         return answer(_applied(done))
+
+    @routes.get("/cache")
+    def cache() -> Response:
+        """Answers out of the cache by endpoint, since the data planes started; of the semantic ones, the estimated
+        share that answers something else, with its bounds of 95 %."""
+        return answer({"endpoints": used(services.planes.metrics())})
 
     @routes.post("/import/litellm")
     def import_litellm(body: Document) -> Response:

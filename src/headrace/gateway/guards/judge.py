@@ -7,7 +7,7 @@ judging.py asks; here is no I/O. Its answer is JSON of a schema, and whatever is
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,14 +77,14 @@ def judge_of(settings: dict[str, Any]) -> Judge:
     )
 
 
-def fits(judges: Sequence[Judge], *, endpoint: str, chats: Collection[str]) -> None:
+def fits(judges: Collection[str], *, endpoint: str, chats: Collection[str]) -> None:
     """Raises BadInput for a judge that is not there, or is the judged one."""
     for judge in judges:
         there = ", ".join(name for name in sorted(chats) if name != endpoint) or "none"
-        if judge.model == endpoint:
+        if judge == endpoint:
             raise BadInput(f"{endpoint!r} cannot judge itself; allowed: {there}", field="guards")
-        if judge.model not in chats:
-            raise BadInput(f"there is no chat endpoint {judge.model!r} to judge; there are: {there}", field="guards")
+        if judge not in chats:
+            raise BadInput(f"there is no chat endpoint {judge!r} to judge; there are: {there}", field="guards")
 
 
 def verdict_of(text: str) -> tuple[bool, str]:

@@ -68,6 +68,7 @@ class SpentRow(msgspec.Struct, kw_only=True, omit_defaults=True):
     finish: str = ""
     estimated: bool = False
     cached: str = ""
+    similarity: float = 0.0
     conversation: str = ""
     message: str = ""
     task: str = ""
