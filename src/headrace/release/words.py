@@ -63,7 +63,7 @@ def waiting(release: Release, interval: Interval, now: float) -> str:
     now_in, missing = release.current, []
     if interval.candidate_units < now_in.min_units and now_in.kind is not StepKind.PREVIEW:
         what = "answers compared" if now_in.kind is StepKind.SHADOW else "users"
-        missing.append(f"{interval.candidate_units} {what} so far, {now_in.min_units} needed")
+        missing.append(f"{interval.candidate_units:,} {what} so far, {now_in.min_units:,} needed")
     left = now_in.min_seconds - (now - release.step_started)
     if left > 0:
         missing.append(f"{left:.0f} s of at least {now_in.min_seconds:g} s left")
@@ -189,7 +189,8 @@ def _seen(release: Release) -> list[tuple[MetricSpec, MetricEvidence]]:
 def _at(release: Release) -> str:
     """Where it stands, to begin a sentence with: at 5 %, in the shadow of 100 %."""
     now = release.current
-    return f"at {share(now.share)}" if now.kind is StepKind.SHARE else f"in the {step(now)}"
+    plain = now.kind in (StepKind.SHARE, StepKind.SWITCH)
+    return f"at {share(now.share)}" if plain else f"in the {step(now)}"
 
 
 def _milliseconds(value: float) -> str:
