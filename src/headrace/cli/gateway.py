@@ -181,7 +181,8 @@ def import_litellm(
     if json:
         emit(found)
         return
-    text = text_of(found["gateway"])
+    served = [{"name": each["name"], "version": {"ways": each["ways"]}} for each in found["endpoints"]]
+    text = text_of(found["gateway"] | ({"endpoints": served} if served else {}))
     if out is None:
         typer.echo(text, nl=False)
     else:
@@ -189,9 +190,6 @@ def import_litellm(
         say(f"written to {escape(str(out))}: headrace diff -f {escape(str(out))}")
     for name in found["secrets"]:
         note(f"first: headrace secret set {name}")
-    for endpoint in found["endpoints"]:
-        ways = ", ".join(f"{way['provider']}/{way['model']}" for way in endpoint["ways"])
-        note(f"to deploy: {endpoint['name']} ← {ways}")
     for line in found["missing"]:
         note(f"not taken over: {line}")
 

@@ -154,7 +154,7 @@ def _described(name: str, given: Any, where: str) -> Service | str | None:
     try:
         service = read_service({"name": name, **given, "kind": KIND})
         if isinstance(service.what, Chat):
-            check_cache(service.what.cache)
+            check_cache(service.what.cache, service.what.guards)
             for guard in service.what.guards:
                 build(guard)
     except BadInput as error:

@@ -34,7 +34,7 @@ from headrace.traffic.price import Prices, Tariff
 from headrace.traffic.route import as_applied
 from headrace.types.endpoint import Capture, Endpoint, Plan, Task, Variant
 from headrace.types.errors import HeadraceError, ModelRefused, NotFound, Unavailable
-from headrace.types.gateway import Chat, ChatCache, Gateway, Provider, Way
+from headrace.types.gateway import Chat, Gateway, Provider, Way
 from headrace.types.model import Package
 from headrace.types.traffic import TrafficPolicy
 
@@ -277,7 +277,7 @@ class Boards:
         chat = self._chats.get(variant.package.id)
         if chat is None:
             chat = self._chats[variant.package.id] = await asyncio.to_thread(self._read, variant.package)
-        await self._remember(chat.cache)
+        await self._remember(chat)
         ways = []
         for way in chat.ways:
             station = self._native if way.provider == PROVIDER else stations.get(way.provider)
@@ -313,10 +313,10 @@ class Boards:
             line=line_of(b"x-headrace-upstream", f"{way.provider}/{way.model}"),
         )
 
-    async def _remember(self, cache: ChatCache) -> None:
+    async def _remember(self, chat: Chat) -> None:
         """Raises BadInput, and ModelRefused when there is nobody who knows what texts mean."""
-        check_cache(cache)
-        if cache.semantic:
+        check_cache(chat.cache, chat.guards)
+        if chat.cache.semantic:
             if self.embeds is None:
                 raise ModelRefused("this data plane has no model for a semantic cache", field="cache.semantic")
             await self.embeds.load()

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from headrace.gateway.board import Embeds, Version
 from headrace.gateway.cache import Kept, Wish
+from headrace.gateway.guard import Guards
 from headrace.gateway.semantic import Near, prompt_of
 from headrace.gateway.visit import Visit
 
 
 async def look(visit: Visit, version: Version, wish: Wish, embeds: Embeds) -> Kept | None:
-    """And note what this prompt means, for when it is answered."""
+    """And note what this prompt means, for when it is answered. Raises Blocked: what must not be asked is not told."""
     settings, lane = version.chat.cache, visit.lane
+    if version.before:
+        visit.guards = Guards(version.before, ())
+        visit.guards.asked(visit.asked)
     prompt = prompt_of(version.package, visit.request.wire, visit.asked, visit.caller, shared=settings.shared)
     vector = await embeds.embed(prompt.text) if prompt is not None and (wish.look or wish.keep) else None
     if prompt is None or vector is None:

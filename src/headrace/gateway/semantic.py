@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ from headrace.gateway.dialects.fields import value
 from headrace.gateway.effects import without_effects
 from headrace.traffic.keys import Caller
 from headrace.types.errors import BadInput
-from headrace.types.gateway import ChatCache, Wire
+from headrace.types.gateway import ChatCache, Guard, Wire
 
 MOST_ALIKE = 1_000  # prompts that share all but their words; the oldest goes first
 MOST = 10_000  # of an endpoint
@@ -58,8 +58,14 @@ class Near:
     vector: Vector
 
 
-def check_cache(cache: ChatCache) -> None:
+def check_cache(cache: ChatCache, guards: Sequence[Guard]) -> None:
     """Raises BadInput."""
+    if cache.semantic and any(guard.kind == "judge" and guard.before for guard in guards):
+        raise BadInput(
+            "a judge of what callers say would be asked before each look into the cache",
+            field="cache.semantic",
+            hint="leave one of them out, or judge answers alone: before: false",
+        )
     if cache.semantic and not LOWEST <= cache.semantic <= 1:
         raise BadInput(f"cache.semantic is {cache.semantic!r}; allowed: 0, or {LOWEST} to 1", field="cache.semantic")
     if cache.semantic and cache.ttl_seconds <= 0:

@@ -7,7 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from cli_planes import Planes, Ran
+
+from headrace.control.wanted import read_wanted
+from headrace.types.gateway import Chat, Way
 
 API = "/api/v1/gateway"
 MADE = {"key": {"id": "k1", "name": "app"}, "secret": "hr-k1-shown-once"}
@@ -65,8 +69,11 @@ def test_an_import_says_what_is_missing(planes: Planes, run: Callable[..., Ran],
         "missing": ["guardrails: has no place here"],
     }
     ran = run("gateway", "import-litellm", str(file), "--out", str(out))
-    assert out.read_text() == "providers: []\n"
-    for part in ("headrace secret set azure", "gpt ← openai/gpt-5", "not taken over: guardrails"):
+    written = yaml.safe_load(out.read_text())
+    assert written["providers"] == []
+    (support,) = read_wanted(written["endpoints"])
+    assert (support.name, support.chat) == ("gpt", Chat(ways=(Way(provider="openai", model="gpt-5"),)))
+    for part in ("headrace secret set azure", "not taken over: guardrails"):
         assert part in ran.out + ran.err
 
 

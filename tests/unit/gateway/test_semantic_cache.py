@@ -24,8 +24,8 @@ from headrace.serving import embedding
 from headrace.serving.embedding import LONGEST_TOKENS, MOST_WAITING, SIZE, Embedder
 from headrace.traffic.keys import Caller
 from headrace.traffic.meter import snapshot
-from headrace.types.errors import BadInput
-from headrace.types.gateway import Chat, ChatCache, Counted, Level, Limit, Window, Wire
+from headrace.types.errors import BadInput, Blocked
+from headrace.types.gateway import Chat, ChatCache, Counted, Guard, Level, Limit, Window, Wire
 
 CACHE = ChatCache(ttl_seconds=60, semantic=0.9, check=0)
 RESET, SAME, OTHER = "How do I reset my password?", "How can I reset my password?", "How do I bake bread?"
@@ -295,8 +295,22 @@ async def test_no_check_waits_in_line(tmp_path: Path, embeds: Embedder) -> None:
 )
 def test_settings_have_bounds(cache: ChatCache, field: str) -> None:
     with pytest.raises(BadInput) as caught:
-        check_cache(cache)
+        check_cache(cache, ())
     assert caught.value.field == field
+
+
+async def test_what_must_not_be_asked_is_not_answered_from_the_cache(tmp_path: Path, embeds: Embedder) -> None:
+    words = Guard(kind="words", settings={"words": ["can"]})
+    async with gateway(tmp_path, embeds=embeds, one=saying(200, ANSWER)) as site:
+        chat = Chat(ways=ways("one"), cache=CACHE, guards=(words,))
+        assert not await site.apply(assistant(site.folders.add(chat)))
+        await site.ask(asking(RESET))
+        with pytest.raises(Blocked):
+            await site.ask(asking(SAME))
+        judge = Guard(kind="judge", settings={"model": "critic", "rubric": "r"})
+        with pytest.raises(BadInput, match="a judge of what callers say"):
+            check_cache(CACHE, (judge,))
+        check_cache(CACHE, (replace(judge, before=False),))
 
 
 async def test_without_a_model_the_version_is_refused(tmp_path: Path) -> None:
