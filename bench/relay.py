@@ -80,6 +80,7 @@ class Behind(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         body, front, relay = b"".join(self.pieces), self.front, self.relay
+        self.pieces = []
         relay.idle.append(self)
         if front.streamed:
             front.piece(self.media, body)

@@ -158,11 +158,11 @@ def _choose(told: Told, choice: _Choice) -> None:
 
 def _add(told: Told, message: _Message, *, first: bool) -> None:
     """Every choice is billed; only the first one's text goes to the journal."""
-    for piece in (message.content, message.refusal):
-        if isinstance(piece, str) and piece:
-            told.tokens_seen += 1
-            if first:
-                told.add(piece)
+    piece = message.content or message.refusal
+    if piece and isinstance(piece, str):
+        told.tokens_seen += 1
+        if first:
+            told.add(piece)
     if message.reasoning_content or message.reasoning:
         told.tokens_seen += 1
     for call in message.tool_calls or ():
