@@ -7,7 +7,7 @@ what may be the same, the exact cache what is still good. Meanings are made else
 from __future__ import annotations
 
 from headrace.gateway.board import Embeds, Version
-from headrace.gateway.cache import Kept, Wish
+from headrace.gateway.cache import USUAL, Kept, Wish
 from headrace.gateway.guard import Guards
 from headrace.gateway.semantic import Near, prompt_of
 from headrace.gateway.visit import Visit
@@ -24,9 +24,11 @@ async def look(visit: Visit, version: Version, wish: Wish, embeds: Embeds) -> Ke
     if prompt is None or vector is None:
         return None
     visit.near = Near(prompt, vector)
-    for score, key in lane.shelves.close(visit.near, settings.semantic):
+    for score, key in list(lane.shelves.close(visit.near, settings.semantic)):
         kept = lane.cache.get(key, settings, wish)
         if kept is not None:
             visit.similarity = score
             return kept
+        if lane.cache.get(key, settings, USUAL) is None:  # not only too old for this caller
+            lane.shelves.drop(visit.near, key)
     return None

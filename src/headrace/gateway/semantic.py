@@ -124,6 +124,12 @@ class _Shelf:
         self.vectors[place], self.entries[place], self.places[key] = near.vector, (key, near.prompt.text), place
         return int(grows)
 
+    def drop(self, key: bytes) -> None:
+        """Its place stays, and is near to nothing."""
+        place = self.places.pop(key, None)
+        if place is not None:
+            self.vectors[place], self.entries[place] = 0.0, (b"", "")
+
     def close(self, vector: Vector, threshold: float) -> Iterator[tuple[float, bytes, str]]:
         scores = self.vectors[: len(self.entries)] @ vector
         for place in np.argsort(-scores)[:CLOSEST]:
@@ -151,6 +157,11 @@ class Shelves:
         while self._count > MOST:
             _, gone = self._shelves.popitem(last=False)
             self._count -= len(gone.entries)
+
+    def drop(self, near: Near, key: bytes) -> None:
+        """The answer is gone: it must not stand before others that are as near."""
+        if (shelf := self._shelves.get(near.prompt.scope)) is not None:
+            shelf.drop(key)
 
     def close(self, near: Near, threshold: float) -> Iterator[tuple[float, bytes]]:
         """The closest first: how close, and the key of its answer."""

@@ -345,6 +345,16 @@ def test_shelves_are_bounded() -> None:
     assert [*shelves.close(near(7 + SIZE), 0.99)] == [], "the scope that nobody asked for longest went"
 
 
+async def test_answers_that_are_gone_do_not_stand_before_others(tmp_path: Path, embeds: Embedder) -> None:
+    async with gateway(tmp_path, embeds=embeds, one=saying(200, ANSWER)) as site:
+        await serve(site)
+        for number in range(12):
+            await site.ask(asking(RESET + " " * number), headers={"cache-control": "no-cache"})
+        site.completer.recorder.clock.move(61)  # type: ignore[attr-defined]
+        assert kind(await site.ask(asking(SAME))) == "", "eight of them were looked at, and are gone"
+        assert kind(await site.ask(asking(RESET.upper()))) == "semantic", "the four others did not hide the new one"
+
+
 def test_the_same_key_has_one_place() -> None:
     shelves = Shelves()
     for _ in range(5):
