@@ -75,6 +75,7 @@ from headrace.types.model import (
 from headrace.types.release import Cohort, Event, Interval, Judgement, Phase, Release, Tally
 from headrace.types.traffic import Reason, TrafficPolicy
 from tests.browser import asked, hooked, shadowed, theatre, wheel
+from tests.browser.written import PlayedPrograms
 
 ROOT = Path(__file__).parents[2]
 KEY = b"stage" * 4
@@ -114,6 +115,7 @@ class StageServices:
     gateway: GatewayLook
     configuration: Configuration
     planes: Any
+    programs: PlayedPrograms
     playground: Any = field(default_factory=asked.PlayedPlayground)
     trouble: str = ""  # what the data plane says about itself
 
@@ -316,6 +318,7 @@ def build(folder: Path, *, empty: bool = False, staged: bool = False) -> StageSe
         trouble="no plan yet" if empty else "",
         hooks=Hooks(database=database, sender=Sender(KEY, clock, "stage"), clock=clock),
         turns=wheel.wheels(folder, database, JournalQuery(settings.journal), clock),
+        programs=PlayedPrograms(folder, database, clock),
     )  # fmt: skip
     if empty:
         services.playground.names = ()

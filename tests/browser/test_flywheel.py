@@ -18,6 +18,8 @@ def test_turn_now_and_cancel(visitor: Visitor) -> None:
     expect(ring).to_have_attribute("aria-label", re.compile(r"Said 312 rows.*Trained 8\.4 s.*Gates 0 of 1 passed"))
     expect(page.locator("table").first).to_contain_text("golden")
     expect(page.locator("#main")).to_contain_text("at most +0.020 is allowed")
+    expect(page.locator("#main")).to_contain_text("92.1% of all answers were right (84.6% to 95.8%), by 60 reviewed")
+    expect(page.locator("table", has_text="At today's pace")).to_contain_text("held-out rows can prove a gain")
     expect(page.locator("#main")).to_contain_text(re.compile(r"0 of 200 usable words since the last turn"))
     press(page, "Turn now")
     dialog = page.locator(".dialog")

@@ -35,6 +35,8 @@ from headrace.console.pages import (
     pairs,
     playground,
     prices,
+    program,
+    programs,
     release,
     releases,
     review,
@@ -91,7 +93,7 @@ MAP: tuple[tuple[str, tuple[Place, ...]], ...] = (
         "learn",
         (
             Place(name="flywheel", path="/flywheel", key="f"),
-            _later("programs"),
+            Place(name="programs", path="/programs", key="b"),
             Place(name="review", path="/review", key="q"),
             _later("jobs"),
         ),
@@ -129,6 +131,8 @@ PAGES: dict[str, Callable[..., Any]] = {
     "/datasets": datasets.show,
     "/datasets/{name}": dataset.show,
     "/review": review.show,
+    "/programs": programs.show,
+    "/programs/{name}": program.show,
     "/flywheel": flywheel.show,
     "/history": history.show,
     "/audit": history.show,  # as it was called before

@@ -28,6 +28,8 @@ from headrace.console.pages.traces import PERIODS
 from headrace.console.parts import diff
 from headrace.console.quotes import TONES
 from headrace.console.waits import Asked
+from headrace.programs.metrics import METRICS
+from headrace.programs.optimizers.registry import optimizers
 from headrace.provision.money import Hold
 from headrace.release.novelty import Course
 from headrace.types.call import CallStatus
@@ -36,6 +38,7 @@ from headrace.types.endpoint import Capture
 from headrace.types.gate import Outcome
 from headrace.types.gateway import Affinity, Balance, Counted, Failure, Level, Scope, Window
 from headrace.types.model import RuntimeKind, Stage
+from headrace.types.program import ModuleKind, OptimizerName, Writing
 from headrace.types.release import Phase, Verdict
 from headrace.types.review import Why
 from headrace.types.strategy import MetricKind, Role, StepKind
@@ -92,6 +95,15 @@ FAMILIES: dict[str, list[str]] = {
     "flywheel.state": list(TurnState),
     "flywheel.cause": list(Cause),
     "flywheel.on": list(flywheel.SETS),
+    "programs": ["will_1", "will_2", "will_3"],
+    "optimizer": [f"{name}.{part}" for name in OptimizerName for part in ("does", "needs", "costs")],
+    "builder.kind": list(ModuleKind),
+    "builder.part": ["inputs", "outputs"],
+    "builder.writing": list(Writing),
+    "builder.metric": list(METRICS),
+    "builder.phase": ["failed", "cancelled"],
+    "builder.verdict": ["better", "worse", "unsure"],
+    "builder.case": ["better", "worse", "same"],
     "sure.need": ["teach", "prove", "thumbs", "pairs"],
     "delivery": list(DeliveryState),
     "webhook_field": list(hooking.FIELDS),
@@ -211,3 +223,10 @@ def test_language_is_what_was_chosen_then_what_the_browser_asks_for() -> None:
 def test_an_unknown_key_is_an_error() -> None:
     with pytest.raises(KeyError):
         translate(Language.ENGLISH, "overview.nonsense")
+
+
+def test_optimizers_are_explained_as_on_the_command_line() -> None:
+    for found in optimizers().values():
+        for part in ("does", "needs", "costs"):
+            told = getattr(found, part).replace(" (--reflection-lm)", "")
+            assert CATALOGUE[f"optimizer.{found.name.value}.{part}"][0] == told

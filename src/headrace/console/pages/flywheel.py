@@ -133,7 +133,10 @@ class _Page:
                 self._gates = Table(columns, label=say("flywheel.gates"))
             self._sure = Sure(visit)
             with panel(say("flywheel.waits"), flush=True):
-                columns = [column("who", ""), column("what", "", grow=True)]
+                columns = [
+                    column("who", say("flywheel.column.who")),
+                    column("what", say("flywheel.column.what"), grow=True),
+                ]
                 self._waits = Table(columns, label=say("flywheel.waits"))
             with panel(say("flywheel.turns"), flush=True):
                 self._turns = Table(self._turn_columns(), label=say("flywheel.turns"))

@@ -13,6 +13,8 @@ from headrace.console.visit import Visit
 from headrace.types.program import Score
 from headrace.types.turn import Need, Outlook, Right
 
+HOURS = 48  # up to which hours are said, not days
+
 
 class Sure:
     def __init__(self, visit: Visit) -> None:
@@ -81,7 +83,7 @@ class Sure:
 
     def _need(self, need: Need) -> Row:
         say = self._visit.say
-        days = say("sure.never") if need.days is None else say("sure.n_days", n=_days(need.days))
+        days = say("sure.never") if need.days is None else self._days(need.days)
         return {
             "id": need.name,
             "for": cell(self._visit.name("sure.need", need.name)),
@@ -90,6 +92,11 @@ class Sure:
             "pace": cell(f"{need.per_day:,.1f}" if need.per_day < 100 else numbers.count(round(need.per_day))),
         }
 
-
-def _days(days: float) -> str:
-    return f"{days:,.1f}" if days < 10 else f"{days:,.0f}"
+    def _days(self, days: float) -> str:
+        """No more exact than anybody plans."""
+        say, hours = self._visit.say, days * 24
+        if hours < 1:
+            return say("sure.soon")
+        if hours < HOURS:
+            return say("sure.n_hours", n=f"{hours:.0f}")
+        return say("sure.n_days", n=f"{days:,.1f}" if days < 10 else f"{days:,.0f}")

@@ -34,7 +34,6 @@ def commands(visit: Visit, name: str) -> list[str]:
     """What exists today, and nothing else."""
     url = visit.services.planes.url
     return {
-        "programs": ["headrace compile --optimizers", "headrace compile ticket.yaml --data tickets.jsonl"],
         "monitor": [f"curl {url}/metrics"],
         "compute": ["headrace status"],
     }.get(name, [])

@@ -14,6 +14,7 @@ from math import cos, pi, sin
 from headrace.console.parts.tag import markup, tag, text
 
 WIDTH, HEIGHT, ACROSS, DOWN = 900.0, 400.0, 300.0, 140.0
+BESIDE = 0.7  # from there on, as a part of the width, words stand beside their station
 MARKS = {"done": "✓", "now": "●", "failed": "✗", "next": ""}
 
 
@@ -57,13 +58,13 @@ def drawn(stations: Sequence[Station], middle: str, label: str) -> str:
         f'<text class="ring-middle" x="{WIDTH / 2:g}" y="{HEIGHT / 2:g}">{escape(middle)}</text>',
     ]
     for station, (x, y) in zip(stations, places, strict=True):
-        below = y >= HEIGHT / 2
-        first = y + (28 if below else -34)
+        beside, anchor, first = _words(x, y)
+        at = f'x="{beside:.1f}" style="text-anchor: {anchor}"'
         parts.append(
             f'<g class="ring-{station.state}"><circle cx="{x:.1f}" cy="{y:.1f}" r="13"/>'
             f'<text class="ring-mark" x="{x:.1f}" y="{y:.1f}">{MARKS[station.state]}</text>'
-            f'<text class="ring-title" x="{x:.1f}" y="{first:.1f}">{escape(station.title)}</text>'
-            f'<text class="ring-count" x="{x:.1f}" y="{first + 17:.1f}">{escape(_short(station.count))}</text></g>'
+            f'<text class="ring-title" {at} y="{first:.1f}">{escape(station.title)}</text>'
+            f'<text class="ring-count" {at} y="{first + 17:.1f}">{escape(_short(station.count))}</text></g>'
         )
     return "".join([*parts, "</svg>"])
 
@@ -72,6 +73,14 @@ def _place(number: int, count: int) -> tuple[float, float]:
     """Clockwise, beginning on the left."""
     angle = pi + 2 * pi * number / count
     return WIDTH / 2 + ACROSS * cos(angle), HEIGHT / 2 + DOWN * sin(angle)
+
+
+def _words(x: float, y: float) -> tuple[float, str, float]:
+    """Where a station's words begin, how they are anchored, and the height of the first: outside of the ring."""
+    if abs(x - WIDTH / 2) > ACROSS * BESIDE:
+        left = x < WIDTH / 2
+        return x + (-22 if left else 22), "end" if left else "start", y - 8
+    return x, "middle", y + (28 if y >= HEIGHT / 2 else -34)
 
 
 def _short(words: str) -> str:
