@@ -123,7 +123,7 @@ class _Column:
 
     def _show(self, found: dict[str, Any]) -> None:
         usage = found["usage"]
-        money = f" · {numbers.money(usage['money'])}" if usage["money"] else ""
+        money = f" · {numbers.money_figure(usage['money'])}" if usage["money"] else ""
         tokens = usage["prompt_tokens"] + usage["completion_tokens"]
         self._say(
             self._desk.visit.say(

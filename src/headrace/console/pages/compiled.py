@@ -88,7 +88,7 @@ class Result:
             Stat(say("builder.gain")).show(f"{gain.mean:+.1%}", note=f"{gain.low:+.1%} … {gain.high:+.1%}", tone=tone)
         sure = "better" if compiled.gain.low > 0 else "worse" if compiled.gain.high < 0 else "unsure"
         text("p", "", visit.name("builder.verdict", sure, rows=numbers.count(compiled.after.rows)))
-        money = f" · {numbers.money(usage.money)}" if usage.money else ""
+        money = f" · {numbers.money_figure(usage.money)}" if usage.money else ""
         cost = say(
             "builder.cost",
             calls=numbers.count(usage.calls),

@@ -187,7 +187,7 @@ class Compiling:
         money = (
             say("builder.no_price")
             if planned.money is None
-            else say("builder.price", money=numbers.money(planned.money))
+            else say("builder.price", money=numbers.money_figure(planned.money))
         )
         return f"{rows} {calls} {money}"
 

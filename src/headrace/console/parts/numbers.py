@@ -23,11 +23,6 @@ def count(value: float) -> str:
     return f"{value / 1e3:.0f} k" if value >= 1e5 else f"{value:,.0f}"
 
 
-def money(value: float) -> str:
-    """As small as a call to a small model, in full; the currency is that of the prices."""
-    return f"{value:,.2f}" if value >= 1 else f"{value:.4f}" if value >= 0.01 else f"{value:.6f}"
-
-
 def rate(per_second: float) -> str:
     return f"{per_second:.1f}" if per_second < 100 else f"{per_second:,.0f}"
 
