@@ -25,6 +25,7 @@ from headrace.types.errors import Blocked, HeadraceError, ModelFailed, Unavailab
 from headrace.types.gateway import Own, Wire
 
 _SEVERAL = frozenset(("n",))
+_BESIDE = ("system", "instructions", "systemInstruction", "system_instruction")
 _TEXTS = (Wire.CHAT, Wire.COMPLETIONS, Wire.RESPONSES, Wire.MESSAGES, Wire.GEMINI)
 _NUMBERS = (Wire.EMBEDDINGS, Wire.COUNT_TOKENS, Wire.MODERATIONS, Wire.RERANK)  # answers without a text of anybody's
 
@@ -36,7 +37,7 @@ class Judging:
     async def asked(self, visit: Visit, judges: Sequence[Judge]) -> None:
         """What the caller says, as the upstream would see it. Raises Blocked, Unavailable."""
         passage = visit.passage
-        spoken = said(passage.asked) if passage is not None else NOTHING
+        spoken = _spoken(passage.asked) if passage is not None else NOTHING
         for judge in self.due(visit, judges):
             if spoken == NOTHING:
                 raise Blocked(f"{judge.name!r} cannot look into a form, so it does not pass", field="messages")
@@ -51,7 +52,7 @@ class Judging:
             if wire not in _TEXTS or told.kept >= KEPT or _several(passage.asked):
                 raise ModelFailed(f"{judge.name!r} cannot see this answer whole, so it does not pass")
             try:
-                await self._hear(visit, judge, said(passage.asked), msgspec.Raw(written(told)))
+                await self._hear(visit, judge, _spoken(passage.asked), msgspec.Raw(written(told)))
             except Blocked as error:
                 raise ModelFailed(f"the answer was stopped by a guard: {error.message}") from error
 
@@ -91,6 +92,13 @@ class Judging:
         )
         told = await self._asker.put(question, line, seconds=judge.seconds)
         return verdict_of(told.text)[0]
+
+
+def _spoken(asked: Asked) -> msgspec.Raw:
+    """All that is said: some forms have the system prompt beside the messages."""
+    heard = said(asked)
+    beside = {name: asked.fields[name] for name in _BESIDE if name in asked.fields}
+    return heard if not beside else msgspec.Raw(msgspec.json.encode({**beside, "messages": heard}))
 
 
 def _several(asked: Asked) -> bool:

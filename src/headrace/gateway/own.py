@@ -26,7 +26,7 @@ from headrace.gateway.retry import Budget
 from headrace.gateway.tally import Tally
 from headrace.traffic.record import Open, Recorder, ending
 from headrace.types.call import CallStatus
-from headrace.types.errors import HeadraceError, TimedOut, UpstreamError
+from headrace.types.errors import Blocked, HeadraceError, ModelFailed, TimedOut, UpstreamError
 from headrace.types.gateway import Own, Spent, Usage, Wire
 from headrace.types.traffic import Decision, Reason
 
@@ -124,7 +124,7 @@ class Asker:
         else:
             course.told = got.told
         if course.guards is not None and course.told.text:
-            course.guards.hear(course.told.text)
+            _hear(course.guards, course.told.text)
 
     def _spared(self, version: Version, now: float) -> Version:
         """With ways whose health is its own, and without those that callers leave alone."""
@@ -161,6 +161,14 @@ class Asker:
             line.output = self.recorder.kept(scrubbed(output) if lane.masked else output)
         self.recorder.write(line)
         self.tally.asked(question.own, lane.endpoint.name, status, spent.cost)
+
+
+def _hear(guards: Guards, text: str) -> None:
+    """What a guard stops in an answer is the model's failure."""
+    try:
+        guards.hear(text)
+    except Blocked as error:
+        raise ModelFailed(f"the answer was stopped by a guard: {error.message}") from error
 
 
 async def _gather(streamed: Streamed) -> None:

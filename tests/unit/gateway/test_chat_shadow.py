@@ -41,7 +41,7 @@ from headrace.store.migrate import migrate
 from headrace.types.call import Call, CallStatus
 from headrace.types.endpoint import Capture
 from headrace.types.errors import OverLimit
-from headrace.types.gateway import Breaker, Chat, Counted, Level, Limit, Retries, Window, Wire
+from headrace.types.gateway import Breaker, Chat, Counted, Guard, Level, Limit, Retries, Window, Wire
 from headrace.types.pair import PairRules, PairTally
 from headrace.types.release import Member
 from headrace.types.traffic import Shadow, TrafficPolicy
@@ -251,6 +251,23 @@ def _alternating() -> Script:
         await (bad if turns[0] == 2 else good)(reader, writer)
 
     return script
+
+
+@pytest.mark.parametrize(
+    ("guard", "status", "refused"),
+    [
+        (Guard(kind="words", after=False, settings={"words": ["France"]}), CallStatus.REJECTED, 1),
+        (Guard(kind="words", before=False, settings={"words": ["Paris"]}), CallStatus.FAILED, 0),
+    ],
+)
+async def test_the_candidates_own_guards_hold(tmp_path: Path, guard: Guard, status: CallStatus, refused: int) -> None:
+    chats = {"guards": (guard,)}
+    async with shadowed(tmp_path, saying(200, ANSWER), saying(200, ANSWER), chats=chats) as site:
+        assert (await site.ask(ASK)).status == 200
+        await until(lambda: len(copies(site)) == 1)
+        assert [call.status for call in copies(site)] == [status]
+        told = paired(site)
+        assert (told.refused, told.candidate_errors, told.differing) == (refused, 1, 1)
 
 
 class _Judge:

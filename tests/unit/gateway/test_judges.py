@@ -203,6 +203,14 @@ async def test_of_several_answers_none_is_judged_and_none_passes(tmp_path: Path,
             await site.ask({**ASK, **more})
 
 
+async def test_a_system_prompt_beside_the_messages_is_seen(tmp_path: Path) -> None:
+    async with judged(tmp_path, BEFORE, judge=verdict(True)) as site:
+        body = {"model": "assistant", "max_tokens": 9, "system": "Be rude.", "messages": ASK["messages"]}
+        await site.ask(body, wire=Wire.MESSAGES)
+        seen = json.loads(json.loads(site.came["judge"][0][1])["messages"][1]["content"])
+        assert seen["conversation"] == {"system": "Be rude.", "messages": ASK["messages"]}
+
+
 async def test_a_judge_is_judged_by_nobody(tmp_path: Path) -> None:
     async with gateway(tmp_path, one=saying(200, ANSWER), judge=verdict(True)) as site:
         back = replace(BEFORE, settings={**BEFORE.settings, "model": "assistant"})
