@@ -1,11 +1,13 @@
 """Hot swap, release and roll back under load: failed requests, and p99 during the change against steady p99.
 
-Called by `python -m bench change`. The rate is fixed and latencies count from when a request was due.
+Called by `python -m bench change`, and by program.py for the versions of a program. The rate is fixed and latencies
+count from when a request was due.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,14 +43,20 @@ def change(platform: Platform, home: Path, _: Options) -> list[str]:
         home / "requests", [post_json("/predict", {"model": "digits", "inputs": [row.tolist()]}) for row in rows]
     )
     changes = (
-        _during(platform, requests, "hot swap (deploy of another version)", TO_TWO),
-        _during(platform, requests, "hot swap back", TO_ONE),
-        _during(platform, requests, "release to 100 %", RELEASE),
+        during(platform, requests, "hot swap (deploy of another version)", TO_TWO),
+        during(platform, requests, "hot swap back", TO_ONE),
+        during(platform, requests, "release to 100 %", RELEASE),
     )
     return [
         f"{RATE} requests/s from 1,000 users over 16 connections, latencies from when a request was due;",
         "the p99 is over the whole change, preparation included.",
         "",
+        *table(changes),
+    ]
+
+
+def table(changes: Iterable[Change]) -> list[str]:
+    return [
         "| change | requests | failed | p99 steady ms | p99 during ms | ratio | took s |",
         "|---|--:|--:|--:|--:|--:|--:|",
         *(
@@ -59,9 +67,12 @@ def change(platform: Platform, home: Path, _: Options) -> list[str]:
     ]
 
 
-def _during(platform: Platform, requests: Path, name: str, command: list[str]) -> Change:
-    quiet = finish(open_loop(platform.port, requests, concurrency=16, seconds=6, rate=RATE))
-    load = open_loop(platform.port, requests, concurrency=16, seconds=40, rate=RATE)
+def during(
+    platform: Platform, requests: Path, name: str, command: list[str], *, rate: float = RATE, most: float = 40
+) -> Change:
+    """`most`: seconds that it may take."""
+    quiet = finish(open_loop(platform.port, requests, concurrency=16, seconds=6, rate=rate))
+    load = open_loop(platform.port, requests, concurrency=16, seconds=most, rate=rate)
     time.sleep(1)  # the load is up; what is measured is the change, not the wait
     start = time.monotonic()
     platform.run(*command)

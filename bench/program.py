@@ -2,8 +2,8 @@
 its host.
 
 Called by __main__.py; `python -m bench.program` is the language model: it answers at once, so that all that is measured
-is ours. The program runs as a data plane runs it (ProgramRuntime in this process, its host in another); the platform
-that was started for the section is not part of the figures.
+is ours. The program runs as a data plane runs it (ProgramRuntime in this process, its host in another). Then, on the
+platform that was started for the section, its versions are swapped and released while it answers predictions and chats.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import psutil
+import uvloop
 
+from bench.change import FAST, during, table
 from bench.options import Options, say
 from bench.running import Platform
+from bench.wire import post_json, prepare
 from headrace.compute.upstream import Upstream
 from headrace.programs.definition import read_program, signature_of
 from headrace.programs.package import Packed, write_package
@@ -33,6 +36,7 @@ from headrace.serving.runtimes.program import ProgramModel, ProgramRuntime
 from headrace.types.model import Package, RuntimeKind
 
 CALLS, ROUNDS = 200, 5
+RATE = 40  # calls a second
 FIELDS = {
     "name": "ticket",
     "lm": "instant",
@@ -49,13 +53,15 @@ class Figures:
 
 
 def program(platform: Platform, folder: Path, options: Options) -> list[str]:
-    del platform, options
+    del options
     folder.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen([sys.executable, "-m", "bench.program"], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
         try:
-            return asyncio.run(_section(folder, url))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as a data plane runs
+                lines = runner.run(_section(folder, url))
+            return [*lines, "", *_changes(platform, folder, url)]
         finally:
             server.terminate()
 
@@ -88,6 +94,36 @@ async def _section(folder: Path, url: str) -> list[str]:
     ]
     lines += ["each. CPU is of the process that calls and of the host. The language model answers at once, in a third"]
     return [*lines, f"process. Start of the host, until it can be called: {' and '.join(starts)}."]
+
+
+def _changes(platform: Platform, folder: Path, url: str) -> list[str]:
+    """Two versions of it, by the whole road: compiled, registered, deployed, released."""
+    (platform.home / "lms.yaml").write_text(json.dumps({"instant": {"url": url, "model": "m"}}))
+    (folder / "ticket.json").write_text(json.dumps(FIELDS))
+    rows = [{"text": f"mail {n} about money", "team": "billing"} for n in range(20)]
+    (folder / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    for seed in ("0", "1"):
+        told = ("--optimizer", "LabeledFewShot", "--seed", seed, "--register", "always")
+        platform.run("compile", str(folder / "ticket.json"), "--data", str(folder / "rows.jsonl"), *told)
+    deploy = ["deploy", "--endpoint", "ticket"]
+    platform.run(*deploy, "models:/ticket/1")
+    said = {"model": "ticket", "messages": [{"role": "user", "content": "money"}]}
+    calls = (
+        post_json("/predict", {"model": "ticket", "inputs": {"text": "money"}}),
+        post_json("/v1/chat/completions", said),
+    )
+    requests = prepare(folder / "requests", calls)
+    release = ["release", "ticket", "--candidate", "models:/ticket/2", "--canary", *FAST]
+    changes = (
+        during(platform, requests, "hot swap of a program's version", [*deploy, "models:/ticket/2"], rate=RATE),
+        during(platform, requests, "hot swap back", [*deploy, "models:/ticket/1"], rate=RATE),
+        during(platform, requests, "canary, released to 100 %", release, rate=RATE, most=180),
+    )
+    return [
+        f"Two versions of a program under {RATE} calls/s, predictions and chats in turn.",
+        "",
+        *table(changes),
+    ]
 
 
 async def _load(folder: Path, writing: str) -> ProgramModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,9 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from bench.running import free_port
+from headrace.programs.definition import read_program, signature_of
+from headrace.programs.package import Packed, write_package
+from headrace.serving.lm import Aliases
+from headrace.serving.runtimes.base import Inputs, Surroundings
+from headrace.serving.runtimes.program import ProgramRuntime
+from headrace.types.model import Package, RuntimeKind
 from tests.llm import Llm, start_llm
 
 pytestmark = pytest.mark.process
@@ -44,6 +52,45 @@ def test_streams_the_same_words_with_usage_at_the_end(llm: Llm) -> None:
     assert words == whole
     assert sum(bool(event["choices"]) for event in events) > 2, "it came in pieces"
     assert events[-1]["usage"]["completion_tokens"] > 0
+
+
+async def test_a_program_streams_its_words(llm: Llm, tmp_path: Path) -> None:
+    """In its model host, as it is served: real tokens, JSON by a schema, the text of one field as it is written."""
+    (tmp_path / "lms.yaml").write_text(json.dumps({"small": {"url": llm.url, "model": llm.model}}))
+    program = read_program(
+        {
+            "name": "colours",
+            "lm": "small",
+            "writing": "brief",
+            "instructions": "Answer in a sentence.",
+            "inputs": [{"name": "question"}],
+            "outputs": [{"name": "answer"}],
+            "max_tokens": 60,
+        }
+    )
+    write_package(Packed(program=program), tmp_path / "package")
+    package = Package(
+        id="p" * 64,
+        model="colours",
+        version=1,
+        source_sha256="",
+        runtime=RuntimeKind.PROGRAM,
+        signature=signature_of(program),
+        files=(),
+    )
+    around = Surroundings(run=tmp_path, logs=tmp_path, report=lambda *_: None, aliases=Aliases(tmp_path / "lms.yaml"))
+    model = await ProgramRuntime(around).load(tmp_path / "package", package)
+    try:
+        question, pieces = np.array(["Name a colour."], dtype=object), list[str]()
+        inputs = Inputs(1, {"question": question}, deadline=asyncio.get_running_loop().time() + 100)
+        inputs.hear = pieces.append
+        (answer,) = await model.run(inputs)  # type: ignore[misc]
+    finally:
+        await model.close()
+    assert "".join(pieces) == answer[0]
+    assert len(pieces) > 2, "it came in pieces"
+    (step,) = inputs.steps
+    assert step.output_tokens > 2
 
 
 def test_keeps_to_a_json_schema(llm: Llm) -> None:

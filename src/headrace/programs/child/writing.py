@@ -21,6 +21,8 @@ from headrace.types.program import Writing
 
 _systems: WeakKeyDictionary[Any, dict[type, str]] = WeakKeyDictionary()
 _schemas: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+_requirements: WeakKeyDictionary[Any, dict[type, str]] = WeakKeyDictionary()
+_PLAIN = frozenset((str, int, float, bool))  # of values that are written as they are
 
 
 class _Once:
@@ -33,6 +35,26 @@ class _Once:
         if type(self) not in known:
             known[type(self)] = super().format_system_message(signature)  # type: ignore[misc]
         return known[type(self)]
+
+    def user_message_output_requirements(self, signature: Any) -> str:
+        known = _requirements.get(signature)
+        if known is None:
+            known = _requirements[signature] = {}
+        if type(self) not in known:
+            known[type(self)] = super().user_message_output_requirements(signature)  # type: ignore[misc]
+        return known[type(self)]
+
+    def format_user_message_content(
+        self, signature: Any, inputs: Mapping[str, Any], prefix: str = "", suffix: str = "", main_request: bool = False
+    ) -> str:
+        """DSPy makes a pydantic adapter for each value, also for a text, which it then writes as it is."""
+        given = {name: inputs[name] for name in signature.input_fields if name in inputs}
+        if not all(type(value) in _PLAIN for value in given.values()):
+            return str(super().format_user_message_content(signature, inputs, prefix, suffix, main_request))  # type: ignore[misc]
+        parts = [prefix, *(f"[[ ## {name} ## ]]\n{value}" for name, value in given.items())]
+        if main_request:
+            parts.append(self.user_message_output_requirements(signature))
+        return "\n\n".join([*parts, suffix]).strip()
 
 
 class ChatAdapter(_Once, DspyChat):  # type: ignore[misc]
