@@ -22,7 +22,7 @@ from headrace.release.deploy import check_name
 from headrace.release.services import REGISTERED, Service, read_service
 from headrace.types.endpoint import Capture, Endpoint, Limits, Task
 from headrace.types.errors import BadInput
-from headrace.types.gateway import Chat
+from headrace.types.gateway import HOME, Chat
 from headrace.types.traffic import TrafficPolicy
 
 SECTION = "endpoints"
@@ -68,10 +68,10 @@ def check(wanted: Sequence[Wanted], there: Mapping[str, Endpoint], *, providers:
             raise BadInput(f"endpoint {each.name!r} is new, so it needs a version", field=f"{where}.version")
         configured(live or _blank(each.name), each.settings)
         for way in each.chat.ways if each.chat else ():
-            if way.provider not in providers:
-                known = ", ".join(sorted(providers)) or "none yet"
+            if way.provider not in (known := {*providers, HOME}):
                 raise BadInput(
-                    f"there is no provider {way.provider!r}; there are: {known}", field=f"{where}.version.ways"
+                    f"there is no provider {way.provider!r}; there are: {', '.join(sorted(known))}",
+                    field=f"{where}.version.ways",
                 )
         fits(_judges(each), endpoint=each.name, chats=chats)
 

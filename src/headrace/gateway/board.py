@@ -24,7 +24,7 @@ from headrace.gateway.guards.base import Guard as Checker
 from headrace.gateway.guards.judge import Judge, fits
 from headrace.gateway.guards.registry import build
 from headrace.gateway.health import Health
-from headrace.gateway.native import PROVIDER, Native, Speaker
+from headrace.gateway.native import Native, Speaker
 from headrace.gateway.retry import Budget
 from headrace.gateway.semantic import Shelves, check_cache
 from headrace.gateway.station import Station, line_of
@@ -34,7 +34,7 @@ from headrace.traffic.price import Prices, Tariff
 from headrace.traffic.route import as_applied
 from headrace.types.endpoint import Capture, Endpoint, Plan, Task, Variant
 from headrace.types.errors import HeadraceError, ModelRefused, NotFound, Unavailable
-from headrace.types.gateway import Chat, Gateway, Provider, Way
+from headrace.types.gateway import HOME, Chat, Gateway, Provider, Way
 from headrace.types.model import Package
 from headrace.types.traffic import TrafficPolicy
 
@@ -280,7 +280,7 @@ class Boards:
         await self._remember(chat)
         ways = []
         for way in chat.ways:
-            station = self._native if way.provider == PROVIDER else stations.get(way.provider)
+            station = self._native if way.provider == HOME else stations.get(way.provider)
             if station is None:
                 raise ModelRefused(
                     f"there is no provider {way.provider!r}; there are: {', '.join(sorted(stations)) or 'none'}",

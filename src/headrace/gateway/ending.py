@@ -5,11 +5,10 @@ Called by complete.py. A table from what failed to whose fault it is.
 
 from __future__ import annotations
 
-from headrace.gateway.native import PROVIDER
 from headrace.gateway.reach import Missed
 from headrace.types.call import CallStatus
 from headrace.types.errors import BadInput, HeadraceError, Overloaded, TimedOut, UpstreamError
-from headrace.types.gateway import Failure
+from headrace.types.gateway import HOME, Failure
 
 ENDINGS = {
     Failure.CONNECT: CallStatus.FAILED,
@@ -32,7 +31,7 @@ _ERRORS: dict[CallStatus, type[HeadraceError]] = {
 
 
 def error_of(missed: Missed, endpoint: str) -> HeadraceError:
-    if missed.error is not None and missed.ready.way.provider == PROVIDER:
+    if missed.error is not None and missed.ready.way.provider == HOME:
         return missed.error  # a model of our own: its own words, as /predict would say them
     way = missed.ready.way
     said = f"{way.provider}/{way.model}: {missed.message}"

@@ -20,12 +20,11 @@ from headrace.gateway.dialects.base import Asked
 from headrace.gateway.dialects.openai import DONE
 from headrace.types.endpoint import Variant
 from headrace.types.errors import CallerError, HeadraceError, PlatformError, TimedOut, UpstreamError
-from headrace.types.gateway import Breaker, Chat, Failure, Provider, ProviderKind, Retries, Way, Wire
+from headrace.types.gateway import HOME, Breaker, Chat, Failure, Provider, ProviderKind, Retries, Way, Wire
 from headrace.types.program import Usage
 from headrace.types.step import Step
 from headrace.types.traffic import TrafficPolicy
 
-PROVIDER = "headrace"
 _AT = "@"  # ENDPOINT@VARIANT: a version that was chosen already
 _JSON: Headers = [(b"content-type", b"application/json")]
 _STREAM: Headers = [(b"content-type", b"text/event-stream")]
@@ -77,8 +76,8 @@ class Native:
 
     def __init__(self, speaker: Speaker) -> None:
         self._speaker = speaker
-        self.name = PROVIDER
-        self.provider = Provider(name=PROVIDER, kind=ProviderKind.OWN)
+        self.name = HOME
+        self.provider = Provider(name=HOME, kind=ProviderKind.OWN)
         self.speaks = frozenset((Wire.CHAT,))
 
     def begin(self, model: str, body: bytes, *, seconds: float) -> Speech:
@@ -94,7 +93,7 @@ class Native:
     def chat(self, endpoint: str, variant: str) -> Chat:
         """What a version of a model is, as a version of a chat endpoint: one way, which nobody else can take. Who
         watches models (serving/failover.py) decides when one is left alone."""
-        way = Way(provider=PROVIDER, model=f"{endpoint}{_AT}{variant}")
+        way = Way(provider=HOME, model=f"{endpoint}{_AT}{variant}")
         return Chat(ways=(way,), retries=Retries(attempts=1), breaker=_NEVER, fall_back_on=())
 
     def why_not(self, variant: Variant) -> str:

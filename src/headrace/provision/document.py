@@ -19,6 +19,7 @@ import msgspec
 from headrace.store.secrets import ENV
 from headrace.types.errors import BadInput
 from headrace.types.gateway import (
+    HOME,
     Counted,
     Gateway,
     Level,
@@ -121,10 +122,10 @@ def check(gateway: Gateway, *, secrets: Iterable[str]) -> None:
             _check_secret(key.user_secret, f"keys[{at}].user_secret", known)
     for at, limit in enumerate(gateway.limits):
         _check_limit(limit, f"limits[{at}]")
-    names = {provider.name for provider in gateway.providers}
+    names = {provider.name for provider in gateway.providers} | {HOME}
     for at, price in enumerate(overrides(gateway)):
         if price.provider not in names:
-            there = ", ".join(sorted(names)) or "none yet"
+            there = ", ".join(sorted(names))
             raise BadInput(
                 f"there is no provider {price.provider!r}; there are: {there}", field=f"prices[{at}].provider"
             )
@@ -133,13 +134,16 @@ def check(gateway: Gateway, *, secrets: Iterable[str]) -> None:
 def _check_provider(provider: Provider, where: str, secrets: set[str]) -> None:
     if not _NAME.fullmatch(provider.name):
         raise BadInput(f"{provider.name!r}; allowed: letters, digits, '.', '_', '-'", field=f"{where}.name")
-    if provider.kind is not ProviderKind.OWN:
-        parts = urlsplit(provider.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-            raise BadInput(
-                f"url of provider {provider.name!r} is not http(s)://HOST[:PORT][/PATH], without user and query",
-                field=f"{where}.url",
-            )
+    if provider.name == HOME or provider.kind is ProviderKind.OWN:
+        raise BadInput(
+            f"{HOME!r} is this platform itself: its models are there without being configured", field=f"{where}.name"
+        )
+    parts = urlsplit(provider.url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+        raise BadInput(
+            f"url of provider {provider.name!r} is not http(s)://HOST[:PORT][/PATH], without user and query",
+            field=f"{where}.url",
+        )
     if provider.secret:
         _check_secret(provider.secret, f"{where}.secret", secrets)
     if loaded := [name for name in provider.headers if name.lower() in _LOADED]:

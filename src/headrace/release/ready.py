@@ -21,7 +21,7 @@ from headrace.store import gateway, packages, versions
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Variant
 from headrace.types.errors import BadInput
-from headrace.types.gateway import Chat
+from headrace.types.gateway import HOME, Chat
 from headrace.types.model import ModelVersion, Package
 
 CAPTURED = 200  # recent calls whose inputs help to prove parity
@@ -95,7 +95,7 @@ def describe(
 
 def _check_providers(parts: Parts, chat: Chat, coming: Collection[str]) -> None:
     with parts.database.read() as conn:
-        known = {provider.name for provider in gateway.current(conn).providers} | set(coming)
+        known = {provider.name for provider in gateway.current(conn).providers} | set(coming) | {HOME}
     for way in chat.ways:
         if way.provider not in known:
             raise BadInput(

@@ -13,6 +13,7 @@ from typing import Any
 from headrace.types.step import Step
 
 MILLION = 1_000_000
+HOME = "headrace"  # the provider that is this platform: its own models, by the names of their endpoints
 
 
 class Wire(StrEnum):
@@ -39,7 +40,7 @@ class ProviderKind(StrEnum):
     AZURE = "azure"  # OpenAI's, with a deployment in the path and another header for the key
     ANTHROPIC = "anthropic"
     GEMINI = "gemini"
-    OWN = "own"  # this platform's own models: there is one, called headrace, that nobody has to configure
+    OWN = "own"  # this platform's own models: there is one, HOME, and nobody configures it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -206,7 +206,7 @@ def test_a_version_that_data_planes_refuse_is_taken_back_and_may_be_applied_agai
         ({"name": "a"}, "endpoints[0].version", "needs a version"),
         ({"name": "a", "version": 7}, "endpoints[0].version", "a description"),
         ({"name": "a", "version": {"ways": []}}, "endpoints[0].version.ways", "nobody would answer"),
-        ({"name": "a", "version": {"model": "nobody/m"}}, "endpoints[0].version.ways", "there are: openai"),
+        ({"name": "a", "version": {"model": "nobody/m"}}, "endpoints[0].version.ways", "there are: headrace, openai"),
         ({"name": "a", "version": {"model": "openai/m", "wieght": 1}}, None, "not known"),
         (
             {"name": "a", "version": {"model": "openai/m", "guards": [{"kind": "magic"}]}},

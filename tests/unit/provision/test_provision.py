@@ -126,10 +126,18 @@ def test_what_is_read_back_can_be_applied_and_changes_nothing(rig: Rig) -> None:
         ({"providers": [{"name": "x", "kind": "own", "apikey": "1"}]}, "providers[0].apikey", "unknown field 'apikey'"),
         ({"providers": [{"name": "x", "kind": "own"}, {"name": "x", "kind": "own"}]}, "providers", "two of providers"),
         (
-            {"providers": [{"name": "x", "kind": "own", "headers": {"X-Api-Key": CANARY}}]},
+            {"providers": [{"name": "x", "kind": "openai", "url": "https://h/v1", "headers": {"X-Api-Key": CANARY}}]},
             *("providers[0].headers", "header 'X-Api-Key'"),
         ),
-        ({"providers": [{"name": "x", "kind": "own", "secret": CANARY}]}, "providers[0].secret", "there are: openai"),
+        (
+            {"providers": [{"name": "x", "kind": "openai", "url": "https://h/v1", "secret": CANARY}]},
+            *("providers[0].secret", "there are: openai"),
+        ),
+        ({"providers": [{"name": "x", "kind": "own"}]}, "providers[0].name", "is this platform itself"),
+        (
+            {"providers": [{"name": "headrace", "kind": "openai", "url": "https://h/v1"}]},
+            *("providers[0].name", "is this platform itself"),
+        ),
         ({"limits": [{"level": "team", "counted": "cost", "amount": 1}]}, "limits[0].window", "minute, day, month"),
         (
             {"limits": [{"level": "key", "counted": "concurrency", "amount": 1, "window": "day"}]},
