@@ -64,7 +64,7 @@ async def test_a_program_streams_its_words(llm: Llm, tmp_path: Path) -> None:
             "writing": "brief",
             "instructions": "Answer in a sentence.",
             "inputs": [{"name": "question"}],
-            "outputs": [{"name": "answer"}],
+            "outputs": [{"name": "answer", "choices": ["the sky is blue on most days", "grass is green all summer"]}],
             "max_tokens": 60,
         }
     )
