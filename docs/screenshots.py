@@ -1,7 +1,7 @@
 """`make screenshots`: pictures of the console for the docs, light and dark, wide and narrow, into docs/images/.
 
-Serves tests/browser/stage.py (a small shop with real data) on a free port and looks at it with Chromium.
-`python -m docs.screenshots release traces` takes only these pages.
+Serves tests/browser/stage.py (a small shop with real data) and tests/browser/talking.py (a gateway) on free ports and
+looks at them with Chromium. `python -m docs.screenshots release traces` takes only these pages.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser import theatre
 from tests.browser.stage import BACK, GOING, spawned
+from tests.browser.talking import talking
 
 IMAGES = Path(__file__).parent / "images"
 MODES = ("light", "dark")
@@ -92,7 +94,12 @@ STAGED: dict[str, tuple[str, Callable[[Page], None]]] = {  # with a release of e
     "release-together": (f"/releases/{theatre.EARLY}", nothing),
     "endpoint-adapter": (f"/endpoints/{theatre.ADAPTED}", nothing),
 }
-ALL = PAGES | STAGED
+TALKED: dict[str, tuple[str, Callable[[Page], None]]] = {  # of a real platform over stub upstreams
+    "gateway": ("/gateway", nothing),
+    "gateway-keys": ("/gateway/keys", nothing),
+    "costs": ("/costs", nothing),
+}
+ALL = PAGES | STAGED | TALKED
 
 
 def main() -> int:
@@ -105,12 +112,8 @@ def main() -> int:
         sys.stdout.write(f"no page {unknown[0]!r}; there are: {', '.join(ALL)}\n")
         return 1
     IMAGES.mkdir(exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        spawned(Path(folder) / "home") as shop,
-        spawned(Path(folder) / "stage", "--theatre") as stage,
-        sync_playwright() as playwright,
-    ):
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as started, sync_playwright() as playwright:
+        urls = _start(started, Path(folder), wanted)
         browser = playwright.chromium.launch(
             executable_path=chromium,
             args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
@@ -119,11 +122,23 @@ def main() -> int:
             for mode in MODES:
                 for width in WIDTHS:
                     path = IMAGES / f"{name}-{mode}-{width}.png"
-                    url = stage if name in STAGED else shop
-                    _take(browser, url, name=name, mode=mode, width=width, path=path)
+                    _take(browser, urls[name], name=name, mode=mode, width=width, path=path)
                     sys.stdout.write(f"{path.relative_to(Path.cwd())} {path.stat().st_size // 1024} kB\n")
         browser.close()
     return 0
+
+
+def _start(started: ExitStack, folder: Path, wanted: list[str]) -> dict[str, str]:
+    """The address for each page; only what is wanted is started."""
+    urls: dict[str, str] = {}
+    for pages, begin in (
+        (PAGES, lambda: started.enter_context(spawned(folder / "home"))),
+        (STAGED, lambda: started.enter_context(spawned(folder / "stage", "--theatre"))),
+        (TALKED, lambda: started.enter_context(talking(folder / "talk", people=400)).url),
+    ):
+        if names := [name for name in wanted if name in pages]:
+            urls |= dict.fromkeys(names, begin())
+    return urls
 
 
 def _take(browser: Browser, url: str, *, name: str, mode: str, width: str, path: Path) -> None:

@@ -63,17 +63,19 @@ class _Desk:
     async def draw(self, trace: str) -> None:
         say = self._visit.say
         head = page_head(say("place.playground"), say("playground.sentence"))
-        with panel(say("playground.ask_title"), classes="try"):
-            self._asked_again = tag("div")
-            with tag("div", "row-flex wrap"):
-                self._choice(0, {name: name for name in self._models}, say("playground.model"))
-                others = {NOBODY: say("playground.nobody")} | {name: name for name in self._models}
-                self._choice(1, others, say("playground.beside"))
-            self._field("playground.system", rows=1, change=self._set_system)
-            self._field("playground.question", rows=3, change=self._set_question)
-            with tag("div"):
-                button(say("playground.ask"), self._ask, kind="primary", icon_name="play")
-        self._answers = tag("div", "grid-2", aria_live="polite")
+        with tag("div", "stack"):
+            with panel(say("playground.ask_title"), classes="try"), tag("div", "stack stack-12"):
+                self._asked_again = tag("div")
+                self._asked_again.set_visibility(False)
+                with tag("div", "row-flex wrap"):
+                    self._choice(0, {name: name for name in self._models}, say("playground.model"))
+                    others = {NOBODY: say("playground.nobody")} | {name: name for name in self._models}
+                    self._choice(1, others, say("playground.beside"))
+                self._field("playground.system", rows=1, change=self._set_system)
+                self._field("playground.question", rows=3, change=self._set_question)
+                with tag("div"):
+                    button(say("playground.ask"), self._ask, kind="primary", icon_name="play")
+            self._answers = tag("div", "grid-2", aria_live="polite")
         if trace:
             await self._take(trace, head.sentence)
 
@@ -101,15 +103,16 @@ class _Desk:
         """Its messages come before what is asked now; without a question they are asked as they were."""
         call = await run.io_bound(self._visit.services.query.call, trace)
         messages = messages_of(call.input) if call is not None else []
+        self._asked_again.set_visibility(True)
         with self._asked_again:
             if not messages:
                 problem(self._visit.say("playground.no_trace", id=trace))
                 return
             sentence.show(self._visit.say("playground.again", id=trace))
             self._before = messages
-            for message in messages:
-                with tag("div", "row-flex"):
-                    text("span", "label", str(message.get("role", "")))
+            with tag("div", "said-before"):
+                for message in messages:
+                    text("span", "faint small", str(message.get("role", "")))
                     text("span", "prose", words_of(message)[:SHOWN])
 
     async def _ask(self) -> None:
@@ -132,7 +135,7 @@ class _Column:
 
     def __init__(self, visit: Visit, model: str) -> None:
         self._visit, self._model = visit, model
-        self._trace = ""
+        self._trace = self._upstream = ""
         with panel(model) as box:
             self._body = box.body
             self._words = text("p", "prose", "", data_answer=model)
@@ -146,7 +149,7 @@ class _Column:
             async for piece in self._visit.services.playground.ask(self._model, messages, user=self._visit.actor):
                 if self._body.is_deleted:
                     return
-                self._trace = piece.trace_id or self._trace
+                self._trace, self._upstream = piece.trace_id or self._trace, piece.upstream or self._upstream
                 words += piece.text
                 told = (piece.read, piece.written) if piece.written or piece.read else told
                 now = time.monotonic()
@@ -163,15 +166,14 @@ class _Column:
 
     def _finish(self, first: float, took: float, told: tuple[int, int]) -> None:
         say = self._visit.say
-        self._figures.set_text(
-            say(
-                "playground.figures",
-                first=numbers.milliseconds(first * 1000),
-                took=numbers.milliseconds(took * 1000),
-                read=numbers.count(told[0]),
-                written=numbers.count(told[1]),
-            )
+        figures = say(
+            "playground.figures",
+            first=numbers.milliseconds(first * 1000),
+            took=numbers.milliseconds(took * 1000),
+            read=numbers.count(told[0]),
+            written=numbers.count(told[1]),
         )
+        self._figures.set_text(" · ".join(filter(None, (self._upstream, figures))))
         if not self._trace:
             return
         with self._acts:
