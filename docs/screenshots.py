@@ -57,6 +57,15 @@ def open_entry(page: Page) -> None:
     page.wait_for_selector(".drawer .facts")
 
 
+def begin_example(page: Page) -> None:
+    example = page.get_by_role("button", name="Begin with the example")
+    if example.count():
+        example.click()
+    else:
+        page.locator("tbody a", has_text="ticket").click()
+    page.wait_for_selector(".cards")
+
+
 def open_row(page: Page) -> None:
     page.locator("tbody tr").first.click()
     page.wait_for_selector(".drawer .facts")
@@ -83,6 +92,7 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "webhook": ("/webhooks?name=pipeline", nothing),
     "settings": ("/settings", nothing),
     "flywheel": ("/flywheel", nothing),
+    "programs": ("/programs", begin_example),
 }
 
 STAGED: dict[str, tuple[str, Callable[[Page], None]]] = {  # with a release of every strategy

@@ -28,6 +28,8 @@ from headrace.console.pages.traces import PERIODS
 from headrace.console.parts import diff
 from headrace.console.quotes import TONES
 from headrace.console.waits import Asked
+from headrace.data.rules.registry import RULES
+from headrace.flywheel.steps.curate import OURS
 from headrace.programs.metrics import METRICS
 from headrace.programs.optimizers.registry import optimizers
 from headrace.provision.money import Hold
@@ -64,6 +66,7 @@ FAMILIES: dict[str, list[str]] = {
     "step_last": ["proof", "calm", "switch", "ask"],
     "results": ["fixed", "always"],
     "split": list(Split),
+    "rule": [*(rule.name for rule in RULES), "review", *OURS],
     "review_why": list(Why),
     "review_mind": ["few", "skewed"],
     "review_column": ["raters", "cases", "share", "kappa", "ac1", "note"],

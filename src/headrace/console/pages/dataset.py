@@ -98,7 +98,7 @@ class _Page:
         why = " · ".join(f"{reason} {numbers.count(count)}" for reason, count in rule.why.items())
         return {
             "id": rule.name,
-            "rule": cell(rule.name, sub="" if rule.on else self._visit.say("dataset.off")),
+            "rule": cell(self._visit.name("rule", rule.name), sub="" if rule.on else self._visit.say("dataset.off")),
             "seen": cell(numbers.count(rule.seen)),
             "kept": cell(numbers.count(rule.kept)),
             "changed": cell(numbers.count(rule.changed)),
@@ -141,7 +141,7 @@ class _Page:
             "input": pixel_cell(*picture) if picture and picture[1] <= 16 else cell(_words(row["inputs"])),
             "answer": cell(_words(row["output"])),
             "label": cell(row["critique"] or "" if critique else _words(row["label"]), tone=_tone(row, critique)),
-            "rule": cell(row["rule"], classes="soft"),
+            "rule": cell(self._visit.name("rule", row["rule"]), classes="soft"),
             "raters": cell(numbers.count(len(row["raters"]))),
             "trace": cell(row["trace_id"][:18], classes="mono soft", title=row["trace_id"]),
         }
@@ -169,10 +169,12 @@ class _Page:
 def _draw_origin(visit: Visit, found: Provenance) -> None:
     """This row came from that call, that person's correction."""
     say, origin, values = visit.say, found.origin, found.values
-    text("p", "", say("dataset.told", endpoint=origin.endpoint, version=origin.version, rule=origin.rule))
-    if found.call is None:
+    rule = visit.name("rule", origin.rule)
+    told = say("dataset.told", endpoint=origin.endpoint, version=origin.version, rule=rule)
+    text("p", "", told if origin.trace_id else say("dataset.brought", rule=rule))
+    if origin.trace_id and found.call is None:
         text("p", "faint", say("dataset.call_gone"))
-    else:
+    elif origin.trace_id:
         with link(f"/traces?trace={origin.trace_id}", "btn ghost small"):
             icon("traces")
             text("span", "", say("dataset.open_call"))

@@ -128,13 +128,13 @@ class _Page:
         with tag("div", "row-flex wrap"):
             for number, value in enumerate(case.choices, 1):
                 label = say("review.is_right") if number == 1 else _told(value)
-                with tag("span", "row-flex"):
+                with tag("span", "row-flex keyed"):
                     text("kbd", "", str(number))
                     button(label, partial(self._label, value), kind="primary" if number == 1 else "")
         with tag("div", "row-flex wrap"):
-            text("kbd", "", "c")
             hint, name = say("review.correct_hint"), say("review.correct")
-            with tag("label", "field"):
+            with tag("label", "field keyed"):
+                text("kbd", "", "c")
                 box = tag("input", "", type="text", placeholder=hint, aria_label=name)
             box.props["data-correct"] = True
             box.on("change", lambda e: self._typed(str(e.args)), js_handler="(e) => emit(e.target.value)")
@@ -144,8 +144,9 @@ class _Page:
                 ("k", "review.before", lambda: self._move(-1)),
                 ("j", "review.next", lambda: self._move(1)),
             ):
-                text("kbd", "", key)
-                button(say(word), act, kind="ghost small")
+                with tag("span", "row-flex keyed"):
+                    text("kbd", "", key)
+                    button(say(word), act, kind="ghost small")
 
     def _draw_agreement(self, standing: Standing) -> None:
         say = self._visit.say
@@ -154,9 +155,12 @@ class _Page:
                 text("p", "faint", say("review.nobody"))
             return
         names = (("raters", False), ("cases", True), ("share", True), ("kappa", True), ("ac1", True))
-        columns = [column(name, self._visit.name("review_column", name), end=end) for name, end in names]
+        columns = [
+            column(name, self._visit.name("review_column", name), end=end, wide_only=name == "kappa")
+            for name, end in names
+        ]
         table = Table(
-            [*columns, column("note", self._visit.name("review_column", "note"), grow=True)],
+            [*columns, column("note", self._visit.name("review_column", "note"), grow=True, wide_only=True)],
             label=say("review.agreement"),
         )
         table.show([self._pair(raters, found) for raters, found in standing.pairs.items()])

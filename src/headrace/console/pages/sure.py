@@ -21,15 +21,16 @@ class Sure:
         self._visit, say = visit, visit.say
         with panel(say("sure.right")):
             self._told = text("p", "", "")
-            self._ways = Table(
-                [
-                    column("way", say("sure.way"), grow=True),
-                    column("share", say("sure.share"), end=True),
-                    column("interval", say("flywheel.column.interval"), end=True),
-                    column("worth", say("sure.worth"), end=True, wide_only=True),
-                ],
-                label=say("sure.right"),
-            )
+            with tag("div", "bleed"):
+                self._ways = Table(
+                    [
+                        column("way", say("sure.way"), grow=True),
+                        column("share", say("sure.share"), end=True),
+                        column("interval", say("flywheel.column.interval"), end=True, wide_only=True),
+                        column("worth", say("sure.worth"), end=True, wide_only=True),
+                    ],
+                    label=say("sure.right"),
+                )
             with tag("p"), link("/review"):
                 text("span", "", say("sure.review"))
         with panel(say("sure.days"), flush=True):

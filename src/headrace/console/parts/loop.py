@@ -80,7 +80,7 @@ def _words(x: float, y: float) -> tuple[float, str, float]:
     if abs(x - WIDTH / 2) > ACROSS * BESIDE:
         left = x < WIDTH / 2
         return x + (-22 if left else 22), "end" if left else "start", y - 8
-    return x, "middle", y + (28 if y >= HEIGHT / 2 else -34)
+    return x, "middle", y + (30 if y >= HEIGHT / 2 else -38)
 
 
 def _short(words: str) -> str:
