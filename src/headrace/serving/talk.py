@@ -1,7 +1,7 @@
 """A chat with a model of this platform: messages in; its first output's text out, piece by piece where it writes so.
 
-Called by the gateway (gateway/own.py), which knows who asks, who answers, and what becomes of it. Decides which models
-can be talked to, and which message is which of their inputs:
+Called by the gateway (gateway/native.py), which knows who asks, who answers, and what becomes of it. Decides which
+models can be talked to, and which message is which of their inputs:
 
     messages   the whole conversation, as JSON
     history    what was said before the last words of the user, a line each: "user: …"
@@ -42,7 +42,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class Talker:
-    """gateway.own.Speaker."""
+    """gateway.native.Speaker."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
