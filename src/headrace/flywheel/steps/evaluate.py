@@ -16,7 +16,7 @@ import msgspec
 from headrace.compute.executors.base import OUT, Stopped, Task
 from headrace.flywheel import exam, intervals
 from headrace.flywheel.cases import Case, digest_of, read_cases
-from headrace.flywheel.made import MODEL, PAID, Made, Say, Step, key_of
+from headrace.flywheel.made import KEPT, MODEL, Made, Say, Step, key_of
 from headrace.flywheel.score import costs_of
 from headrace.flywheel.shop import Shop
 from headrace.flywheel.steps.curate import FRESH, GOLDEN, MUST
@@ -146,7 +146,7 @@ def _ask_program(shop: Shop, program: Path, curated: Made, folder: Path) -> exam
             read_package(program),
             rows,
             aliases=shop.aliases,
-            paid=folder.parent / PAID,
+            paid=folder.parent / KEPT / f"{folder.name}.jsonl",  # each version is asked by itself
             at_once=how.threads,
             cancelled=shop.stop,
         )
