@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-WORDS = ("A ", "headrace ", "leads ", "water ", "on.")
+WORDS = ("A ", "race ", "leads ", "on ", "it.")  # short: an estimate by letters is not above their number
 ASKED = 7  # tokens of any question
 LATER = 7  # seconds of its Retry-After
 SLOW = 0.15
@@ -260,13 +260,13 @@ def running_upstream(certificate: tuple[Path, Path] | None = None) -> Iterator[U
         context.load_cert_chain(*certificate)
 
     async def run() -> None:
-        talks: set[asyncio.Task[None]] = set()
+        talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task
-            talks.add(task)
-            task.add_done_callback(talks.discard)
+            talks[task] = writer
+            task.add_done_callback(talks.pop)
             await _serve(upstream, reader, writer)
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
@@ -275,9 +275,9 @@ def running_upstream(certificate: tuple[Path, Path] | None = None) -> Iterator[U
         started.set()
         await ended.wait()
         server.close()
-        for task in talks:
-            task.cancel()
-        await asyncio.gather(*talks, return_exceptions=True)
+        for writer in talks.values():
+            writer.transport.abort()
+        await asyncio.gather(*talks)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),), name="upstream")
     thread.start()

@@ -51,7 +51,7 @@ def alike(status: int, words: str, outcome: str) -> Seen:
 
 LATE = "did not answer within 0.4 s"
 TABLE = {
-    "slow": Seen(200, "headrace", 200, "[DONE]", "ok", len(WORDS)),
+    "slow": Seen(200, "leads", 200, "[DONE]", "ok", len(WORDS)),
     AWAY: alike(502, "cannot be reached", "connect"),
     UNTRUSTED: alike(502, "certificate", "connect"),
     "hang": alike(504, LATE, "timeout"),

@@ -2,7 +2,8 @@
 
 Called by GET /export for more calls than are worth a file first, and for pages. The rows are those of export.py
 (examples.py decides), in the order of (time, trace id): `after` is these two of the last row that arrived. What a call
-holds is passed on as the JSON it is in the journal.
+holds is passed on as the JSON it is in the journal; in Parquet, whose columns have their types from the first byte on,
+as its text.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -21,6 +22,7 @@ from headrace.store import endpoints, feedbacks
 from headrace.store.db import Database
 from headrace.store.journal.flow import Passed
 from headrace.store.journal.query import JournalQuery
+from headrace.store.rows import GROUP_ROWS, ParquetFlow
 from headrace.types.call import CallStatus
 from headrace.types.traffic import Reason
 
@@ -30,6 +32,13 @@ _MENDED: Final = {CallStatus.FAILED.value, CallStatus.TIMEOUT.value}  # worth a 
 _raws: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _encoder: Final = msgspec.json.Encoder()
 Raws = list[msgspec.Raw]
+Block = TypeVar("Block")
+_KINDS: Final = {
+    **dict.fromkeys(COLUMNS, "str"),
+    "time": "float",
+    "version": "int",
+    **dict.fromkeys(("rating", "corrected"), "bool"),
+}
 
 
 class Line(msgspec.Struct):
@@ -54,24 +63,27 @@ class Streamer:
         self._database, self._query = database, query
 
     def stream(self, selection: Selection) -> Iterator[bytes]:
-        """Blocks of the file, of csv or jsonl. Raises NotFound for an unknown model or endpoint, before the first."""
+        """Blocks of the file. Raises NotFound for an unknown model or endpoint, before the first."""
         with self._database.read() as conn:
             models = endpoints_of(conn, model=selection.model, endpoint=selection.endpoint)
             named = _named(conn, models)
             rated = feedbacks.rated(conn, selection.since, selection.until) if selection.rating else None
-        write = _csv(named) if selection.format is Format.CSV else _jsonl
-        return self._blocks(selection, models, rated, write, named)
+        if selection.format is Format.PARQUET:
+            return _grouped(self._blocks(selection, models, rated, list))
+        if selection.format is Format.CSV:
+            return self._blocks(selection, models, rated, _csv(named), (_cells([_heads(named)]),))
+        return self._blocks(selection, models, rated, _jsonl)
 
     def _blocks(
         self,
         selection: Selection,
         models: Mapping[str, str],
         rated: Sequence[str] | None,
-        write: Callable[[Sequence[Line]], bytes],
-        named: Sequence[str],
-    ) -> Iterator[bytes]:
-        if selection.format is Format.CSV and selection.after is None:
-            yield _cells([[*_heads(named)]])
+        write: Callable[[Sequence[Line]], Block],
+        heads: Sequence[Block] = (),
+    ) -> Iterator[Block]:
+        if selection.after is None:
+            yield from heads
         left = selection.limit
         flow = self._query.flow(since=selection.since, until=selection.until, after=selection.after, among=rated)
         for batch in flow if models else ():
@@ -180,6 +192,32 @@ def _outputs(text: str | None, rows: int) -> Raws | None:
 
 def _jsonl(lines: Sequence[Line]) -> bytes:
     return _encoder.encode_lines(lines)
+
+
+def _grouped(batches: Iterator[list[Line]]) -> Iterator[bytes]:
+    """Parquet, a group of rows at a time. `null` is no value."""
+    flow, lines = ParquetFlow(_KINDS), list[Line]()
+    for batch in batches:
+        lines += batch
+        if len(lines) >= GROUP_ROWS:
+            yield flow.write(_columns(lines))
+            lines = []
+    if lines:
+        yield flow.write(_columns(lines))
+    yield flow.close()
+
+
+def _columns(lines: Sequence[Line]) -> list[list[Any]]:
+    texts = ("inputs", "output", "label")
+    return [
+        [_json(getattr(line, name)) for line in lines] if name in texts else [getattr(line, name) for line in lines]
+        for name in COLUMNS
+    ]
+
+
+def _json(raw: msgspec.Raw) -> str | None:
+    text = _text(raw)
+    return None if text == "null" else text
 
 
 def _named(conn: Any, models: Mapping[str, str]) -> tuple[str, ...]:

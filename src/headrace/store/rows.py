@@ -1,10 +1,11 @@
-"""Rows of plain values as a Parquet file. Called by flywheel.export, because Arrow stays in this room.
+"""Rows of plain values as a Parquet file, whole or as it is made. Called by flywheel's exports: Arrow stays here.
 
 Decides the Arrow type of each kind of column. Ignores what the columns mean.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -35,6 +36,50 @@ def write_parquet(path: Path, columns: Mapping[str, str], rows: Iterable[Mapping
         while group := list(islice(iterator, GROUP_ROWS)):
             arrays = [_array([row.get(name) for row in group], kind) for name, kind in columns.items()]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+class ParquetFlow:
+    """A file that leaves while it is made: the bytes of one group of rows after the other, and its index at the end."""
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        self._kinds = tuple(columns.values())
+        self._schema = pa.schema([(name, KINDS[kind]) for name, kind in columns.items()])
+        self._bytes = _Bytes()
+        self._writer = pq.ParquetWriter(pa.PythonFile(self._bytes, mode="w"), self._schema, compression="zstd")
+
+    def write(self, columns: Sequence[Sequence[Any]]) -> bytes:
+        """One group. `columns`: their values, in order."""
+        arrays = [_array(values, kind) for values, kind in zip(columns, self._kinds, strict=True)]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        return self._bytes.taken()
+
+    def close(self) -> bytes:
+        self._writer.close()
+        return self._bytes.taken()
+
+
+class _Bytes(io.RawIOBase):
+    """Takes what Arrow writes, and gives it away."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._at = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        self._at += len(part)
+        return len(part)
+
+    def taken(self) -> bytes:
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
 
 
 def _array(values: Sequence[Any], kind: str) -> pa.Array:

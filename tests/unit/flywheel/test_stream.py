@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from headrace.base.clock import ManualClock
+from headrace.flywheel import stream
 from headrace.flywheel.export import Exporter
 from headrace.flywheel.selection import Format, Rating, Selection, read_selection
 from headrace.flywheel.stream import Streamer
@@ -48,6 +50,11 @@ class Shelf:
 
     def text(self, **selection: Any) -> str:
         return b"".join(self.streamer.stream(Selection(**({"model": "digits"} | selection)))).decode()
+
+    def table(self, **selection: Any) -> list[dict[str, Any]]:
+        chosen = Selection(**({"model": "digits", "format": Format.PARQUET} | selection))
+        found: list[dict[str, Any]] = pq.read_table(io.BytesIO(b"".join(self.streamer.stream(chosen)))).to_pylist()
+        return found
 
     def rows(self, **selection: Any) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.text(**selection).splitlines()]
@@ -193,3 +200,21 @@ def test_pages_that_are_none(parameters: dict[str, str], field: str) -> None:
     assert refused.value.field == field
     found = read_selection({"model": "digits", "after": "5.25,tr-1", "limit": "7"})
     assert (found.after, found.limit, found.paged) == ((5.25, "tr-1"), 7, True)
+
+
+@pytest.mark.parametrize("rating", [None, Rating.ANY])
+@pytest.mark.parametrize("group", [7, 10_000])
+def test_parquet_has_the_same_rows_a_group_at_a_time(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, group: int, rating: Rating | None
+) -> None:
+    monkeypatch.setattr(stream, "GROUP_ROWS", group)
+    shelf.hold(*life(), archived=True)
+    found = shelf.table(rating=rating)
+    for row in found:
+        row |= {name: row[name] and json.loads(row[name]) for name in ("inputs", "output", "label")}
+    assert found == shelf.rows(rating=rating)
+    assert len(found) > 50
+
+
+def test_a_parquet_of_nothing_is_one(shelf: Shelf) -> None:
+    assert shelf.table() == []

@@ -13,7 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from headrace.control.services import Services
 from headrace.flywheel.export import MEDIA, Export
-from headrace.flywheel.selection import Format, Selection, read_selection
+from headrace.flywheel.selection import Selection, read_selection
 from headrace.types.errors import Overloaded
 
 CHUNK = 256 * 1024
@@ -29,11 +29,11 @@ def router(services: Services) -> APIRouter:
     def export(request: Request) -> Response:
         """`model`, `endpoint`, `rating` (up, down, corrected, any), `from`, `to`, `format` (csv, jsonl, parquet).
 
-        Up to 20,000 calls, and parquet, come as a file whose hash stands in the headers. More come as they are
-        read, and can be taken up: `after` is time,trace_id of the last row that arrived. `limit` is of calls.
+        Up to 20,000 calls come as a file whose hash stands in the headers. More come as they are read; csv and jsonl
+        can be taken up: `after` is time,trace_id of the last row that arrived. `limit` is of calls.
         """
         selection = read_selection(request.query_params)
-        if selection.paged or (selection.format is not Format.PARQUET and _many(services, selection)):
+        if selection.paged or _many(services, selection):
             blocks = services.streamer.stream(selection)
             return StreamingResponse(blocks, media_type=MEDIA[selection.format], headers=_disposition(selection))
         if not places.acquire(blocking=False):
