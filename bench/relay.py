@@ -65,6 +65,10 @@ class Behind(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
+    def connection_lost(self, error: Exception | None) -> None:
+        if self in self.relay.idle:
+            self.relay.idle.remove(self)
+
     def data_received(self, data: bytes) -> None:
         self.parser.feed_data(data)
         if self.front.streamed and self.pieces:
