@@ -30,11 +30,12 @@ from headrace.programs.optimizers.registry import optimizers
 from headrace.programs.order import Order, Outcome, Row
 from headrace.programs.package import Packed, write_package
 from headrace.programs.split import Split, split
+from headrace.programs.until import until
 from headrace.serving.desk import Desk
 from headrace.serving.lm import Aliases
 from headrace.serving.paid import Paid
 from headrace.serving.runtimes.program import CHILD_ENVIRONMENT
-from headrace.types.errors import BadInput, Conflict, ModelFailed, ModelRefused
+from headrace.types.errors import BadInput, ModelFailed, ModelRefused
 from headrace.types.program import Case, Compilation, Compiled, ModuleKind, Program, Usage
 
 PROGRAM = "headrace.programs.child.compile"
@@ -161,20 +162,8 @@ def compile_now(
 ) -> Compiled:
     """The same in a thread. Raises Conflict when it was cancelled."""
 
-    async def until_cancelled() -> Compiled:
-        task = asyncio.create_task(
-            compile_program(request, aliases=aliases, work=work, progress=progress, python=python, paid=paid)
-        )
-        while not task.done():
-            await asyncio.wait((task,), timeout=0.2)
-            if cancelled is not None and cancelled.is_set():
-                task.cancel()
-        return await task
-
-    try:
-        return asyncio.run(until_cancelled())
-    except asyncio.CancelledError:
-        raise Conflict("the compilation was cancelled", field="compile") from None
+    compiling = compile_program(request, aliases=aliases, work=work, progress=progress, python=python, paid=paid)
+    return until(cancelled, compiling, what="the compilation", field="compile")
 
 
 def _order(request: Request, planned: Estimate, folder: Path) -> Order:

@@ -18,13 +18,13 @@ from typing import Any
 
 from headrace.programs.opened import Opened, opened
 from headrace.programs.package import Packed
+from headrace.programs.until import until
 from headrace.serving.lm import Aliases
 from headrace.serving.paid import Paid
-from headrace.types.errors import BadInput, Conflict, ModelFailed, TimedOut
+from headrace.types.errors import BadInput, ModelFailed, TimedOut
 from headrace.types.program import Usage
 
 SECONDS = 300.0  # for one row
-LOOK_SECONDS = 0.2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,18 +50,8 @@ def examine(
     """`paid`: as for a compilation. Raises BadInput for rows that are none of this program's, UpstreamError, Conflict
     when it was cancelled, ModelFailed when no row got an answer."""
 
-    async def until_cancelled() -> Examined:
-        task = asyncio.create_task(_examined(packed, rows, aliases, paid, at_once))
-        while not task.done():
-            await asyncio.wait((task,), timeout=LOOK_SECONDS)
-            if cancelled.is_set():
-                task.cancel()
-        return await task
-
-    try:
-        return asyncio.run(until_cancelled())
-    except asyncio.CancelledError:
-        raise Conflict("the examination was cancelled", field="evaluate") from None
+    examining = _examined(packed, rows, aliases, paid, at_once)
+    return until(cancelled, examining, what="the examination", field="evaluate")
 
 
 async def _examined(packed: Packed, rows: Sequence[Any], aliases: Aliases, paid: Path, at_once: int) -> Examined:
