@@ -8,7 +8,8 @@ the first 60 others are what version 1 learns from, and the rest is sent to a ru
 
 People: 120 users, who say of 60 % of their answers whether they are right, and correct those that are not. One word in
 twenty is a slip; one user in twenty lies. Before the last turn 100 new accounts send a coordinated attack: four wrong
-corrections each, few enough for nobody to be suspicious by himself.
+corrections each, few enough for nobody to be suspicious by himself. Words are handed in at the end of a slice, so that
+how fast a machine is does not decide which of them a turn learns from.
 
 Everything goes through the platform's public doors: /predict, /feedback, the flywheel's own trigger, its release.
 """
@@ -39,6 +40,7 @@ HERE = Path(__file__).parent
 GOLDEN, HELD, BASE, USERS = 400, 250, 60, 120
 RATED, SLIPS, LIARS = 0.6, 0.05, 0.05
 ATTACKERS, BLOWS = 100, 4
+AT_ONCE = 1000  # words of a batch
 ENDED = ("done", "refused", "failed", "cancelled")
 
 
@@ -155,7 +157,7 @@ class People:
     def __init__(self, digits: Digits, plane: Headrace, report: Report) -> None:
         self._digits, self._plane, self._report = digits, plane, report
         self._chance = np.random.default_rng(17)
-        self._asked = 0
+        self._words: list[dict[str, Any]] = []
 
     def use(self, rows: Any) -> None:
         """In the order of the file. Who speaks does not depend on whether the answer is right."""
@@ -164,6 +166,7 @@ class People:
             trace, answer = self._ask(row, f"user-{user}")
             if self._chance.random() < RATED:
                 self._say(trace, answer, self._believes(row, user), f"user-{user}")
+        self._hand_in()
 
     def attack(self, rows: Any) -> None:
         """Each account says of a few pictures that they show the next digit."""
@@ -171,8 +174,8 @@ class People:
             for row in self._chance.choice(rows, BLOWS, replace=False):
                 trace, _ = self._ask(row, f"new-{account}")
                 wrong = (int(self._digits.labels[row]) + 1) % 10
-                self._plane.feedback(trace, rating=False, correction=wrong, rater=f"new-{account}")
-                self._report.words += 1
+                self._words.append(_word(trace, f"new-{account}", rating=False, correction=wrong))
+        self._hand_in()
 
     def look(self, rows: Any) -> list[int]:
         """As a caller of its own, who says nothing."""
@@ -191,7 +194,6 @@ class People:
         return wrong, len(held)
 
     def _ask(self, row: Any, user: str) -> tuple[str, int]:
-        self._asked += 1
         self._report.calls += 1
         answer = self._plane.predict("digits", [self._digits.pixels[row].tolist()], user=user)
         return answer.trace_id, int(answer.result[0])
@@ -204,11 +206,22 @@ class People:
         return truth
 
     def _say(self, trace: str, answer: int, believed: int, user: str) -> None:
-        self._report.words += 1
         if answer == believed:
-            self._plane.feedback(trace, rating=True, rater=user)
+            self._words.append(_word(trace, user, rating=True))
         else:
-            self._plane.feedback(trace, rating=False, correction=believed, rater=user)
+            self._words.append(_word(trace, user, rating=False, correction=believed))
+
+    def _hand_in(self) -> None:
+        for start in range(0, len(self._words), AT_ONCE):
+            kept, errors = self._plane.feedback_batch(self._words[start : start + AT_ONCE])
+            assert not errors, errors
+            self._report.words += kept
+        self._words.clear()
+
+
+def _word(trace: str, rater: str, *, rating: bool, correction: int | None = None) -> dict[str, Any]:
+    word = {"trace_id": trace, "rater": rater, "user_rating": rating}
+    return word if correction is None else word | {"corrected_output": correction}
 
 
 def newest(control: Admin) -> str:
