@@ -148,6 +148,16 @@ class NatsServer(Server):
 
         return asyncio.run(read())
 
+    def forget(self, name: str, group: str) -> None:
+        """The consumer, not its messages."""
+
+        async def forget() -> None:
+            client = await nats.connect(f"nats://127.0.0.1:{self.port}")
+            await client.jetstream().delete_consumer(name, group)
+            await client.close()
+
+        asyncio.run(forget())
+
     def open_work(self, name: str, group: str) -> int:
         async def ask() -> int:
             client = await nats.connect(f"nats://127.0.0.1:{self.port}")

@@ -81,6 +81,20 @@ def ask(running: RunningPlane, model: str, key: str = "") -> httpx.Response:
     return running.http.post("/v1/chat/completions", json={"model": model, **ASK}, headers=headers)
 
 
+def blind(running: RunningPlane) -> int:
+    """Calls whose limits nobody could ask."""
+    told = {m["name"]: m["value"] for m in running.http.get("/metrics").json()["metrics"]}
+    return int(told.get("headrace_limit_blind_total", 0))
+
+
+def let_in(running: RunningPlane) -> int:
+    """How many before the limit refuses. Who came while Redis did not answer in time, on a busy machine, is not one."""
+    unseen, count = blind(running), 0
+    while ask(running, "open").status_code == 200 and count < 20:
+        count += 1
+    return count - (blind(running) - unseen)
+
+
 def test_redis(tmp_path: Path, upstream: Upstream, redis: RedisServer) -> None:
     """Down and hanging: open limits let in, closed ones do not, and what comes back is believed again."""
     running = RunningPlane(tmp_path / "home", limits_url=redis.url)
@@ -89,8 +103,8 @@ def test_redis(tmp_path: Path, upstream: Upstream, redis: RedisServer) -> None:
         running.start().live(published(running, upstream, ("open", "closed"), limits=limits))
         before = upstream.came["well"]
         for number, back in enumerate((redis.start, lambda: redis.process.send_signal(signal.SIGCONT))):
-            assert [ask(running, "open").status_code for _ in range(6)] == [200] * 5 + [429]
-            assert ask(running, "closed").status_code == 200
+            assert let_in(running) == 5
+            wait_for(lambda: ask(running, "closed").status_code == 200, seconds=10, what="limits that are seen")
 
             if number:
                 redis.process.send_signal(signal.SIGSTOP)
@@ -103,9 +117,8 @@ def test_redis(tmp_path: Path, upstream: Upstream, redis: RedisServer) -> None:
 
             back()
             wait_for(lambda: ask(running, "closed").status_code == 200, seconds=10, what="limits that are seen")
-            told = {m["name"]: m["value"] for m in running.http.get("/metrics").json()["metrics"]}
-            assert told["headrace_limit_blind_total"] >= 6 * (number + 1)
-        assert ask(running, "open").status_code == 429, "it hung, and has forgotten nothing"
+            assert blind(running) >= 6 * (number + 1)
+        wait_for(lambda: ask(running, "open").status_code == 429, seconds=10, what="a limit that has forgotten nothing")
         running.kill(signal.SIGTERM)
         calls = [record for record in running.records() if isinstance(record, Call)]
         answered = sum(call.status is CallStatus.OK for call in calls)

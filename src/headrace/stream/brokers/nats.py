@@ -7,6 +7,7 @@ made, named after the subject. Ids are remembered for the stream's duplicate win
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from headrace.stream.brokers.base import Letter, Message, Place
 from headrace.types.errors import UpstreamError
 
 _WINDOW = 3600.0  # seconds
+_LOOK_SECONDS = 5.0  # between looks at a consumer that gives nothing
 
 
 class _Connection:
@@ -61,6 +63,7 @@ class NatsSource:
         self._connection = _Connection(place)
         self._group, self._idle = group, idle_seconds
         self._pull: Any = None
+        self._looked = time.monotonic()
         self._held: dict[str, Msg] = {}
 
     async def read(self, limit: int, seconds: float) -> list[Message]:
@@ -73,10 +76,23 @@ class NatsSource:
             try:
                 found: list[Msg] = await self._pull.fetch(limit, timeout=seconds)
             except TimeoutError:
+                await self._look()
                 return []
             messages = [_message(m) for m in found]
             self._held |= {message.id: m for message, m in zip(messages, found, strict=True)}
             return messages
+
+    async def _look(self) -> None:
+        """Who asks in the name of a consumer that a killed broker has forgotten hears nothing, not even an error. It is
+        made again, from the first message on: answers are written once."""
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        try:
+            await self._pull.consumer_info()
+        except NotFoundError:
+            await self._pull.unsubscribe()
+            self._pull = None
 
     async def hold(self, messages: Sequence[Message]) -> None:
         async with _named(self._connection.place.name):
