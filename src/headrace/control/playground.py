@@ -6,6 +6,8 @@ its own, made when the gateway asks for keys. Streams; what a model refuses or b
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from headrace.types.errors import BadInput, HeadraceError, UpstreamError
 
 _SECONDS = httpx.Timeout(10.0, read=120.0)
 LONGEST = 512  # tokens of an answer
+NEW_SECONDS = 3.0  # until a key that was just made is known to the data planes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +91,15 @@ class Playground:
         await self._client.aclose()
 
     async def _send(self, method: str, path: str, **content: Any) -> Any:
-        try:
-            answer = await self._client.request(method, path, headers=self._headers(), **content)
-        except httpx.HTTPError as error:
-            raise UpstreamError(f"the data plane does not answer: {type(error).__name__}") from error
+        until = time.monotonic() + NEW_SECONDS
+        while True:
+            try:
+                answer = await self._client.request(method, path, headers=self._headers(), **content)
+            except httpx.HTTPError as error:
+                raise UpstreamError(f"the data plane does not answer: {type(error).__name__}") from error
+            if answer.status_code != 401 or time.monotonic() >= until:
+                break
+            await asyncio.sleep(0.1)
         if answer.status_code != 200:
             raise _refusal(answer.status_code, answer.content)
         return answer.json()
