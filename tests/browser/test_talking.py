@@ -11,6 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
+from bench.running import wait_for
 from tests.browser.conftest import Visitor, visit
 from tests.browser.talking import LONG, Talk, talking
 
@@ -28,6 +29,11 @@ def guest(chromium: Browser, talk: Talk) -> Iterator[Visitor]:
     yield from visit(chromium, talk.url)
 
 
+def said_of(talk: Talk, trace: str) -> bool:
+    answer = httpx.get(f"{talk.platform.control}/api/v1/traces/{trace}")
+    return answer.status_code == 200 and bool(answer.json()["feedback"])
+
+
 def test_two_models_of_a_real_gateway_side_by_side_and_a_call_asked_again(guest: Visitor, talk: Talk) -> None:
     page = guest.open("/playground?model=assistant&beside=house")
     page.get_by_label("Your question").fill("Why is the sky blue?")
@@ -39,6 +45,7 @@ def test_two_models_of_a_real_gateway_side_by_side_and_a_call_asked_again(guest:
     page.get_by_role("button", name="Good answer of assistant").click()
     expect(page.get_by_role("status").first).to_have_text("Rated thumbs up")
     rated = page.locator("a.mono").first.inner_text()
+    wait_for(lambda: said_of(talk, rated), seconds=30, what="the rating, collected")
     guest.open(f"/traces?trace={rated}")
     expect(page.locator(".drawer")).to_contain_text("Rated thumbs up")
     guest.open(f"/traces?trace={talk.trace}")
