@@ -247,7 +247,7 @@ async def _spoken(passage: Passage, station: Native, target: Target, body: bytes
     speech = passage.speech = station.begin(target.model, body, seconds=seconds)
     try:
         return await station.answer(speech, passage.asked, target.model)
-    except BaseException:
+    except BaseException:  # also a caller that went away: the answer that has begun is still to be closed
         speech.close()
         raise
 

@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nicegui import run, ui
-
-from headrace.console.parts.button import button
 from headrace.console.parts.confirm import Change, Question, confirm, toast
-from headrace.console.parts.frame import problem
+from headrace.console.parts.dialog import asking
 from headrace.console.parts.secret import show_secrets
 from headrace.console.parts.tag import VALUE_OF_TARGET, tag, text
 from headrace.console.visit import Visit
 from headrace.notify.hooks import Made
-from headrace.types.errors import HeadraceError
 from headrace.types.webhook import EVENTS, Webhook
 
 FIELDS = ("name", "url", "events", "endpoints")
@@ -26,31 +22,22 @@ FIELDS = ("name", "url", "events", "endpoints")
 def ask_new(visit: Visit, done: Callable[[str], None]) -> None:
     """`done` gets the name of what was made."""
     told = {"name": "", "url": "", "events": ", ".join(EVENTS), "endpoints": ""}
-    with ui.dialog() as dialog, tag("div", "dialog"):
-        text("h2", "", visit.say("webhooks.add"))
-        text("p", "soft", visit.say("webhooks.add_means"))
+
+    def made(found: Made | None) -> None:
+        if found is not None:
+            show_secret(visit, found)
+            done(found.hook.name)
+
+    with asking(
+        visit,
+        title=visit.say("webhooks.add"),
+        sentence=visit.say("webhooks.add_means"),
+        yes=visit.say("webhooks.make"),
+        act=lambda: visit.services.hooks.create(given(told), actor=visit.actor),
+        done=made,
+    ):
         for name in FIELDS:
             _field(visit, told, name)
-        notices = tag("div")
-
-        async def go() -> None:
-            notices.clear()
-            try:
-                made = await run.io_bound(lambda: visit.services.hooks.create(given(told), actor=visit.actor))
-            except HeadraceError as error:
-                with notices:
-                    problem(error.sentence())
-                return
-            dialog.close()
-            if made is not None:
-                show_secret(visit, made)
-                done(made.hook.name)
-
-        with tag("div", "feet"):
-            button(visit.say("confirm.no"), dialog.close)
-            button(visit.say("webhooks.make"), go, kind="primary")
-    dialog.on("hide", dialog.delete)
-    dialog.open()
 
 
 def given(told: dict[str, str]) -> dict[str, Any]:

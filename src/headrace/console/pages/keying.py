@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nicegui import run, ui
-
-from headrace.console.parts.button import button
 from headrace.console.parts.confirm import Change, Question, confirm, toast
-from headrace.console.parts.frame import problem
+from headrace.console.parts.dialog import asking
 from headrace.console.parts.secret import show_secrets
 from headrace.console.parts.tag import VALUE_OF_TARGET, tag, text
 from headrace.console.visit import Visit
 from headrace.traffic.keys import MadeKey
-from headrace.types.errors import HeadraceError
 from headrace.types.gateway import USUAL_SCOPES, Scope, VirtualKey
 
 FIELDS = ("name", "team", "user", "workspace", "models", "expires")
@@ -27,9 +23,20 @@ def ask_new(visit: Visit, done: Callable[[str], None]) -> None:
     """`done` gets the id of what was made."""
     told = dict.fromkeys(FIELDS, "")
     scopes = set(USUAL_SCOPES)
-    with ui.dialog() as dialog, tag("div", "dialog"):
-        text("h2", "", visit.say("keys.make"))
-        text("p", "soft", visit.say("keys.make_means"))
+
+    def made(found: MadeKey | None) -> None:
+        if found is not None:
+            show_key(visit, found)
+            done(found.key.id)
+
+    with asking(
+        visit,
+        title=visit.say("keys.make"),
+        sentence=visit.say("keys.make_means"),
+        yes=visit.say("keys.make_it"),
+        act=lambda: visit.services.provision.create_key(given(told, scopes), actor=visit.actor),
+        done=made,
+    ):
         with tag("div", "grid-2"):
             for name in FIELDS:
                 _field(visit, told, name)
@@ -38,28 +45,6 @@ def ask_new(visit: Visit, done: Callable[[str], None]) -> None:
             with tag("div", "ticks"):
                 for scope in Scope:
                     _tick(visit, scopes, scope)
-        notices = tag("div")
-
-        async def go() -> None:
-            notices.clear()
-            try:
-                made = await run.io_bound(
-                    lambda: visit.services.provision.create_key(given(told, scopes), actor=visit.actor)
-                )
-            except HeadraceError as error:
-                with notices:
-                    problem(error.sentence())
-                return
-            dialog.close()
-            if made is not None:
-                show_key(visit, made)
-                done(made.key.id)
-
-        with tag("div", "feet"):
-            button(visit.say("confirm.no"), dialog.close)
-            button(visit.say("keys.make_it"), go, kind="primary")
-    dialog.on("hide", dialog.delete)
-    dialog.open()
 
 
 def given(told: dict[str, str], scopes: set[Scope]) -> dict[str, Any]:

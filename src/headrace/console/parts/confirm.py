@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from nicegui import run, ui
+from nicegui import ui
 
 from headrace.console.parts.button import button
-from headrace.console.parts.frame import problem, role_mark
+from headrace.console.parts.dialog import asking
+from headrace.console.parts.frame import role_mark
 from headrace.console.parts.icon import icon
 from headrace.console.parts.tag import VALUE_OF_TARGET, tag, text
 from headrace.console.visit import Visit
-from headrace.types.errors import HeadraceError
 
 TOAST_SECONDS = 8.0
 
@@ -44,32 +44,20 @@ class Question:
 def confirm(visit: Visit, question: Question, *, act: Callable[[str], Any], done: Callable[[], None]) -> None:
     """`act` gets the reason and runs in a thread; `done` runs afterwards, in the page."""
     reason = {"text": ""}
-    with ui.dialog() as dialog, tag("div", "dialog"):
-        text("h2", "", question.title)
-        text("p", "soft", question.sentence)
+    with asking(
+        visit,
+        title=question.title,
+        sentence=question.sentence,
+        yes=question.yes,
+        act=lambda: act(reason["text"]),
+        done=lambda _: done(),
+        danger=question.danger,
+    ):
         with tag("div", "change"):
             for change in question.changes:
                 _show_change(change)
         if question.reasoned:
             ask_reason(visit, reason)
-        notices = tag("div")
-
-        async def go() -> None:
-            notices.clear()
-            try:
-                await run.io_bound(act, reason["text"])
-            except HeadraceError as error:
-                with notices:
-                    problem(error.sentence())
-                return
-            dialog.close()
-            done()
-
-        with tag("div", "feet"):
-            button(visit.say("confirm.no"), dialog.close)
-            button(question.yes, go, kind="danger solid" if question.danger else "primary")
-    dialog.on("hide", dialog.delete)
-    dialog.open()
 
 
 def ask_reason(visit: Visit, reason: dict[str, str]) -> None:
