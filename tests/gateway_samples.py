@@ -77,11 +77,18 @@ class Seen:
         written = [tuple(line.split(b": ", 1)) for line in lines.splitlines()]
         self.status, self.headers = status, _named([*headers, *written])
 
+    def put(self, chunk: bytes) -> bool:
+        self.chunks.append(chunk)
+        self.wrote.set()
+        return False
+
+    async def drained(self) -> None:
+        await asyncio.sleep(0)
+
     async def write(self, chunk: bytes) -> None:
         if chunk:
-            self.chunks.append(chunk)
-            self.wrote.set()
-        await asyncio.sleep(0)
+            self.put(chunk)
+        await self.drained()
 
     def end(self) -> None:
         self.ended = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future, TimerHandle
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,6 +20,7 @@ AHEAD_BYTES = 256 * 1024  # of an answer that are taken in before anyone has ask
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 Headers = list[tuple[bytes, bytes]]
+Flow = Callable[[bytes], bool]  # what came goes in; False comes out: no more for now
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,9 @@ class Line(asyncio.Protocol):
         self._error: HeadraceError | None = None
         self._pieces: list[bytes] = []
         self._size = 0
+        self._hear: Flow | None = None  # who is told at once
+        self._broke: BaseException | None = None  # of who was told
+        self._full = False  # who was told wants no more for now
         self._begun = self._until_end = self._keep = self._done = self._excess = self._held = False
 
     @property
@@ -97,11 +102,29 @@ class Line(asyncio.Protocol):
             if self._error is not None:
                 raise self._error
             await self._until(self._times.idle)
-        pieces, self._pieces, self._size = self._pieces, [], 0
-        if self._held and self.open:
-            self._held = False
-            cast(asyncio.Transport, self._transport).resume_reading()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return self._taken()
+
+    async def flow(self, hear: Flow) -> bool:
+        """`hear` is told of what comes in the moment in which it comes: to wake a task for each piece would cost more
+        than all that is done with it. Returns True when `hear` wants no more for now, False at the end of the answer.
+        Raises what `hear` raises, and as `piece`."""
+        while True:
+            if self._pieces and not hear(self._taken()):
+                return True
+            if self._done:
+                return False
+            if self._error is not None:
+                raise self._error
+            self._hear, self._full = hear, False
+            try:
+                await self._until(self._times.idle)
+            finally:
+                self._hear = None
+            if self._broke is not None:
+                error, self._broke = self._broke, None
+                raise error
+            if self._full:
+                return True
 
     def end(self, why: str) -> None:
         self._fail(UpstreamError(f"the connection to {self._name} was closed: {why}", retry_after=1.0))
@@ -111,6 +134,26 @@ class Line(asyncio.Protocol):
             self._timer = None
         if self._transport is not None:
             self._transport.abort()
+
+    def _taken(self) -> bytes:
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        if self._held and self.open:
+            self._held = False
+            cast(asyncio.Transport, self._transport).resume_reading()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _tell(self, hear: Flow) -> None:
+        """Who hears is another one's code: what it raises belongs to who waits, not to the connection."""
+        due = self._loop.time() + self._wait
+        self._due = due if due < self._end else self._end
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        try:
+            more = hear(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        except BaseException as error:  # noqa: BLE001  raised where it is waited for
+            self._broke, more = error, False
+        if not more:
+            self._hear, self._full = None, True
+            self._wake()
 
     # waiting
 
@@ -169,8 +212,12 @@ class Line(asyncio.Protocol):
             self._parser.feed_data(data)
         except HttpParserError as error:
             self._keep = False
+            if self._hear is not None and self._pieces:
+                self._tell(self._hear)
             self.end(f"what came is not HTTP: {error}")
             return
+        if self._hear is not None and self._pieces:
+            self._tell(self._hear)
         if self._excess:
             self.end("it spoke unasked")
         elif self._size > AHEAD_BYTES and not self._done and not self._held and self.open:
@@ -210,7 +257,7 @@ class Line(asyncio.Protocol):
         if not self._done:
             self._size += len(piece)
             self._pieces.append(piece)
-            if self._waiter is not None:
+            if self._waiter is not None and self._hear is None:
                 self._wake()
 
     def on_message_complete(self) -> None:

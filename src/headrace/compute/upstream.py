@@ -16,14 +16,14 @@ import asyncio
 import ssl
 from asyncio import Future
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from headrace.compute.hush import INSTEAD, SHORT, Hush
-from headrace.compute.line import Headers, Line, Times
+from headrace.compute.line import Flow, Headers, Line, Times
 from headrace.types.errors import BadInput, TimedOut, UpstreamError
 
 IDLE_SECONDS = 4.0  # servers close idle connections after five seconds or more; we are first
@@ -229,6 +229,19 @@ class Answer:
             if shown := self._hush.feed(piece):
                 return shown
         return self._hush.rest()
+
+    def flow(self, hear: Flow) -> Awaitable[bool]:
+        """As `line.flow`."""
+        return self._line.flow(hear) if self._hush is None else self._hushed(self._hush, hear)
+
+    async def _hushed(self, hush: Hush, hear: Flow) -> bool:
+        def shown(piece: bytes) -> bool:
+            return hear(seen) if (seen := hush.feed(piece)) else True
+
+        more = await self._line.flow(shown)
+        if not more and (rest := hush.rest()):
+            hear(rest)
+        return more
 
     async def whole(self, limit: int) -> bytes:
         if (here := self._line.whole(limit)) is not None:

@@ -1,7 +1,7 @@
 """A stream on its way: bytes of an upstream in, bytes for the caller out, and what it says of itself.
 
 Called by reach.py for the first event and by relay.py for all others. In one form it goes through as it came, event by
-event, but for a usage that only we asked for; in two it is translated.
+event, but for a usage that only we asked for; in two it is translated. `told` knows of all that has passed.
 """
 
 from __future__ import annotations
@@ -12,20 +12,27 @@ from headrace.gateway.sse import Event, Frames
 
 
 class Course:
-    __slots__ = ("_cross", "_follower", "_frames", "seen")
+    __slots__ = ("_cross", "_follower", "_frames", "_skim", "seen")
 
     def __init__(self, theirs: Dialect, asked: Asked, cross: Crossing | None) -> None:
         self.seen = False  # an event with data has come
         self._frames = Frames()
         self._follower = theirs.follow(asked)
         self._cross = cross
+        self._skim = self._follower.skim if cross is None else None
 
     @property
     def told(self) -> Told:
         return self._follower.told
 
     def feed(self, piece: bytes) -> bytes:
-        return self._out(self._frames.feed(piece))
+        """Most events are words and no more: in one form they pass without being looked at one by one."""
+        if self._skim is None or (block := self._frames.block(piece)) is None:
+            return self._out(self._frames.feed(piece))
+        if block and self._skim(block):
+            self.seen = True
+            return block
+        return self._out(self._frames.events(block)) if block else b""
 
     def rest(self) -> bytes:
         """At its end: an event that lacks its last line break, and what the other form closes with."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from headrace.compute.line import Headers
+from headrace.compute.line import Flow, Headers
 from headrace.compute.upstream import Answer
 from headrace.gateway.dialects.base import Asked
 from headrace.gateway.dialects.openai import DONE
@@ -126,6 +126,12 @@ class NativeAnswer:
             return self._said(delta)
         self._ended = True
         return self._last()
+
+    async def flow(self, hear: Flow) -> bool:
+        while piece := await self.piece():
+            if not hear(piece):
+                return True
+        return False
 
     async def whole(self, limit: int) -> bytes:
         texts = [self._first]

@@ -177,8 +177,7 @@ async def _gather(streamed: Streamed) -> None:
     failed: HeadraceError | None = None
     left = True
     try:
-        while piece := await answer.piece():
-            course.feed(piece)
+        await answer.flow(lambda piece: course.feed(piece) is not None)
         course.rest()
         if not told.ended and told.failure is None:
             raise streamed.cut()

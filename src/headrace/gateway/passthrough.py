@@ -69,8 +69,8 @@ class Passer:
             )
             try:
                 sink.begin(answer.status, [*passed_back(answer.headers), (b"x-headrace-trace", call.trace_id.encode())])
-                while piece := await answer.piece():
-                    await sink.write(piece)
+                while await answer.flow(sink.put):
+                    await sink.drained()
             finally:
                 answer.close()
             sink.end()

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from headrace.compute.line import Headers
+from headrace.compute.line import Flow, Headers
+from headrace.gateway.course import Course
 from headrace.gateway.dialects.base import Dialect
 from headrace.gateway.guard import GuardedStream
 from headrace.gateway.reach import Streamed
@@ -26,7 +27,15 @@ class Sink(Protocol):
         """`lines`: more headers, as they are written."""
         ...
 
-    async def write(self, chunk: bytes) -> None: ...
+    def put(self, chunk: bytes) -> bool:
+        """False: the caller has enough for now, until `drained`."""
+        ...
+
+    async def drained(self) -> None: ...
+
+    async def write(self, chunk: bytes) -> None:
+        """Both."""
+        ...
 
     def end(self) -> None: ...
 
@@ -40,6 +49,11 @@ class Ears:
     heard: bytearray | None = None
     judged: Callable[[], Awaitable[None]] | None = None
     held: bytearray = field(default_factory=bytearray)
+
+    @property
+    def deaf(self) -> bool:
+        """All passes as it comes."""
+        return self.guarded is None and self.heard is None and self.judged is None
 
     def pass_on(self, shown: bytes) -> bytes:
         seen = shown if self.guarded is None else self.guarded.feed(shown)
@@ -71,8 +85,9 @@ async def relay(streamed: Streamed, sink: Sink, dialect: Dialect, ears: Ears) ->
     left = True
     try:
         await sink.write(ears.pass_on(streamed.begun))
-        while piece := await answer.piece():
-            await sink.write(ears.pass_on(course.feed(piece)))
+        passing = _passing(course, ears, sink)
+        while await answer.flow(passing):
+            await sink.drained()
         await sink.write(ears.pass_on(course.rest()))
         if told.ended:
             await sink.write(await ears.rest())
@@ -92,3 +107,16 @@ async def relay(streamed: Streamed, sink: Sink, dialect: Dialect, ears: Ears) ->
     if told.failure is not None:
         failed = UpstreamError(told.message or "an error inside the stream")
     return failed
+
+
+def _passing(course: Course, ears: Ears, sink: Sink) -> Flow:
+    """From an upstream's bytes to the caller's, in one go."""
+    feed, put, pass_on = course.feed, sink.put, ears.pass_on
+
+    def plainly(piece: bytes) -> bool:
+        return put(shown) if (shown := feed(piece)) else True
+
+    def heard(piece: bytes) -> bool:
+        return put(shown) if (shown := pass_on(feed(piece))) else True
+
+    return plainly if ears.deaf else heard

@@ -55,6 +55,32 @@ class Frames:
             return [_event(block, block + b"\n\n") for block in blocks[:-1]]
         return self._continued(chunk)
 
+    def block(self, chunk: bytes) -> bytes | None:
+        """The events that are whole now, in one piece, for who need not see each; None where that is not sure, so that
+        `feed` has to take this chunk."""
+        rest = self._rest
+        if self._first and not rest and not _BOM.startswith(chunk[:1]):
+            self._first = False
+        if self._first or self._carriage or b"\r" in chunk:
+            return None
+        if not rest and chunk.endswith(b"\n\n"):
+            return chunk
+        rest += chunk
+        end = rest.rfind(b"\n\n", max(0, self._seen - 1)) + 2
+        if end < 2:
+            self._check()
+            return b""
+        whole = bytes(rest[:end])
+        del rest[:end]
+        self._check()
+        return whole
+
+    def events(self, block: bytes) -> list[Event]:
+        """Of what `block` returned."""
+        *blocks, last = block.split(b"\n\n")
+        self._rest[:0] = last  # the third of three line breaks: it begins what comes next
+        return [_event(each, each + b"\n\n") for each in blocks]
+
     def close(self) -> list[Event]:
         """What was left when the stream ended. Servers forget the last blank line, so it counts as an event."""
         rest = bytes(self._rest)

@@ -11,8 +11,8 @@ import pytest
 from scripted import Request, Script, scripted
 
 from headrace.compute import upstream
-from headrace.compute.line import Line
-from headrace.compute.upstream import Response, Upstream, parse_url
+from headrace.compute.line import Line, Times
+from headrace.compute.upstream import Answer, Response, Upstream, parse_url
 from headrace.types.errors import BadInput, TimedOut, UpstreamError
 
 
@@ -180,3 +180,75 @@ async def test_a_link_local_address_is_not_talked_to(monkeypatch: pytest.MonkeyP
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(BadInput, match="allowed: http://HOST"):
         parse_url(url)
+
+
+EVENTS = (b"one", b"two", b"three")
+HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+async def begun(client: Upstream) -> Answer:
+    return await client.ask(client.head(b"POST", b"/"), b"{}", times=Times(10, 10, 10), connect=10, seconds=10)
+
+
+def chunks(*pieces: bytes, last: bytes | None = b"0\r\n\r\n") -> Script:
+    """Without a `last` the connection is cut."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD)
+        for piece in pieces:
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await writer.drain()
+            await asyncio.sleep(0)
+        if last is None:
+            writer.close()
+        else:
+            writer.write(last)
+
+    return script
+
+
+@pytest.mark.parametrize("secret", [b"", b"the-key-of-it"], ids=["open", "hushed"])
+async def test_who_hears_is_told_of_all_that_comes_and_may_say_when_it_is_enough(secret: bytes) -> None:
+    async with service(chunks(*EVENTS, secret or b"four"), secret=secret) as (client, _):
+        heard: list[bytes] = []
+        stops = 0
+        answer = await begun(client)
+
+        def hear(piece: bytes) -> bool:
+            heard.append(piece)
+            return len(heard) % 2 == 0
+
+        while await answer.flow(hear):
+            stops += 1
+        answer.close()
+        assert b"".join(heard) == b"".join(EVENTS) + (b"[key]" if secret else b"four")
+        assert stops >= len(heard) // 2
+        assert len(client._idle) == 1
+
+
+async def test_what_who_hears_raises_is_raised_where_it_is_waited_for() -> None:
+    async with service(chunks(*EVENTS, last=b"")) as (client, _):
+        answer = await begun(client)
+        heard: list[bytes] = []
+
+        def hear(piece: bytes) -> bool:
+            heard.append(piece)
+            if b"".join(heard) == b"".join(EVENTS):
+                raise ValueError("enough of it")
+            return True
+
+        with pytest.raises(ValueError, match="enough of it"):
+            await answer.flow(hear)
+        answer.close()
+        assert not client._all
+
+
+@pytest.mark.parametrize(("last", "told"), [(None, "in the middle of an answer"), (b"no chunk", "is not HTTP")])
+async def test_all_that_came_is_heard_before_it_breaks_off(last: bytes | None, told: str) -> None:
+    async with service(chunks(*EVENTS, last=last)) as (client, _):
+        answer = await begun(client)
+        heard: list[bytes] = []
+        with pytest.raises(UpstreamError, match=told):
+            await answer.flow(lambda piece: heard.append(piece) is None)
+        answer.close()
+        assert b"".join(heard) == b"".join(EVENTS)

@@ -217,9 +217,10 @@ class Connection(asyncio.Protocol):
     def date(self) -> bytes:
         return self._shared.date
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+        return self._can_write is None
 
     async def drained(self) -> None:
         if self._can_write is not None:

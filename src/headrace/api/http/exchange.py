@@ -42,7 +42,9 @@ class Wire(Protocol):
         """No further request is answered on this connection."""
         ...
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> bool:
+        """False: the client has not taken what was written before."""
+        ...
 
     async def drained(self) -> None:
         """Returns when the client has taken enough of what was written."""
@@ -199,10 +201,16 @@ class Exchange:
         last = b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"
         self._wire.write(self._head(status, headers, lines + last))
 
+    def put(self, chunk: bytes) -> bool:
+        """A piece, which is not empty. False: the client has enough for now, until `drained`."""
+        return self._wire.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
+
+    async def drained(self) -> None:
+        await self._wire.drained()
+
     async def write(self, chunk: bytes) -> None:
         """In the client's pace: returns when it has taken enough."""
-        if chunk:
-            self._wire.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
+        if chunk and not self.put(chunk):
             await self._wire.drained()
 
     def end(self) -> None:

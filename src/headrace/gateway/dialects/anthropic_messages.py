@@ -13,6 +13,7 @@ import msgspec
 from headrace.gateway.dialects import anthropic, fields
 from headrace.gateway.dialects.base import KEPT, NOWHERE, Address, Asked, Told
 from headrace.gateway.dialects.failures import failure_of, found_in
+from headrace.gateway.dialects.skim import Skim
 from headrace.types.gateway import Chat, Failure, Wire
 
 
@@ -56,6 +57,7 @@ class _Event(msgspec.Struct, gc=False):
 _MESSAGE = msgspec.json.Decoder(_Message)
 _READ = frozenset(("model", "stream", "max_tokens", "metadata"))
 _EVENT = msgspec.json.Decoder(_Event)
+_EVENTS = msgspec.json.Decoder(list[_Event])
 _TOOLS = frozenset({"tool_use", "server_tool_use"})
 
 
@@ -95,41 +97,67 @@ class MessagesDialect(anthropic.Anthropic):
 
 
 class MessagesFollower:
-    __slots__ = ("_calls", "_counts", "told")
+    __slots__ = ("_calls", "_counts", "_skim", "_told")
 
     def __init__(self) -> None:
-        self.told = Told()
+        self._told = Told()
+        self._skim = Skim(_EVENTS, b"event: content_block_delta\ndata: ")
         self._counts: dict[str, Any] = {}
         self._calls: dict[int, dict[str, Any]] = {}  # by the block's index
 
+    @property
+    def told(self) -> Told:
+        if self._skim.waiting:
+            self._read()
+        return self._told
+
+    def skim(self, block: bytes) -> bool:
+        events = self._skim.events(block)
+        if not events or b'"error"' in block:
+            return False
+        if not self._skim.add(block, events):
+            self._read()
+        return True
+
     def feed(self, event: bytes, data: bytes) -> bool:
         read = self.told.read(_EVENT, data) if data else None
-        if read is None:
-            return True
+        if read is not None:
+            self._note(read)
+        return True
+
+    def _read(self) -> None:
+        events, left = self._skim.read()
+        for event in events:
+            self._note(event)
+        for data in left:
+            if (read := self._told.read(_EVENT, data)) is not None:
+                self._note(read)
+
+    def _note(self, read: _Event) -> None:
+        told = self._told
         if read.type == "content_block_delta":
             self._piece(read)
         elif read.type == "content_block_start" and read.content_block is not None:
             self._began(read.index, read.content_block)
         elif read.type == "message_start" and read.message is not None:
-            self.told.id, self.told.model = str(read.message.id or ""), str(read.message.model or "")
+            told.id, told.model = str(read.message.id or ""), str(read.message.model or "")
             self._count(read.message.usage)
         elif read.type == "message_delta":
             self._count(read.usage)
             if read.delta is not None and read.delta.stop_reason:
-                self.told.finish = _finish(read.delta.stop_reason)
+                told.finish = _finish(read.delta.stop_reason)
         elif read.type == "message_stop":
-            self.told.ended = True
+            told.ended = True
         elif read.type == "error" or read.error:
-            _failed(self.told, read.error)
-        return True
+            _failed(told, read.error)
 
     def _began(self, index: int, block: _Block) -> None:
-        if (call := _add(self.told, block)) is not None:
+        if (call := _add(self._told, block)) is not None:
             call["arguments"] = ""  # it comes in pieces
             self._calls[index] = call
 
     def _piece(self, read: _Event) -> None:
-        delta, told = read.delta, self.told
+        delta, told = read.delta, self._told
         if delta is None:
             return
         told.tokens_seen += 1
@@ -142,7 +170,7 @@ class MessagesFollower:
     def _count(self, usage: Any) -> None:
         if isinstance(usage, dict):
             self._counts.update({name: count for name, count in usage.items() if count is not None})
-            self.told.usage = anthropic.usage_of(self._counts)
+            self._told.usage = anthropic.usage_of(self._counts)
 
 
 def asked_of(top: dict[str, msgspec.Raw], at: Address) -> Asked:

@@ -7,6 +7,7 @@ for each call is a Struct: one of many fields is made in a tenth of the time tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -90,7 +91,14 @@ class Told(msgspec.Struct, kw_only=True):
 class Follower(Protocol):
     """Reads along a stream without holding it up."""
 
-    told: Told
+    @property
+    def told(self) -> Told: ...
+
+    @property
+    def skim(self) -> Callable[[bytes], bool] | None:
+        """Takes whole events, as they came, if all of them may pass before they are read, and none must be kept from
+        the caller; they are read when somebody asks for `told`. False: it took none of them. None: it never does."""
+        ...
 
     def feed(self, event: bytes, data: bytes) -> bool:
         """One server-sent event: its `event:` name and its `data:`. False: the caller must not see it (a usage that

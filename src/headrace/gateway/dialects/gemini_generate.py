@@ -129,6 +129,7 @@ class GenerateDialect:
 
 class GenerateFollower:
     __slots__ = ("told",)
+    skim = None
 
     def __init__(self) -> None:
         self.told = Told()

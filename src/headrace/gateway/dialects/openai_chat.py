@@ -14,6 +14,7 @@ import msgspec
 from headrace.gateway.dialects import fields, openai
 from headrace.gateway.dialects.base import KEPT, NOWHERE, Address, Asked, Told
 from headrace.gateway.dialects.failures import failure_of, found_in
+from headrace.gateway.dialects.skim import Skim
 from headrace.types.gateway import Chat, Failure, Wire
 
 
@@ -61,6 +62,8 @@ _READ = frozenset(
     ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "user", "safety_identifier")
 )
 _ANSWER = msgspec.json.Decoder(_Answer)
+_ANSWERS = msgspec.json.Decoder(list[_Answer])
+_LAST = b"data: %b\n\n" % openai.DONE
 
 
 class ChatDialect(openai.OpenAI):
@@ -98,20 +101,50 @@ class ChatDialect(openai.OpenAI):
 class ChatFollower:
     """`hide`: the caller did not ask for usage, so that an event with nothing else in it is ours."""
 
-    __slots__ = ("_hide", "told")
+    __slots__ = ("_hide", "_skim", "_told")
 
     def __init__(self, *, hide: bool) -> None:
-        self.told = Told()
+        self._told = Told()
         self._hide = hide
+        self._skim = Skim(_ANSWERS)
+
+    @property
+    def told(self) -> Told:
+        if self._skim.waiting:
+            self._read()
+        return self._told
+
+    def skim(self, block: bytes) -> bool:
+        """Who did not ask for usage may see what has choices without a further look. Quotes inside of texts have a
+        backslash before them, so that these bytes are names."""
+        words = block.removesuffix(_LAST)
+        events = self._skim.events(words)
+        if not events or b'"error"' in words:
+            return False
+        if self._hide and words.count(b'"choices":[{') + words.count(b'"choices": [{') < events:
+            return False
+        if not self._skim.add(words, events):
+            self._read()
+        if len(words) < len(block):
+            self._told.ended = True
+        return True
 
     def feed(self, event: bytes, data: bytes) -> bool:
         if not data:
             return True
+        told = self.told
         if data == openai.DONE:
-            self.told.ended = True
+            told.ended = True
             return True
-        answer = _read(self.told, data)
+        answer = _read(told, data)
         return not (self._hide and answer is not None and answer.usage and answer.choices == [])
+
+    def _read(self) -> None:
+        answers, left = self._skim.read()
+        for answer in answers:
+            _note(self._told, answer)
+        for data in left:
+            _read(self._told, data)
 
 
 def asked_of(top: dict[str, msgspec.Raw], at: Address) -> Asked:
@@ -130,19 +163,39 @@ def asked_of(top: dict[str, msgspec.Raw], at: Address) -> Asked:
 
 def _read(told: Told, data: bytes) -> _Answer | None:
     answer = told.read(_ANSWER, data)
-    if answer is None:
-        return None
+    if answer is not None:
+        _note(told, answer)
+    return answer
+
+
+def _note(told: Told, answer: _Answer) -> None:
+    if told.id and (text := _word(answer)):
+        told.tokens_seen += 1
+        told.add(text)
+        return
     if answer.error:
         said = found_in({"error": answer.error})
         told.failure, told.message = failure_of(200, said), said.message
-        return answer
+        return
     if not told.id:
         told.id, told.model = str(answer.id or ""), str(answer.model or "")
     if answer.usage:
         told.usage = openai.usage_of(answer.usage) or told.usage
     for choice in answer.choices or ():
         _choose(told, choice)
-    return answer
+
+
+def _word(answer: _Answer) -> str:
+    """Of an event that is one word of the first choice, as nearly all are."""
+    choices = answer.choices
+    if not choices or len(choices) > 1 or answer.error or answer.usage:
+        return ""
+    choice = choices[0]
+    if choice.index or choice.finish_reason or (delta := choice.delta) is None:
+        return ""
+    text = delta.content
+    more = delta.tool_calls or delta.reasoning_content or delta.reasoning
+    return text if isinstance(text, str) and not more else ""
 
 
 def _choose(told: Told, choice: _Choice) -> None:

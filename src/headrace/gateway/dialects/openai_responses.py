@@ -104,6 +104,7 @@ class ResponsesDialect(openai.OpenAI):
 
 class ResponsesFollower:
     __slots__ = ("_calls", "told")
+    skim = None
 
     def __init__(self) -> None:
         self.told = Told()

@@ -107,6 +107,7 @@ class RawFollower:
     """The end of the connection is the end of the stream: nobody says more."""
 
     __slots__ = ("told",)
+    skim = None
 
     def __init__(self) -> None:
         self.told = Told(ended=True, finish="stop")
