@@ -27,7 +27,7 @@ from bench.upstream import ASKED, WORDS, Upstream, running_upstream
 
 CALLERS = 24
 PACE = 0.01  # seconds between two tokens of a stream
-TURN_SECONDS = 5.0  # until a turned key is used, and again until it is turned
+CHANGE_SECONDS = 10.0  # until a key is turned again
 WARM_SECONDS = 30.0  # until memory is what it will be
 AFTER_SECONDS = 6.0  # longer than an idle connection is kept
 FAULTS = ("429", "500", "cut", "cut-middle", "in-band", "in-band-middle", "nonsense")
@@ -45,6 +45,8 @@ class Said:
     stop: bool = False
     began: float = field(default_factory=time.monotonic)
     broken: list[str] = field(default_factory=list)  # that must not have been
+    turn: int = 0  # of the second key
+    late: int = 0  # turns that were not in force when they were answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +103,28 @@ async def _caller(http: httpx.AsyncClient, said: Said, dice: random.Random) -> N
         if model == "chat" and dice.random() < 0.3:
             path, headers = "/v1/messages", {"x-api-key": key, "anthropic-version": "2023-06-01"}
         body = QUESTION | {"model": model, "stream": stream}
+        turn, words = said.turn, ""
         try:
             async with http.stream("POST", path, json=body, headers=headers) as answer:
-                outcome = await _heard(answer, kind)
+                outcome, words = await _heard(answer, kind)
         except httpx.HTTPError as error:
             outcome = type(error).__name__
         said.seen[f"{kind}: {outcome}"] += 1
         good = {"whole": "200", "stream": "200", "left": "hung up", "stranger": "401"}.get(kind)
-        if good is not None and outcome != good:
-            said.broken.append(f"{kind} {path} {model}: {outcome} at {time.monotonic() - said.began:.0f} s")
+        if outcome != good and (good is not None or outcome == "401"):
+            which = said.keys.index(key) if key in said.keys else "of before"
+            when = f"{time.monotonic() - said.began:.1f} s, key {which}, turns {turn} to {said.turn}"
+            said.broken.append(f"{kind} {path} {model}: {outcome} at {when}: {words}")
 
 
-async def _heard(answer: httpx.Response, kind: str) -> str:
+async def _heard(answer: httpx.Response, kind: str) -> tuple[str, str]:
+    """What came of it, and the beginning of what was said."""
+    said = b""
     async for piece in answer.aiter_bytes():
+        said = said or piece[:300]
         if kind == "left" and b"data:" in piece:
-            return "hung up"
-    return str(answer.status_code)
+            return "hung up", ""
+    return str(answer.status_code), said.decode(errors="replace")
 
 
 async def _changes(platform: Platform, said: Said) -> None:
@@ -131,14 +139,15 @@ async def _changes(platform: Platform, said: Said) -> None:
         number = 0
         while not said.stop:
             number += 1
-            turned = await done("POST", "/keys/first/rotate", json={"grace_seconds": 600})
+            turned = await done("POST", "/keys/second/rotate", json={"grace_seconds": 6 * CHANGE_SECONDS})
+            said.late += not turned["in_force"]
+            said.turn += 1
+            said.keys = [*said.keys[:1], *said.keys[1:][-2:], turned["secret"]]  # at once, and two from before
             made = await done("POST", "/keys", json={"name": f"short-{number}"})
             await done("DELETE", f"/keys/{made['key']['id']}")
             wide = {"level": "key", "window": "day", "counted": "requests", "amount": 1e9 + number}
             await done("PUT", "", json={"gateway": {"limits": [wide]}})
-            await asyncio.sleep(TURN_SECONDS)
-            said.keys[0] = turned["secret"]  # in force by now; the one before is good until the next turn
-            await asyncio.sleep(TURN_SECONDS)
+            await asyncio.sleep(CHANGE_SECONDS)
 
 
 def _configure(platform: Platform, upstream: Upstream) -> None:
@@ -218,9 +227,10 @@ def _told(said: Said, held: list[Held], bills: list[Bill], minutes: float, spent
         (
             f"{CALLERS} callers for {minutes:g} minutes (after {WARM_SECONDS:g} s of the same): whole answers, streams"
             f" of {len(WORDS)} tokens {1000 * PACE:g} ms apart, streams left after their first event, unknown keys, and"
-            f" upstreams that fail in {len(FAULTS)} ways; meanwhile a key turned, one made and revoked, and a limit"
-            f" changed every {2 * TURN_SECONDS:g} s. {total:,} calls, {1000 * spent / max(1, total):.2f} CPU-ms of the"
-            " data plane for each."
+            f" upstreams that fail in {len(FAULTS)} ways. Each {CHANGE_SECONDS:g} s a limit changed, a key was made and"
+            f" revoked, and another was turned ({said.turn} times, {said.late} of them not in force when they were"
+            f" answered) and used at once beside the two before it. {total:,} calls,"
+            f" {1000 * spent / max(1, total):.2f} CPU-ms of the data plane for each."
         ),
         "",
         "| what a caller did: saw | calls |",

@@ -108,12 +108,22 @@ def revoke(key: Which, home: Home = None, url: ControlUrl = None, json: Json = F
     """
     with admin(home, url) as control:
         done = control.revoke_key(key)
-    emit(done) if json else say(f"{escape(key)} is [bold]revoked[/]")
+    if json:
+        emit(done)
+        return
+    say(f"{escape(key)} is [bold]revoked[/]")
+    _late(done)
 
 
 def _made(made: dict[str, Any]) -> None:
     say(f"key: [bold]{made['secret']}[/]")
     note("It is shown this once. Send it as authorization: Bearer KEY")
+    _late(made)
+
+
+def _late(done: dict[str, Any]) -> None:
+    if not done.get("in_force", True):
+        note(f"No data plane has it in force yet: {done.get('refused') or 'headrace status says what they do'}")
 
 
 def _state(key: dict[str, Any]) -> str:

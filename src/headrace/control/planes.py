@@ -69,6 +69,10 @@ class Planes:
         asked = self._workers or {"data": self._client}
         return tuple(_health(name, client) for name, client in asked.items())
 
+    def up(self) -> bool:
+        """Whether there is any to wait for."""
+        return not all(plane.down for plane in self.health())
+
     def limits(self) -> list[dict[str, Any]]:
         """How full what limits count is, as each plane tells. One that does not answer tells nothing."""
         asked = self._workers or {"data": self._client}

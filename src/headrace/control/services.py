@@ -36,6 +36,7 @@ from headrace.store.journal.query import JournalQuery
 from headrace.store.journal.reader import earliest
 from headrace.store.registry import Registry
 from headrace.store.traces import TraceSink
+from headrace.types.endpoint import PlaneReport
 from headrace.types.errors import HeadraceError
 from headrace.types.journal import Position
 
@@ -91,11 +92,15 @@ class Services:
 
     def settle(self) -> int:
         """Wait a moment until the data planes run the newest plan. Its revision."""
+        return self.in_force().revision
+
+    def in_force(self) -> PlaneReport:
+        """The same, and whether they do. Where none is up nobody is waited for: planes start with the newest plan."""
         with self.database.read() as conn:
             revision = plans.revision(conn)
-        if revision:
-            self.planes.await_plan(revision, SETTLE_SECONDS)
-        return revision
+        if not revision or not self.planes.up():
+            return PlaneReport(revision=revision, live=False)
+        return self.planes.await_plan(revision, SETTLE_SECONDS)
 
     def status(self) -> dict[str, Any]:
         """Answers within a second or so whatever is down: what the loops met last is as good as asking again."""

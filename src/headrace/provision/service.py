@@ -175,7 +175,7 @@ class Provision:
         """Worth nothing as soon as the plan is in force. It stays on record."""
         with self._database.write() as conn:
             before = versions.current(conn)
-            key = replace(_known(before, wanted), revoked=self._clock.now(), before="", before_until=0.0)
+            key = replace(_known(before, wanted), revoked=self._clock.now(), before="", before_until=0.0, earlier=())
             return self._put(conn, before, _with(before, key), actor=actor, action="key.revoke")
 
     # secrets

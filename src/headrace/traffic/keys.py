@@ -33,6 +33,7 @@ CALLERS_KEY = "callers.key"  # in the keys folder: the key of the HMACs
 _KEY = re.compile(r"hr-([0-9a-z]{16})-[0-9a-z]{48}")
 _REMEMBERED = 10_000  # keys that need not be checked again: there may be more, so there is a bound
 NEVER = float("inf")
+EARLIER = 16  # secrets before the one before that are kept: who turns faster than their graces end loses the oldest
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -162,10 +163,11 @@ class Callers:
         """Until when it is good, as far as can be known now."""
         now, hashed, until = self._now(), virtual_hash(self._pepper, given), key.expires or NEVER
         good = hmac.compare_digest(hashed, key.hash)
-        if not good and key.before and hmac.compare_digest(hashed, key.before):
-            if now >= key.before_until:
-                raise Unauthenticated(f"key {key.id!r} was turned, and the old one is not good any more")
-            good, until = True, min(until, key.before_until)
+        for old, ends in () if good else ((key.before, key.before_until), *key.earlier):
+            if old and hmac.compare_digest(hashed, old):
+                if now >= ends:
+                    raise Unauthenticated(f"key {key.id!r} was turned, and the old one is not good any more")
+                good, until = True, min(until, ends)
         if not good:
             raise Unauthenticated("the API key is not known", hint="it may have been removed")
         if key.revoked:
@@ -260,9 +262,17 @@ def make_key(pepper: bytes, described: VirtualKey, *, now: float) -> MadeKey:
 
 
 def turn_key(pepper: bytes, key: VirtualKey, *, now: float, grace_seconds: float) -> MadeKey:
-    """A new secret under the same public part; the one before is good for a grace time."""
-    secret = _secret(key.id)
-    turned = replace(key, hash=virtual_hash(pepper, secret.reveal()), before=key.hash, before_until=now + grace_seconds)
+    """A new secret under the same public part; the one before is good for a grace time. Those before that, which were
+    promised theirs, are too: each to its own end, but no longer than this one."""
+    secret, until = _secret(key.id), now + grace_seconds
+    earlier = [(old, min(ends, until)) for old, ends in ((key.before, key.before_until), *key.earlier)]
+    turned = replace(
+        key,
+        hash=virtual_hash(pepper, secret.reveal()),
+        before=key.hash,
+        before_until=until,
+        earlier=tuple((old, ends) for old, ends in earlier if old and ends > now)[:EARLIER],
+    )
     return MadeKey(key=turned, secret=secret)
 
 

@@ -29,7 +29,7 @@ from headrace.store import plans, versions
 from headrace.store.db import Database
 from headrace.store.journal.query import JournalQuery
 from headrace.store.journal.writer import Journal
-from headrace.types.endpoint import Endpoint
+from headrace.types.endpoint import Endpoint, PlaneReport
 from headrace.types.errors import HeadraceError
 from headrace.types.model import ModelVersion, Stage
 from tests.control_samples import START, endpoint, open_database, open_journal, version
@@ -168,6 +168,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
             mlflow_link=lambda trace_id: f"/mlflow/#/{trace_id}",
             status=lambda: {"version": "test"},
             settle=lambda: 1,
+            in_force=lambda: PlaneReport(revision=1, live=True),
         )
         yield Stand(services, database, journal, clock, releases, tmp_path)
         query.close()

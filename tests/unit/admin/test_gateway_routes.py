@@ -14,9 +14,10 @@ from headrace.base.secret import Secret
 from headrace.control.configuration import Configuration
 from headrace.control.gateway import GatewayLook
 from headrace.provision.service import Provision
-from headrace.store import spend
+from headrace.store import plans, spend
 from headrace.store.artifacts import Artifacts
 from headrace.store.secrets import Vault
+from headrace.types.endpoint import PlaneReport
 from headrace.types.gateway import Spent, Usage
 from tests.control_samples import START, call
 
@@ -95,6 +96,27 @@ async def test_keys_and_secrets(client: httpx.AsyncClient) -> None:
     assert (await client.delete(f"{API}/secrets/openai", headers=JSON)).status_code == 404
 
 
+async def test_a_change_says_whether_it_is_in_force(stand: Stand, client: httpx.AsyncClient) -> None:
+    """Asked after the plan was made: who is told of a key may use it."""
+    seen: list[int] = []
+
+    def in_force() -> PlaneReport:
+        with stand.database.read() as conn:
+            seen.append(plans.revision(conn))
+        return PlaneReport(revision=seen[-1], live=len(seen) < 3, refused="" if len(seen) < 4 else "no such file")
+
+    stand.services.in_force = in_force
+    with stand.database.read() as conn:
+        before = plans.revision(conn)
+    made = (await client.post(f"{API}/keys", json={"name": "app"})).json()
+    turned = (await client.post(f"{API}/keys/app/rotate", json={})).json()
+    changed = (await client.patch(f"{API}/keys/app", json={"team": "x"})).json()
+    gone = (await client.delete(f"{API}/keys/app", headers=JSON)).json()
+    assert seen == [before + 1, before + 2, before + 3, before + 4]
+    assert [each["in_force"] for each in (made, turned, changed, gone)] == [True, True, False, False]
+    assert (changed.get("refused"), gone["refused"]) == (None, "no such file")
+
+
 async def test_what_was_spent(stand: Stand, client: httpx.AsyncClient) -> None:
     spent = Spent(provider="openai", model="gpt-5", team="search", usage=Usage(input=7), cost=0.5)
     with stand.database.write() as conn:
@@ -114,7 +136,7 @@ async def test_a_litellm_config_is_read_and_nothing_changes(client: httpx.AsyncC
 
 async def test_how_it_is_and_what_a_version_changed(client: httpx.AsyncClient, stand: Stand) -> None:
     row = {"provider": "openai", "model": "gpt-5", "inside": 1, "failures_in_a_row": 0, "left_alone": False}
-    row |= {"first_byte_ms": 10.0, "last_failure": None, "calls": {"ok": 2}}
+    row |= {"first_byte_ms": 10.0, "last_failure": None, "key_refused": False, "calls": {"ok": 2}}
     health = [SimpleNamespace(told=told) for told in ({"upstreams": [row]}, None, {"upstreams": [row]})]
     fill = {"counted": "cost", "level": "team", "window": "day", "who": "search", "used": 4.0}
     stand.services.gateway = GatewayLook(

@@ -68,6 +68,12 @@ def test_a_plane_that_is_down_is_waited_for_no_longer_than_asked() -> None:
     assert 2.0 <= clock.steady() - ManualClock().steady() < 2.1
 
 
+def test_whether_there_is_one_to_wait_for() -> None:
+    assert planes(lambda _: health(1)).up()
+    assert planes(lambda _: httpx.Response(500)).up(), "it is there, and may yet answer"
+    assert not planes(down).up()
+
+
 @pytest.mark.parametrize("body", [b"<html>", b"[1]", b"3"])
 def test_something_else_listens_there(body: bytes) -> None:
     (told,) = planes(lambda _: httpx.Response(200, content=body)).health()

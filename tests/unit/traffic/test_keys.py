@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headrace.base.clock import ManualClock
 from headrace.base.secret import Secret
-from headrace.traffic.keys import ANYBODY, Caller, Callers, MadeKey, key_hash, make_key, turn_key
+from headrace.traffic.keys import ANYBODY, EARLIER, Caller, Callers, MadeKey, key_hash, make_key, turn_key
 from headrace.types.errors import Forbidden, Unauthenticated
 from headrace.types.gateway import Person, Scope, VirtualKey
 
@@ -140,6 +140,34 @@ def test_a_turned_key_is_good_for_a_grace_time() -> None:
     of(known, new)
     with pytest.raises(Unauthenticated, match="turned"):
         of(known, old)
+
+
+def test_a_key_that_is_turned_again_keeps_what_was_promised() -> None:
+    clock = ManualClock(1000)
+    keys = [made(now=clock.now())]
+    for _ in range(3):
+        keys.append(turn_key(PEPPER, keys[-1].key, now=clock.now(), grace_seconds=60))
+        clock.move(10)
+    known = callers(keys[-1].key, clock=clock)
+    assert {of(known, key).key for key in keys} == {keys[0].key.id}
+    clock.move(30)  # the first was turned a minute ago
+    with pytest.raises(Unauthenticated, match="turned"):
+        of(known, keys[0])
+    assert {of(known, key).key for key in keys[1:]} == {keys[0].key.id}
+    last = turn_key(PEPPER, keys[-1].key, now=clock.now(), grace_seconds=0)
+    assert last.key.earlier == ()
+    known = callers(last.key, clock=clock)
+    assert of(known, last)
+    for key in keys:
+        with pytest.raises(Unauthenticated):
+            of(known, key)
+
+
+def test_secrets_from_before_are_bounded() -> None:
+    key = made(now=1000.0)
+    for _ in range(EARLIER + 5):
+        key = turn_key(PEPPER, key.key, now=1000.0, grace_seconds=60)
+    assert len(key.key.earlier) == EARLIER
 
 
 def token(secret: str = SIGNING, *, head: object = None, **claims: object) -> str:

@@ -1,4 +1,8 @@
-"""The LLM gateway: /api/v1/gateway. A key is in the answer that makes it, and nowhere else; a secret is in none."""
+"""The LLM gateway: /api/v1/gateway. A key is in the answer that makes it, and nowhere else; a secret is in none.
+
+A change is answered once the data planes that are up run it (`in_force`): who was told of a new key may use it, and who
+was told that one is revoked need not wait. One that cannot be had within seconds is answered all the same, and says so.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from headrace.provision.service import GRACE_SECONDS, Applied
 from headrace.store import spend
 from headrace.store.counters.base import month_start, span
 from headrace.traffic.keys import MadeKey
+from headrace.types.endpoint import PlaneReport
 from headrace.types.errors import BadInput
 from headrace.types.gateway import Gateway, VirtualKey, Window
 
@@ -69,9 +74,8 @@ def router(services: Services) -> APIRouter:
     def apply(request: Request, body: Put) -> Response:
         """What is given takes the place of what was there. In force within a second; no stream is cut."""
         actor = actor_of(request)
-        return answer(
-            _applied(services.configuration.apply(body.gateway, actor=actor, reason=body.reason, expected=body.version))
-        )
+        done = services.configuration.apply(body.gateway, actor=actor, reason=body.reason, expected=body.version)
+        return answer(_applied(done, services.in_force()))
 
     @routes.post("/diff")
     def compare(body: Document) -> Response:
@@ -96,7 +100,7 @@ def router(services: Services) -> APIRouter:
     def roll_back(request: Request, body: Back) -> Response:
         """Providers, people, limits, prices and chat endpoints of an old version; keys and secrets stay as they are."""
         done = services.configuration.roll_back(body.version, actor=actor_of(request), reason=body.reason)
-        return answer(_applied(done))
+        return answer(_applied(done, services.in_force()))
 
     @routes.get("/cache")
     def cache() -> Response:
@@ -123,23 +127,26 @@ def _keys(routes: APIRouter, services: Services) -> None:
 
     @routes.post("/keys")
     def create_key(request: Request, body: dict[str, Any]) -> Response:
-        return answer(_made(services.provision.create_key(body, actor=actor_of(request))), status=201)
+        made = services.provision.create_key(body, actor=actor_of(request))
+        return answer(_made(made) | _told(services.in_force()), status=201)
 
     @routes.patch("/keys/{key}")
     def change_key(key: str, request: Request, body: dict[str, Any]) -> Response:
         """By id or name."""
-        return answer(shown_key(services.provision.change_key(key, body, actor=actor_of(request))))
+        shown = shown_key(services.provision.change_key(key, body, actor=actor_of(request)))
+        return answer(shown | _told(services.in_force()))
 
     @routes.post("/keys/{key}/rotate")
     def rotate_key(key: str, request: Request, body: Rotate) -> Response:
         """A new one under the same id; the one before is good for a grace time."""
         made = services.provision.rotate_key(key, actor=actor_of(request), grace_seconds=body.grace_seconds)
-        return answer(_made(made))
+        return answer(_made(made) | _told(services.in_force()))
 
     @routes.delete("/keys/{key}")
     def revoke_key(key: str, request: Request) -> Response:
         """Worth nothing within a second."""
-        return answer(_applied(services.provision.revoke_key(key, actor=actor_of(request))))
+        done = services.provision.revoke_key(key, actor=actor_of(request))
+        return answer(_applied(done, services.in_force()))
 
 
 def _secrets(routes: APIRouter, services: Services) -> None:
@@ -150,16 +157,19 @@ def _secrets(routes: APIRouter, services: Services) -> None:
 
     @routes.put("/secrets/{name}")
     def set_secret(name: str, request: Request, body: Value) -> Response:
-        return answer(_applied(services.provision.set_secret(name, Secret(body.value), actor=actor_of(request))))
+        done = services.provision.set_secret(name, Secret(body.value), actor=actor_of(request))
+        return answer(_applied(done, services.in_force()))
 
     @routes.delete("/secrets/{name}")
     def remove_secret(name: str, request: Request) -> Response:
-        return answer(_applied(services.provision.remove_secret(name, actor=actor_of(request))))
+        done = services.provision.remove_secret(name, actor=actor_of(request))
+        return answer(_applied(done, services.in_force()))
 
     @routes.post("/secrets/rotate")
     def rotate_secrets(request: Request) -> Response:
         """A new master key; all secrets are sealed under it."""
-        return answer(_applied(services.provision.rotate_secrets(actor=actor_of(request))))
+        done = services.provision.rotate_secrets(actor=actor_of(request))
+        return answer(_applied(done, services.in_force()))
 
 
 def _spend(routes: APIRouter, services: Services) -> None:
@@ -242,10 +252,14 @@ def _made(made: MadeKey) -> dict[str, Any]:
     return {"key": shown_key(made.key), "secret": made.secret.reveal()}  # shown this once
 
 
-def _applied(done: Applied) -> dict[str, Any]:
+def _applied(done: Applied, report: PlaneReport) -> dict[str, Any]:
     return {
         "version": done.version,
         "revision": done.revision,
         "lines": [asdict(line) for line in done.lines],
         "keys": [_made(made) for made in done.keys],
-    }
+    } | _told(report)
+
+
+def _told(report: PlaneReport) -> dict[str, Any]:
+    return {"in_force": report.live} | ({"refused": report.refused} if report.refused else {})

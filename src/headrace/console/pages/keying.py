@@ -29,12 +29,17 @@ def ask_new(visit: Visit, done: Callable[[str], None]) -> None:
             show_key(visit, found)
             done(found.key.id)
 
+    def create() -> MadeKey:
+        new = visit.services.provision.create_key(given(told, scopes), actor=visit.actor)
+        visit.services.settle()  # what is shown can be used
+        return new
+
     with asking(
         visit,
         title=visit.say("keys.make"),
         sentence=visit.say("keys.make_means"),
         yes=visit.say("keys.make_it"),
-        act=lambda: visit.services.provision.create_key(given(told, scopes), actor=visit.actor),
+        act=create,
         done=made,
     ):
         with tag("div", "grid-2"):
@@ -89,16 +94,21 @@ def ask_rotate(visit: Visit, key: VirtualKey, done: Callable[[], None]) -> None:
 
     def act() -> None:
         made.append(visit.services.provision.rotate_key(key.id, actor=visit.actor))
+        visit.services.settle()
 
     _ask(visit, "rotate", key, act=act, done=told)
 
 
 def ask_revoke(visit: Visit, key: VirtualKey, done: Callable[[], None]) -> None:
+    def act() -> None:
+        visit.services.provision.revoke_key(key.id, actor=visit.actor)
+        visit.services.settle()
+
     def told() -> None:
         toast(visit, visit.say("keys.revoked", name=key.name or key.id))
         done()
 
-    _ask(visit, "revoke", key, act=lambda: visit.services.provision.revoke_key(key.id, actor=visit.actor), done=told)
+    _ask(visit, "revoke", key, act=act, done=told)
 
 
 def _ask(visit: Visit, deed: str, key: VirtualKey, *, act: Callable[[], Any], done: Callable[[], None]) -> None:
