@@ -192,7 +192,11 @@ async def _nonsense(talk: _Talk) -> None:
 async def _echo(talk: _Talk) -> None:
     """As badly written servers do: the key, in clear, wherever there is room."""
     more = f"x-request-id: {talk.key}\r\nopenai-organization: {talk.key}\r\n"
-    await talk.whole(401, _error(f"key {talk.key} is not known", param=talk.key), more=more)
+    await talk.whole(422, _error(f"key {talk.key} is not known", param=talk.key), more=more)
+
+
+async def _locked(talk: _Talk) -> None:
+    await talk.whole(401, _error("Incorrect API key provided: sk-c***d0", code="invalid_api_key"))
 
 
 async def _echo_middle(talk: _Talk) -> None:
@@ -223,6 +227,7 @@ FAULTS: dict[str, Callable[[_Talk], Awaitable[None]]] = {
     "429": _storm,
     "429-later": _storm_later,
     "500": _server,
+    "401": _locked,
     "in-band": _in_band,
     "in-band-middle": _in_band_middle,
     "nonsense": _nonsense,

@@ -64,7 +64,8 @@ TABLE = {
     "in-band": alike(502, SAID, "broken"),
     "in-band-middle": Seen(502, SAID, 200, SAID, "broken", 2),
     "nonsense": alike(502, "not JSON", "broken"),
-    "echo": alike(401, "[key]", "auth"),
+    "401": alike(502, "were refused (status 401)", "auth"),
+    "echo": alike(422, "[key]", "caller"),
     "echo-middle": Seen(502, "[key]", 200, "[key]", "broken", 2),
 }
 
@@ -153,7 +154,7 @@ def test_streams(storm: Storm, fault: str) -> None:
     assert (found["calls"][stated.outcome] > 0, found["inside"]) == (True, 0)
 
 
-@pytest.mark.parametrize("fault", [fault for fault, stated in TABLE.items() if stated.outcome != "ok"])
+@pytest.mark.parametrize("fault", [fault for fault, stated in TABLE.items() if stated.outcome not in ("ok", "caller")])
 def test_another_way_answers_before_the_first_byte(storm: Storm, fault: str) -> None:
     answer = storm.ask(f"{fault}-else")
     assert (answer.status_code, answer.headers["x-headrace-upstream"]) == (200, "well/up")
@@ -180,6 +181,22 @@ def test_what_keeps_failing_is_left_alone(storm: Storm, fault: str) -> None:
     assert states == [TABLE[fault].status] * 2 + [503] * 2
     found = storm.health(f"{fault}-row")
     assert (found["failures_in_a_row"], found["left_alone"]) == (2, True)
+
+
+def test_a_key_that_is_refused_is_the_operators_concern(storm: Storm) -> None:
+    """Nobody is told to try another key, nor to try again, nor what the upstream said of ours."""
+    before, answer = storm.upstream.came["401"], storm.ask("401")
+    assert (answer.status_code, storm.upstream.came["401"] - before) == (502, 1)
+    error = answer.json()["error"]
+    assert (error["type"], error["code"], "upstream '401'" in error["message"]) == ("server_error", None, True)
+    assert "sk-" not in answer.text
+    told = answer.headers
+    assert (told["x-should-retry"], "retry-after" in told, "www-authenticate" in told) == ("false", False, False)
+    found = storm.health("401")
+    assert (found["key_refused"], found["last_failure"]) == (True, "the gateway's key was refused (status 401)")
+    assert not storm.health("500")["key_refused"]
+    call = storm.call(answer)
+    assert (call.status, "upstream '401' were refused" in call.error) == (CallStatus.FAILED, True)
 
 
 def test_the_key_of_a_provider_is_nowhere(storm: Storm) -> None:

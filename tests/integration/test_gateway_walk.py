@@ -64,11 +64,11 @@ class Walk:
         return self.platform.http.put(url, json=body).raise_for_status().json()
 
     def made(self, name: str, **more: Any) -> str:
-        """A key."""
+        """A key. It is good as soon as its maker is told."""
         url = f"{self.platform.control}/api/v1/gateway/keys"
-        key = str(self.platform.http.post(url, json={"name": name, **more}).raise_for_status().json()["secret"])
-        wait_for(lambda: self.ask(key=key).status_code == 200, seconds=20, what="the key")
-        return key
+        made = self.platform.http.post(url, json={"name": name, **more}).raise_for_status().json()
+        assert (self.ask(key=made["secret"]).status_code, made["in_force"]) == (200, True)
+        return str(made["secret"])
 
     def deploy(self, name: str, provider: str) -> None:
         upstream = {"kind": "chat", "name": name, "model": f"{provider}/up", "retries": {"attempts": 1}}
@@ -127,12 +127,12 @@ def test_a_change_is_in_force_and_cuts_no_stream(walk: Walk) -> None:
         limits=[{"level": "endpoint", "who": "moved", "counted": "requests", "amount": 2, "window": "day"}],
     )
     walk.run("key", "revoke", "gone")
-    wait_for(lambda: walk.ask(key=other).status_code == 401, seconds=10, what="the key is worth nothing")
+    assert walk.ask(key=other).status_code == 401, "worth nothing as soon as that was said"
     wait_for(lambda: walk.ask("moved").status_code == 429, seconds=10, what="the limit")
     before = walk.upstream.came["echo"]
     walk.deploy("moved", "echo")
     walk.put("", gateway={"limits": []})
-    wait_for(lambda: walk.ask("moved").status_code == 401, seconds=10, what="the other upstream")
+    assert walk.ask("moved").status_code == 422, "the other upstream"
     assert walk.upstream.came["echo"] > before
     dear = 400.0 * len(WORDS) / 1e6
     assert walk.ask().status_code == 200
@@ -142,6 +142,16 @@ def test_a_change_is_in_force_and_cuts_no_stream(walk: Walk) -> None:
         WORDS
     )
     assert "data: [DONE]" in lines, "the stream was not cut"
+
+
+def test_a_turned_key_is_good_at_once_and_those_before_for_their_grace(walk: Walk) -> None:
+    keys = [walk.made("turned")]
+    for _ in range(5):
+        url = f"{walk.platform.control}/api/v1/gateway/keys/turned/rotate"
+        keys.append(walk.platform.http.post(url, json={"grace_seconds": 600}).raise_for_status().json()["secret"])
+        assert {walk.ask(key=key).status_code for key in keys} == {200}
+    walk.run("key", "rotate", "turned", "--grace", "0")
+    assert {walk.ask(key=key).status_code for key in keys} == {401}
 
 
 def test_mlflow_hangs(walk: Walk) -> None:

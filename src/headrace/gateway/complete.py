@@ -239,10 +239,11 @@ class Completer:
             visit.lane.shelves.add(visit.near, key)
 
     def _missed(self, visit: Visit, missed: Missed) -> Answered:
-        """Nobody answered. An upstream's own refusal goes to the caller as it came, when it speaks the same."""
+        """Nobody answered. An upstream's own refusal goes to the caller as it came, when it speaks the same; that of
+        our key does not."""
         error = error_of(missed, visit.lane.endpoint.name)
         error.trace_id, error.variant = visit.call.trace_id, visit.call.variant
-        if not missed.status:
+        if not missed.status or missed.locked_out:
             raise error
         body = missed.body
         if missed.crossed:

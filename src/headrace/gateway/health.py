@@ -27,6 +27,7 @@ class Health:
     seconds: float = 0.0
     seen: float = 0.0  # when the average was last moved
     failed_last: str = ""
+    key_refused: bool = False  # by the last failure of the row
     outcomes: dict[str, int] = field(default_factory=dict)  # of attempts: ok, or why they failed
 
     def available(self, now: float) -> bool:

@@ -152,6 +152,7 @@ class Asker:
             estimated=estimated,
             guards=course.guards.memory.told if course.guards else {},
             of=question.of,
+            tried=passage.history() if passage else (),
         )
         line.status, line.error, line.rows = status, error, 1
         line.run_ms = spent.wait_ms

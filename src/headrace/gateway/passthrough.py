@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from headrace.base.log import trace
 from headrace.compute.line import Headers
 from headrace.gateway.board import Boards
+from headrace.gateway.ending import key_refused
 from headrace.gateway.relay import Sink
 from headrace.gateway.station import passed_back
 from headrace.traffic.limit import Grant, Limiter
@@ -22,6 +23,7 @@ from headrace.types.errors import HeadraceError
 from headrace.types.gateway import Scope
 
 SECONDS = 600.0
+LOCKED_OUT = 401  # our key, not the caller's; what else is refused may be about what was asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,8 @@ class Passer:
                 request.method.encode("latin-1"), request.path, request.headers, request.body, seconds=SECONDS
             )
             try:
+                if answer.status == LOCKED_OUT:
+                    raise key_refused(station.name, answer.status)
                 sink.begin(answer.status, [*passed_back(answer.headers), (b"x-headrace-trace", call.trace_id.encode())])
                 while await answer.flow(sink.put):
                     await sink.drained()

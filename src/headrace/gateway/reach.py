@@ -11,6 +11,7 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 
@@ -25,11 +26,12 @@ from headrace.gateway.native import Native, Reply, Speech, failure_of
 from headrace.gateway.providers.base import Target
 from headrace.gateway.retry import pause
 from headrace.types.errors import HeadraceError, Overloaded, TimedOut, UpstreamError
-from headrace.types.gateway import Failure
+from headrace.types.gateway import Attempt, Failure
 
 ANSWER_BYTES = 64 << 20
 ERROR_BYTES = 1 << 20
 STREAM = b"text/event-stream"
+WORDS = 500  # characters of what an upstream said of its failure
 OK, GIVEN_UP = "ok", "given_up"  # how an attempt ended, beside the names of failures
 JSON = (b"content-type", b"application/json")
 _SECONDS = re.compile(r"\d{1,6}(\.\d+)?")
@@ -51,7 +53,36 @@ class Passage(msgspec.Struct, kw_only=True, eq=False):
     attempts: int = 0
     waited: float = 0.0  # seconds for upstreams, before the first byte
     tried: list[Missed] = []
+    attempted: list[Attempt] = []  # what `history` tells; empty: one attempt, which answered, or none yet
     speech: Speech | None = None  # of a model of our own: what it tells of itself
+
+    def history(self) -> tuple[Attempt, ...]:
+        """In the order in which they began."""
+        return tuple(sorted(self.attempted, key=lambda attempt: attempt.at_ms))
+
+    def note(self, ready: Ready, began: float, got: Got | Missed | None) -> None:
+        """An attempt that is not the only one, or that came to nothing."""
+        missed = got if isinstance(got, Missed) else None
+        ms, streamed = round((self.steady() - began) * 1000, 3), isinstance(got, Streamed)
+        attempt = Attempt(
+            provider=ready.way.provider,
+            model=ready.way.model,
+            at_ms=round((began - self.began) * 1000, 3),
+            ms=ms,
+            outcome=GIVEN_UP if got is None else missed.failure.value if missed else OK,
+            status=0 if got is None else got.status,
+            first_ms=ms if streamed else 0.0,
+            error=missed.message[:WORDS] if missed else "",
+        )
+        self.attempted.append(attempt)
+
+    def over(self, ready: Ready, outcome: str, why: str) -> None:
+        """A stream that had begun well, if it was noted."""
+        for place, attempt in enumerate(self.attempted):
+            same = (attempt.provider, attempt.model) == (ready.way.provider, ready.way.model)
+            if same and attempt.outcome == OK:
+                ms = round((self.steady() - self.began) * 1000 - attempt.at_ms, 3)
+                self.attempted[place] = replace(attempt, ms=ms, outcome=outcome, error=why[:WORDS])
 
 
 class Missed(msgspec.Struct, kw_only=True, eq=False):
@@ -65,6 +96,12 @@ class Missed(msgspec.Struct, kw_only=True, eq=False):
     body: bytes = b""
     crossed: bool = False  # it was said in another form than the caller speaks
     error: HeadraceError | None = None
+
+    @property
+    def locked_out(self) -> bool:
+        """The upstream does not take our key, or our account there is empty. It is no answer to a caller, whose own key
+        it says nothing about. A 404 is: clients ask for what is not there."""
+        return self.failure is Failure.AUTH and self.status not in (0, 404)
 
 
 class Whole(msgspec.Struct, kw_only=True, eq=False):
@@ -99,10 +136,11 @@ class Streamed(msgspec.Struct, kw_only=True, eq=False):
         health, told = self.ready.health, self.course.told
         outcome = GIVEN_UP if left else _outcome(told, failed)
         health.end(outcome)
+        why = told.message or (failed.message if failed else "")
+        self.passage.over(self.ready, outcome, why)
         if outcome == OK:
             health.succeeded()
         elif outcome != GIVEN_UP:
-            why = told.message or (failed.message if failed else "")
             health.failed(why, self.passage.version.chat.breaker, self.passage.steady())
 
 
@@ -182,13 +220,19 @@ async def _persist(passage: Passage, ready: Ready, draw: Callable[[], float]) ->
         finally:
             now = steady()
             passage.waited += now - began
-            if not isinstance(got, Streamed):  # that one goes on, and says so when it is over
-                health.end(GIVEN_UP if got is None else got.failure.value if isinstance(got, Missed) else OK)
+            if got is None:
+                passage.note(ready, began, got)
+                health.end(GIVEN_UP)
+            elif not isinstance(got, Streamed):  # that one goes on, and says so when it is over
+                health.end(got.failure.value if isinstance(got, Missed) else OK)
         if not isinstance(got, Missed):
+            if passage.attempts > 1:
+                passage.note(ready, began, got)
             health.answered(now - began, now)
             if isinstance(got, Whole):
                 health.succeeded()
             return got
+        passage.note(ready, began, got)
         passage.tried.append(got)
         seconds = _again_in(passage, ready, got, made, draw)
         if seconds < 0 or now + seconds >= passage.ends or not passage.lane.budget.take():
@@ -201,7 +245,9 @@ def _again_in(passage: Passage, ready: Ready, missed: Missed, made: int, draw: C
     """Seconds; negative: not on this way."""
     chat, wait = passage.version.chat, _retry_after(missed.headers)
     if missed.failure not in (Failure.CALLER, Failure.CONTEXT, Failure.CONTENT):
-        ready.health.failed(missed.message, chat.breaker, passage.steady(), retry_after=wait)
+        why = f"the gateway's key was refused (status {missed.status})" if missed.locked_out else missed.message
+        ready.health.failed(why, chat.breaker, passage.steady(), retry_after=wait)
+        ready.health.key_refused = missed.locked_out
     return pause(chat.retries, missed.failure, made, retry_after=wait, draw=draw)
 
 

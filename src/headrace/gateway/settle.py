@@ -77,6 +77,7 @@ class Settlement:
             guards=visit.guards.memory.told if visit.guards else {},
             alone=shadowed and copy is None,
             steps=() if speech is None else _steps(visit, speech),
+            tried=() if passage is None or not passage.attempted else passage.history(),
         )
         call.spent = msgspec.Raw(_encoder.encode(spent))
         call.rows = 1

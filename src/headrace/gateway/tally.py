@@ -83,6 +83,7 @@ class Tally:
                 "left_alone": ready.health.closed_until > 0,
                 "first_byte_ms": round(ready.health.seconds * 1000, 3),
                 "last_failure": ready.health.failed_last or None,
+                "key_refused": ready.health.key_refused and ready.health.row > 0,
                 "calls": dict(ready.health.outcomes),
             }
             for ready in self._board().ways().values()

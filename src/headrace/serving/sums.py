@@ -59,6 +59,7 @@ def _worse(a: Json, b: Json) -> Json:
         "left_alone": a["left_alone"] or b["left_alone"],
         "first_byte_ms": max(a["first_byte_ms"], b["first_byte_ms"]),
         "last_failure": a["last_failure"] or b["last_failure"],
+        "key_refused": a["key_refused"] or b["key_refused"],
         "calls": outcomes,
     }
 

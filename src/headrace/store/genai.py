@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from headrace.types.call import Call, CallStatus
-from headrace.types.gateway import Spent, Usage, Wire
+from headrace.types.gateway import Attempt, Spent, Usage, Wire
 from headrace.types.step import Step, StepKind
 
 VERSION = "1.44.0"
@@ -30,6 +30,7 @@ INPUT, OUTPUT = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"  # wit
 CACHE_READ, CACHE_WRITE = "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_creation.input_tokens"
 REASONING = "gen_ai.usage.reasoning.output_tokens"
 TOOL = "gen_ai.tool.name"
+STATUS, RESENT = "http.response.status_code", "http.request.resend_count"
 ERROR = "error.type"
 USER, SESSION = "user.id", "session.id"
 # MLflow's own.
@@ -84,6 +85,22 @@ def of_step(step: Step) -> tuple[str, Attributes]:
     asked = None if step.input is None else {"messages": step.input}
     answered = None if step.output is None else _answer(step.output, step.finish)
     return f"chat {step.name}", found | _content(asked, answered)
+
+
+def of_attempt(attempt: Attempt, place: int, protocol: str) -> tuple[str, Attributes]:
+    """Its name, and what came of it. `place`: 0 is the first."""
+    operation = OPERATIONS.get(protocol, "chat")
+    found: Attributes = {TYPE: _TYPES[operation], OPERATION: operation, REQUEST_MODEL: attempt.model}
+    found |= {PROVIDER: attempt.provider, "headrace.outcome": attempt.outcome}
+    if attempt.status:
+        found[STATUS] = attempt.status
+    if place:
+        found[RESENT] = place
+    if attempt.first_ms:
+        found[FIRST_CHUNK] = attempt.first_ms / 1000
+    if attempt.outcome != "ok":
+        found[ERROR] = attempt.outcome
+    return f"{operation} {attempt.model}", found
 
 
 def _named(spent: Spent, endpoint: str) -> Attributes:

@@ -29,6 +29,7 @@ from headrace.base.log import fields
 from headrace.store import genai
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName
 from headrace.types.errors import NotFound, UpstreamError
+from headrace.types.gateway import Attempt
 from headrace.types.step import Step, StepKind
 
 BATCH = 250  # calls in one request: cheap per call from 100 on, and small enough to be refused cheaply
@@ -36,6 +37,7 @@ EXPERIMENT_HEADER = "x-mlflow-experiment-id"
 ID_KEY = "headrace.feedback_id"
 WITHDRAWN = "withdrawn."  # and the name, is the tag of a trace of which something was taken back
 ABSENT = "RESOURCE_DOES_NOT_EXIST"  # MLflow's word; any other 404 is not about the trace
+ATTEMPTS = 1 << 24  # where their places begin, behind those of steps
 # What no later attempt will change: the request itself is refused.
 POISON = frozenset({400, 413, 422})
 log = logging.getLogger("headrace.store.traces")
@@ -167,7 +169,7 @@ class TraceSink:
 
 
 def _spans(call: Call) -> list[Span]:
-    """The call, and what a program did for it."""
+    """The call, the upstreams that it took where that was more than one, and what a program did for it."""
     trace_id = bytes.fromhex(call.trace_id.removeprefix(TRACE_PREFIX))
     start = int(call.time * 1e9)
     ok = call.status is CallStatus.OK
@@ -181,8 +183,27 @@ def _spans(call: Call) -> list[Span]:
         status=Status(code=Status.STATUS_CODE_OK if ok else Status.STATUS_CODE_ERROR, message=call.error),
     )
     _describe(root, _attributes(call))
-    steps = call.spent.steps if call.spent else ()
-    return [root, *(_nested(root, place, step) for place, step in enumerate(steps))]
+    steps, tried = (call.spent.steps, call.spent.tried) if call.spent else ((), ())
+    asked = (_asked(root, place, attempt, call.protocol) for place, attempt in enumerate(tried))
+    return [root, *asked, *(_nested(root, place, step) for place, step in enumerate(steps))]
+
+
+def _asked(root: Span, place: int, attempt: Attempt, protocol: str) -> Span:
+    start = root.start_time_unix_nano + int(attempt.at_ms * 1e6)
+    name, attributes = genai.of_attempt(attempt, place, protocol)
+    code = Status.STATUS_CODE_OK if attempt.outcome == "ok" else Status.STATUS_CODE_ERROR
+    span = Span(
+        trace_id=root.trace_id,
+        span_id=_span_id(root, ATTEMPTS + place),
+        parent_span_id=root.span_id,
+        name=name,
+        kind=Span.SPAN_KIND_CLIENT,
+        start_time_unix_nano=start,
+        end_time_unix_nano=start + int(attempt.ms * 1e6),
+        status=Status(code=code, message=attempt.error or ("" if attempt.outcome == "ok" else attempt.outcome)),
+    )
+    _describe(span, attributes)
+    return span
 
 
 def _nested(root: Span, place: int, step: Step) -> Span:

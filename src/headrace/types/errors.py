@@ -16,6 +16,7 @@ HeadraceError
 │   ├── ModelFailed       it raised, died, or answered outside its signature
 │   └── TimedOut          it did not answer within the endpoint's time limit
 ├── UpstreamError         MLflow or another service answered wrongly or not at all
+│   └── KeyRefused            it does not take the key that Headrace shows it; asking again does not help
 └── PlatformError         Headrace is to blame
     ├── Overloaded        a bounded queue is full; try again after `retry_after` seconds
     └── Unavailable       a part that is needed is not there (yet)
@@ -113,6 +114,10 @@ class TimedOut(ModelError):
 
 class UpstreamError(HeadraceError):
     retryable = True
+
+
+class KeyRefused(UpstreamError):
+    retryable = False
 
 
 class PlatformError(HeadraceError):

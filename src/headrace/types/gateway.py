@@ -273,7 +273,8 @@ USUAL_SCOPES = (Scope.CHAT, Scope.EMBEDDINGS, Scope.MEDIA, Scope.PREDICT)
 class VirtualKey:
     """`id` is the public part, `hash` the HMAC of the whole key. `models`: endpoint names or patterns; empty: all.
 
-    A key that was turned is known by `before` too, until `before_until`. One that was revoked stays on record.
+    A key that was turned is known by `before` too, until `before_until`, and by `earlier`, if it was turned before that
+    again: hashes, and until when each is good. One that was revoked stays on record.
     """
 
     id: str
@@ -292,6 +293,7 @@ class VirtualKey:
     created: float = 0.0
     before: str = ""  # hash of the key that this one replaced
     before_until: float = 0.0
+    earlier: tuple[tuple[str, float], ...] = ()
     revoked: float = 0.0  # since when; 0: it is good
 
 
@@ -339,6 +341,20 @@ class Own(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One upstream that was asked, of a call that took more than one, or that got no answer."""
+
+    provider: str
+    model: str
+    at_ms: float  # after the call was accepted
+    ms: float  # until its answer was whole, or it was over
+    outcome: str  # ok, given_up, or a Failure
+    status: int = 0  # that it answered with; 0: none
+    first_ms: float = 0.0  # of a stream: until its first event
+    error: str = ""  # in the upstream's words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
     """What a line of the journal says of a call to an LLM. `key` of a question of our own: an Own."""
 
@@ -364,6 +380,7 @@ class Spent:
     alone: bool = False  # its endpoint has a shadow, which is not asked this
     of: str = ""  # trace id of the call for which Headrace itself asked this
     steps: tuple[Step, ...] = ()  # of a program: what it did for the answer
+    tried: tuple[Attempt, ...] = ()  # upstreams, one after the other; empty: the one that is named answered at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,19 +112,28 @@ def test_models(client: anthropic.Anthropic, llm_plane: LlmPlane) -> None:
     ("status", "kind"),
     [
         (400, anthropic.BadRequestError),
-        (401, anthropic.AuthenticationError),
         (429, anthropic.RateLimitError),
         (500, anthropic.InternalServerError),
     ],
 )
 def test_errors(client: anthropic.Anthropic, status: int, kind: type[anthropic.APIStatusError]) -> None:
     """One upstream a status: after it, it is left alone. The same form and two others take their turns."""
-    model = (
-        f"{dict(zip((400, 401, 429, 500), ('claude', 'openai', 'gemini', 'claude'), strict=True))[status]}-m{status}"
-    )
+    model = f"{dict(zip((400, 429, 500), ('claude', 'gemini', 'claude'), strict=True))[status]}-m{status}"
     with pytest.raises(kind, match=f"ordered {status}") as refused:
         client.messages.create(model=model, max_tokens=5, messages=[{"role": "user", "content": f"fail {status}"}])
     assert refused.value.response.headers["x-request-id"] == "req-golden"
+    assert refused.value.response.json()["type"] == "error"
+
+
+def test_a_key_of_ours_that_is_refused(llm_plane: LlmPlane) -> None:
+    """By an upstream of another form: the client neither takes it for its own key, nor asks again."""
+    before, asked = len(llm_plane.upstream.came), "fail 401"
+    with (
+        anthropic.Anthropic(base_url=llm_plane.url, api_key="k") as client,
+        pytest.raises(anthropic.InternalServerError, match="credentials of the gateway for upstream") as refused,
+    ):
+        client.messages.create(model="openai-m401", max_tokens=5, messages=[{"role": "user", "content": asked}])
+    assert (refused.value.status_code, len(llm_plane.upstream.came) - before) == (502, 1)
     assert refused.value.response.json()["type"] == "error"
 
 

@@ -160,7 +160,6 @@ def test_the_other_forms(client: openai.OpenAI, llm_plane: LlmPlane) -> None:
     ("status", "kind"),
     [
         (400, openai.BadRequestError),
-        (401, openai.AuthenticationError),
         (429, openai.RateLimitError),
         (500, openai.InternalServerError),
     ],
@@ -173,6 +172,17 @@ def test_errors(client: openai.OpenAI, model: str, status: int, kind: type[opena
     assert headers["x-request-id"] == "req-golden"
     assert headers["x-ratelimit-remaining-requests"] == "7"
     assert headers.get("retry-after") == ("3" if status == 429 else None)
+
+
+def test_a_key_of_ours_that_is_refused(llm_plane: LlmPlane, model: str) -> None:
+    """By the upstream: the client neither takes it for its own key, nor asks again."""
+    before = len(llm_plane.upstream.came)
+    with (
+        openai.OpenAI(base_url=f"{llm_plane.url}/v1", api_key="k") as client,
+        pytest.raises(openai.InternalServerError, match="credentials of the gateway for upstream") as refused,
+    ):
+        client.chat.completions.create(model=f"{model}-401", messages=[{"role": "user", "content": "fail 401"}])
+    assert (refused.value.status_code, len(llm_plane.upstream.came) - before) == (502, 1)
 
 
 def test_an_error_inside_a_stream(client: openai.OpenAI, model: str) -> None:

@@ -9,7 +9,7 @@ from gateway_samples import Seen, assistant, gateway, saying, ways
 
 from headrace.gateway.passthrough import Passer, RawRequest
 from headrace.types.call import CallStatus
-from headrace.types.errors import NotFound, OverLimit
+from headrace.types.errors import KeyRefused, NotFound, OverLimit
 from headrace.types.gateway import Chat, Counted, Level, Limit, Window
 
 
@@ -41,6 +41,17 @@ async def test_refusals_of_a_provider_are_its_own(tmp_path: Path) -> None:
             await passer.go(raw("two"), Seen())
         (call,) = site.calls()
     assert call.status is CallStatus.REJECTED
+
+
+async def test_a_key_of_ours_that_is_refused(tmp_path: Path) -> None:
+    async with gateway(tmp_path, one=saying(401, {"error": "bad key sk-12"})) as site:
+        await site.apply(assistant(site.folders.add(Chat(ways=ways("one")))))
+        seen = Seen()
+        with pytest.raises(KeyRefused, match="upstream 'one' were refused"):
+            await Passer(site.boards, site.limiter, site.completer.recorder).go(raw(), seen)
+        assert seen.status == 0
+        (call,) = site.calls()
+    assert call.status is CallStatus.FAILED
 
 
 async def test_its_calls_are_limited_too(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from headrace.base.ids import TraceIds
 from headrace.store import genai
 from headrace.store.traces import _spans
 from headrace.types.call import Call, CallStatus
-from headrace.types.gateway import Spent, Usage
+from headrace.types.gateway import Attempt, Spent, Usage
 from headrace.types.step import Step, StepKind
 from headrace.types.traffic import Reason
 
@@ -69,6 +69,25 @@ def test_every_name_is_one_of_the_version_that_it_is_said_to_be() -> None:
     assert len(ours) > 10
     assert ours <= known
     assert genai.SCHEMA in {str(schema.value) for schema in Schemas}
+
+
+def test_upstreams_that_a_call_took_are_spans_of_their_own() -> None:
+    busy = Attempt(provider="a", model="m1", at_ms=1.0, ms=4.0, outcome="overloaded", status=503, error="busy")
+    good = Attempt(provider="b", model="m2", at_ms=6.0, ms=14.0, outcome="ok", status=200, first_ms=3.0)
+    step = Step(kind=StepKind.MODULE, name="x", at_ms=7.0, ms=1.0)
+    spent = Spent(provider="b", model="m2", attempts=2, tried=(busy, good), steps=(step,))
+    root, first, second, third = _spans(call(spent=spent))
+    assert {span.parent_span_id for span in (first, second, third)} == {root.span_id}
+    assert len({span.span_id for span in (root, first, second, third)}) == 4
+    assert (first.name, first.status.code, first.status.message) == ("chat m1", 2, "busy")
+    assert first.end_time_unix_nano - first.start_time_unix_nano == 4_000_000
+    assert second.start_time_unix_nano - root.start_time_unix_nano == 6_000_000
+    found = told(first)
+    assert (found["gen_ai.provider.name"], found["gen_ai.request.model"]) == ("a", "m1")
+    assert (found["error.type"], found["http.response.status_code"]) == ("overloaded", 503)
+    found = told(second)
+    assert (found["http.request.resend_count"], found["gen_ai.response.time_to_first_chunk"]) == (1, 0.003)
+    assert "error.type" not in found
 
 
 def test_a_chat_is_a_conversation_with_its_figures() -> None:

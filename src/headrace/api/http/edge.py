@@ -18,7 +18,7 @@ import msgspec
 from headrace.api.errors import WrongMethod, kind_of, status_of
 from headrace.api.http.exchange import Exchange, Reply, json_reply
 from headrace.traffic.meter import Meter
-from headrace.types.errors import HeadraceError, NotFound, OverLimit
+from headrace.types.errors import HeadraceError, KeyRefused, NotFound, OverLimit
 
 Parameters = dict[str, str]
 Handler = Callable[[Exchange, Parameters], Awaitable[Reply | None]]  # None: it has answered itself, in a stream
@@ -142,6 +142,8 @@ def error_headers(error: HeadraceError) -> list[tuple[bytes, bytes]]:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after or 1))))
     if isinstance(error, OverLimit):
         headers.extend(error.headers)
+    if isinstance(error, KeyRefused):
+        headers.append((b"x-should-retry", b"false"))  # OpenAI's and Anthropic's clients would, after a 502
     if status_of(error) == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, WrongMethod):

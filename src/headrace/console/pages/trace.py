@@ -5,6 +5,7 @@ Called by the traces page. Decides nothing: reads one call and its feedback, and
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from headrace.console.parts.when import when
 from headrace.console.visit import Visit
 from headrace.store import feedbacks
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName
+from headrace.types.gateway import Attempt, Spent
 
 if TYPE_CHECKING:
     from headrace.control.services import Services
@@ -85,9 +87,52 @@ def _draw(visit: Visit, call: Call, data: Found) -> None:
     with tag("section"):
         text("h3", "", say("trace.feedback"))
         _draw_feedback(visit, data.feedback)
+    if call.spent is not None and (tried := tried_of(call, call.spent)):
+        with tag("section"):
+            text("h3", "", say("trace.attempts"))
+            _draw_attempts(visit, tried)
     with tag("section"):
         text("h3", "", say("trace.facts"))
         facts(_facts(visit, call))
+
+
+def tried_of(call: Call, spent: Spent) -> tuple[Attempt, ...]:
+    """Upstreams, in the order in which they were asked. Where one answered at once the call's own line says it all."""
+    if spent.tried or not spent.provider or spent.cached:
+        return spent.tried
+    only = Attempt(
+        provider=spent.provider,
+        model=spent.model,
+        at_ms=0.0,
+        ms=call.latency_ms if spent.first_ms else spent.wait_ms,
+        outcome="ok",
+        first_ms=spent.wait_ms if spent.first_ms else 0.0,
+    )
+    return (only,)
+
+
+def _draw_attempts(visit: Visit, tried: tuple[Attempt, ...]) -> None:
+    with tag("ol", "attempts"):
+        for attempt in tried:
+            good = attempt.outcome == "ok"
+            with tag("li", "stack stack-4"):
+                with tag("div", "row-flex wrap"):
+                    icon(*(("check", "text-good") if good else ("close", "text-bad")))
+                    text("span", "mono", f"{attempt.provider}/{attempt.model}")
+                    text("span", "push soft", numbers.milliseconds(attempt.ms))
+                text("span", "faint small", " · ".join(_words_of_attempt(visit, attempt)))
+                if attempt.error:
+                    text("span", "small text-bad", attempt.error)
+
+
+def _words_of_attempt(visit: Visit, attempt: Attempt) -> Iterator[str]:
+    yield visit.say("trace.answered") if attempt.outcome == "ok" else visit.name("failure", attempt.outcome)
+    if attempt.status:
+        yield visit.say("trace.with_status", status=attempt.status)
+    if attempt.at_ms:
+        yield visit.say("trace.asked_after", time=numbers.milliseconds(attempt.at_ms))
+    if attempt.first_ms:
+        yield visit.say("trace.first_event", time=numbers.milliseconds(attempt.first_ms))
 
 
 def _facts(visit: Visit, call: Call) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ STATES = {
     "good": ("good", "check"),
     "failing": ("candidate", "warn"),
     "alone": ("bad", "pause"),
+    "refused": ("bad", "key"),
     "unasked": ("", "hold"),
     "idle": ("", "close"),
 }
@@ -33,6 +34,8 @@ def upstream_columns(visit: Visit) -> list[dict[str, str]]:
 
 
 def state_of(told: dict[str, Any]) -> str:
+    if told["key_refused"]:
+        return "refused"
     if told["left_alone"]:
         return "alone"
     if told["failures_in_a_row"]:

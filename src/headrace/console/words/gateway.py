@@ -88,6 +88,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "upstream_state.good": ("Good", "正常"),
     "upstream_state.failing": ("Failing", "出现失败"),
     "upstream_state.alone": ("Left alone", "已暂停"),
+    "upstream_state.refused": ("Our key refused", "密钥被拒"),
     "upstream_state.unasked": ("Not asked yet", "尚未调用"),
     "upstream_state.idle": ("No version names it", "未被任何版本使用"),
     "failure.connect": ("not reached", "无法连接"),

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from headrace.types.call import Call, Feedback, MetricEvent, PlaneEvent
-from headrace.types.gateway import Usage
+from headrace.types.gateway import Attempt, Usage
 from headrace.types.step import Step
 
 Record = Call | Feedback | MetricEvent | PlaneEvent
@@ -76,6 +76,7 @@ class SpentRow(msgspec.Struct, kw_only=True, omit_defaults=True):
     alone: bool = False
     of: str = ""
     steps: tuple[Step, ...] = ()
+    tried: tuple[Attempt, ...] = ()
 
 
 class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
