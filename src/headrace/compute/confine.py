@@ -23,6 +23,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from headrace.compute.leash import stand_back
+
 PR_SET_PDEATHSIG = 1
 PR_SET_SECCOMP = 22
 PR_SET_NO_NEW_PRIVS = 38
@@ -55,7 +57,7 @@ def confined(argv: Sequence[str], limits: Limits) -> list[str]:
 
 
 def main(limits: Limits, argv: Sequence[str]) -> None:
-    os.nice(limits.nice)
+    stand_back(limits.nice)
     _limit(resource.RLIMIT_CORE, 0)
     if limits.cpu_seconds:
         _limit(resource.RLIMIT_CPU, limits.cpu_seconds, grace=5)

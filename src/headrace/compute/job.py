@@ -58,7 +58,7 @@ def run_job(
             stderr=errors,
             env=scrubbed_environment(home) | dict(env or {}),
             cwd=home,
-            process_group=0,
+            start_new_session=True,
         )
         late = threading.Event()
         timer = threading.Timer(timeout, _kill_late, args=(child, late))

@@ -19,7 +19,7 @@ from headrace.compute.job import FIXED, NICE
 def start_program(argv: Sequence[str], *, log: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Nice, in a session of its own."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    leashed = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), "nice", "-n", str(NICE), *argv]
+    leashed = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), str(NICE), *argv]
     with log.open("ab") as output:
         return subprocess.Popen(
             leashed,

@@ -159,7 +159,7 @@ class Supervisor:
 
     async def _start(self, child: Child) -> Process:
         child.log.parent.mkdir(parents=True, exist_ok=True)
-        leashed = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *child.argv]
+        leashed = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), str(child.nice), *child.argv]
         with child.log.open("ab") as log:  # appended to, so that a rotation may truncate it
             process = await asyncio.create_subprocess_exec(
                 *leashed,
@@ -171,8 +171,6 @@ class Supervisor:
                 cwd=child.cwd,
                 start_new_session=True,  # Ctrl-C in a terminal is for the supervisor alone
             )
-        with suppress(ProcessLookupError):  # ended already, which its keeper sees
-            os.setpriority(os.PRIO_PROCESS, process.pid, child.nice)
         self._processes[child.name] = process
         self._set(child, state=State.STARTING, pid=process.pid, started=time.time())
         return process

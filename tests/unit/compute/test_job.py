@@ -50,13 +50,18 @@ def test_nobody_waits_for_a_child_that_has_answered() -> None:
 def test_child_sees_no_secret_and_has_an_empty_home(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HEADRACE_ADMIN_TOKEN", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_TOKEN", "OPENAI_API_KEY"):
         monkeypatch.setenv(name, "s3cret")
-    body = "report.result(json.dumps([dict(os.environ), os.listdir(os.environ['HOME']), os.nice(0)]).encode())"
-    env, home, nice = json.loads(run_job(program(body), b"", timeout=30, memory_mb=1024, env={"EXTRA": "1"}))
+    body = (
+        "group = '/proc/self/autogroup'; session = open(group).read() if os.path.exists(group) else ''\n"
+        "told = [dict(os.environ), os.listdir(os.environ['HOME']), os.nice(0), session]\n"
+        "report.result(json.dumps(told).encode())"
+    )
+    env, home, nice, session = json.loads(run_job(program(body), b"", timeout=30, memory_mb=1024, env={"EXTRA": "1"}))
     assert "s3cret" not in env.values()
     assert "PATH" in env
     assert env["EXTRA"] == "1"
     assert home == []
     assert nice >= 10
+    assert not session or session.endswith("nice 10\n"), "alone in a session, a process is nice to nobody"
 
 
 def test_failure_quotes_what_the_child_said() -> None:

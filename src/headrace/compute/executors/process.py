@@ -59,7 +59,7 @@ def _start(task: Task, home: str) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             env=scrubbed_environment(home, threads=task.cpus) | dict(task.env),
             cwd=task.folder,
-            process_group=0,
+            start_new_session=True,
         )
     except OSError as error:
         raise BadInput(f"{argv[0]!r} cannot be started: {error.strerror}", field="command") from error
