@@ -100,7 +100,7 @@ def within(conn: Connection, low: str, high: str) -> dict[str, tuple[Feedback, .
     """As for_traces, of all traces from `low` to `high`, both included."""
     found: dict[str, list[Feedback]] = {}
     here = feedback.c.trace_id.between(low, high)
-    for body in conn.scalars(select(feedback.c.body).where(here).order_by(feedback.c.time, feedback.c.id)):
+    for body in conn.scalars(select(feedback.c.body).where(here).order_by(feedback.c.time, feedback.c.id)).all():
         item = unpack(body, Feedback)
         if not item.withdrawn:
             found.setdefault(item.trace_id, []).append(item)
@@ -123,6 +123,12 @@ def rated(conn: Connection, since: float | None, until: float | None) -> list[st
     if until is not None:
         query = query.where(feedback.c.trace_id <= latest_of(until))
     return list(conn.scalars(query))
+
+
+def spoken_of(conn: Connection, low: str, high: str) -> list[str]:
+    """The traces from `low` to `high`, both included, of which something is or was said; in order."""
+    query = select(feedback.c.trace_id).distinct().order_by(feedback.c.trace_id)
+    return list(conn.scalars(query.where(feedback.c.trace_id.between(low, high))))
 
 
 def recent(conn: Connection, *, limit: int = 100, offset: int = 0, name: str | None = None) -> tuple[Feedback, ...]:

@@ -15,6 +15,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headrace.store.lines import SCHEMA, Lines
+
 GROUP_ROWS = 10_000
 # "json" is any other value, as its JSON text; "null" is a column without a value.
 KINDS: dict[str, pa.DataType] = {
@@ -26,6 +28,7 @@ KINDS: dict[str, pa.DataType] = {
     "list[float]": pa.list_(pa.float64()),
     "json": pa.string(),
 }
+_REPEATED = ["endpoint", "model", "version", "output", "label", "rating", "corrected", "unit"]  # worth a dictionary
 
 
 def write_parquet(path: Path, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -39,18 +42,17 @@ def write_parquet(path: Path, columns: Mapping[str, str], rows: Iterable[Mapping
 
 
 class ParquetFlow:
-    """A file that leaves while it is made: the bytes of one group of rows after the other, and its index at the end."""
+    """A file of lines.COLUMNS that leaves while it is made: the bytes of one group of rows after the other, and its
+    index at the end."""
 
-    def __init__(self, columns: Mapping[str, str]) -> None:
-        self._kinds = tuple(columns.values())
-        self._schema = pa.schema([(name, KINDS[kind]) for name, kind in columns.items()])
+    def __init__(self) -> None:
         self._bytes = _Bytes()
-        self._writer = pq.ParquetWriter(pa.PythonFile(self._bytes, mode="w"), self._schema, compression="zstd")
+        sink = pa.PythonFile(self._bytes, mode="w")
+        self._writer = pq.ParquetWriter(sink, SCHEMA, compression="zstd", use_dictionary=_REPEATED)
 
-    def write(self, columns: Sequence[Sequence[Any]]) -> bytes:
-        """One group. `columns`: their values, in order."""
-        arrays = [_array(values, kind) for values, kind in zip(columns, self._kinds, strict=True)]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+    def write(self, blocks: Sequence[Lines]) -> bytes:
+        """One group."""
+        self._writer.write_table(pa.Table.from_batches(blocks), row_group_size=sum(one.num_rows for one in blocks))
         return self._bytes.taken()
 
     def close(self) -> bytes:

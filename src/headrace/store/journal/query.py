@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -21,9 +22,9 @@ from typing import Any, TypedDict, Unpack
 
 import duckdb
 import msgspec
+from pyarrow import RecordBatch
 
-from headrace.store.journal.flow import COLUMNS as FLOW
-from headrace.store.journal.flow import Passed, flow
+from headrace.store.journal.flow import Among, Source, Window, held, merge, read
 from headrace.store.journal.manifest import Manifest, ParquetFile, load_manifest
 from headrace.store.journal.records import JSON_FIELDS, BadLine, CallRow, decode_row, parse, text_of
 from headrace.store.journal.segments import (
@@ -208,34 +209,31 @@ class JournalQuery:
         for start in range(0, len(raw), BATCH):
             yield [_call(row) for row in raw[start : start + BATCH]]
 
-    def flow(
+    def blocks(
         self,
         *,
         since: float | None = None,
         until: float | None = None,
         after: Key | None = None,
-        among: Sequence[str] | None = None,
-    ) -> Iterator[list[tuple[Any, ...]]]:
-        """All as of now as tuples like flow.Passed, oldest first. `among`: sorted trace ids, these alone."""
-        where = Filter(since=since, until=until, behind=after)
-        files, raw = self._snapshot(where)
-        wanted = None if among is None else set(among)
-        rest = sorted(
-            tuple(row.get(name) for name in Passed._fields)
-            for row in raw
-            if wanted is None or row["trace_id"] in wanted
-        )
+        among: Among | None = None,
+    ) -> Iterator[RecordBatch]:
+        """All as of now as columns (flow.SCHEMA), oldest first. `among`: those of its trace ids alone."""
+        files, raw = self._snapshot(Filter(since=since, until=until, behind=after))
+        window = Window(since=since, until=until, behind=after)
 
-        def rows_of(file: ParquetFile) -> Iterator[tuple[Any, ...]]:
-            condition, values = where.sql()
-            if among is not None:
-                condition += " AND trace_id IN (SELECT unnest($ids))"
-                values["ids"] = list(among[bisect_left(among, file.low) : bisect_right(among, file.high)])
-            return self._tuples(file, condition, values)
+        def blocks_of(file: ParquetFile) -> Iterator[RecordBatch]:
+            ids = None if among is None else among(file.low, file.high)
+            if ids is None or ids:
+                yield from read(self._folder / file.name, window, ids)
 
-        if among is not None:
-            files = [f for f in files if bisect_left(among, f.low) < bisect_right(among, f.high)]
-        return flow(files, rows_of, rest)
+        sources = [Source(first=file.first, blocks=partial(blocks_of, file)) for file in files]
+        rest = held(raw, among)
+        return merge([*sources, rest] if rest else sources)
+
+    def flow(self, *, since: float | None = None, until: float | None = None) -> Iterator[list[tuple[Any, ...]]]:
+        """All as of now as tuples like flow.Passed, oldest first."""
+        for block in self.blocks(since=since, until=until):
+            yield list(zip(*(column.to_pylist() for column in block.columns), strict=True))
 
     def count(self, **wanted: Unpack[Wanted]) -> int:
         where = Filter(**wanted)
@@ -303,17 +301,6 @@ class JournalQuery:
                 while rows := cursor.fetchmany(BATCH):
                     for row in rows:
                         yield {name: value for name, value in zip(names, row, strict=True) if value is not None}
-            except duckdb.Error as error:
-                raise Unavailable(f"the journal's archive cannot be read: {error}", retry_after=1.0) from error
-
-    def _tuples(self, file: ParquetFile, condition: str, values: Row) -> Iterator[tuple[Any, ...]]:
-        source = "read_parquet($file, hive_partitioning = false)"
-        statement = f"SELECT {FLOW} FROM {source} WHERE {condition}"  # noqa: S608  our own words: values are bound
-        with self._connection.cursor() as cursor:
-            try:
-                cursor.execute(statement, values | {"file": str(self._folder / file.name)})
-                while rows := cursor.fetchmany(BATCH):
-                    yield from rows
             except duckdb.Error as error:
                 raise Unavailable(f"the journal's archive cannot be read: {error}", retry_after=1.0) from error
 
