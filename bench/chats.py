@@ -43,6 +43,7 @@ class Said:
     seen: Counter[str] = field(default_factory=Counter)
     keys: list[str] = field(default_factory=list)
     stop: bool = False
+    pause: float = 0.0
     began: float = field(default_factory=time.monotonic)
     broken: list[str] = field(default_factory=list)  # that must not have been
     turn: int = 0  # of the second key
@@ -67,6 +68,7 @@ def chats(platform: Platform, _: Path, options: Options) -> list[str]:
         said.keys = [_key(platform, "first"), _key(platform, "second")]
         wait_for(lambda: _usable(platform, said), seconds=30, what="keys in force")
         begun, spent = _held(process), cpu_seconds(process.pid)
+        said.pause = options.pause
         held = asyncio.run(_callers(platform, said, process, 60 * minutes))
         spent = cpu_seconds(process.pid) - spent
         wait_for(lambda: _quiet(platform), seconds=30, what="nobody is inside")
@@ -95,6 +97,7 @@ async def _callers(platform: Platform, said: Said, process: psutil.Process, seco
 
 async def _caller(http: httpx.AsyncClient, said: Said, dice: random.Random) -> None:
     while not said.stop:
+        await asyncio.sleep(2 * dice.random() * said.pause)
         kind = dice.choices(("whole", "stream", "left", "fault", "stranger"), (4, 4, 2, 2, 1))[0]
         model = {"fault": dice.choice(FAULTS), "left": "left"}.get(kind) or dice.choice(("chat", "chat", "fall"))
         stream = kind in ("stream", "left") or (kind == "fault" and dice.random() < 0.5)
@@ -225,7 +228,8 @@ def _told(said: Said, held: list[Held], bills: list[Bill], minutes: float, spent
     first, last = held[0], held[-1]
     return [
         (
-            f"{CALLERS} callers for {minutes:g} minutes (after {WARM_SECONDS:g} s of the same): whole answers, streams"
+            f"{CALLERS} callers for {minutes:g} minutes (after {WARM_SECONDS:g} s of the same), each with pauses of"
+            f" {said.pause:g} s between its calls: whole answers, streams"
             f" of {len(WORDS)} tokens {1000 * PACE:g} ms apart, streams left after their first event, unknown keys, and"
             f" upstreams that fail in {len(FAULTS)} ways. Each {CHANGE_SECONDS:g} s a limit changed, a key was made and"
             f" revoked, and another was turned ({said.turn} times, {said.late} of them not in force when they were"

@@ -28,6 +28,7 @@ class Options:
     seconds: float  # of one point in one round
     minutes: float  # of soak and chats
     rate: float  # of the soak, requests/s
+    pause: float  # of chats: seconds between two calls of one caller
 
     def levels(self, model: str) -> tuple[int, ...]:
         return self.concurrency or QUICK.get(model, (16,))
@@ -50,6 +51,7 @@ def parse(sections: tuple[str, ...], arguments: list[str]) -> tuple[list[str], b
     parser.add_argument("--seconds", type=float, default=0.0, help="of one point in one round")
     parser.add_argument("--minutes", type=float, default=0.0, help="of soak and chats; default 10, quick 1")
     parser.add_argument("--rate", type=float, default=2000.0, help="of the soak, requests/s")
+    parser.add_argument("--pause", type=float, default=0.0, help="of chats: seconds between two calls of one caller")
     parser.add_argument("--write", action="store_true", help="replace these sections in bench/results.md")
     parser.add_argument("--remark", default="", help="said in the head of each section, such as the machine's load")
     given = parser.parse_args(arguments)
@@ -69,6 +71,7 @@ def parse(sections: tuple[str, ...], arguments: list[str]) -> tuple[list[str], b
         seconds=given.seconds or (4.0 if full else 2.0),
         minutes=given.minutes or (10.0 if full else 1.0),
         rate=given.rate,
+        pause=given.pause,
     )
     wanted = given.sections or [name for name in sections if full or name not in LONG]
     return wanted, given.write or not given.sections, given.remark, options
