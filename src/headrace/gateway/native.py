@@ -66,7 +66,9 @@ class Speaker(Protocol):
 
     def policy(self, endpoint: str) -> TrafficPolicy | None: ...
 
-    def begin(self, endpoint: str, variant: str, asked: Mapping[str, Any], *, seconds: float) -> Speech: ...
+    def begin(
+        self, endpoint: str, variant: str, asked: Mapping[str, Any], *, seconds: float, beside: bool
+    ) -> Speech: ...
 
 
 class Native:
@@ -80,11 +82,12 @@ class Native:
         self.provider = Provider(name=HOME, kind=ProviderKind.OWN)
         self.speaks = frozenset((Wire.CHAT,))
 
-    def begin(self, model: str, body: bytes, *, seconds: float) -> Speech:
-        """`model`: ENDPOINT, whose live version is meant, or ENDPOINT@VARIANT. Raises as the speaker does."""
+    def begin(self, model: str, body: bytes, *, seconds: float, beside: bool = False) -> Speech:
+        """`model`: ENDPOINT, whose live version is meant, or ENDPOINT@VARIANT. `beside`: for a shadow. Raises as the
+        speaker does."""
         endpoint, _, variant = model.partition(_AT)
         asked = msgspec.json.decode(body)
-        return self._speaker.begin(endpoint, variant, {**asked, "model": endpoint}, seconds=seconds)
+        return self._speaker.begin(endpoint, variant, {**asked, "model": endpoint}, seconds=seconds, beside=beside)
 
     async def answer(self, speech: Speech, asked: Asked, model: str) -> NativeAnswer:
         """Of a stream, once there is something to hear: what goes wrong before that has a status of its own."""

@@ -21,13 +21,17 @@ from headrace.gateway.ending import error_of
 from headrace.gateway.guard import Guards
 from headrace.gateway.health import Health
 from headrace.gateway.heard import estimate, scrubbed, written
+from headrace.gateway.native import Speech
 from headrace.gateway.reach import Missed, Passage, Streamed, reach
 from headrace.gateway.retry import Budget
 from headrace.gateway.tally import Tally
+from headrace.traffic import steps
 from headrace.traffic.record import Open, Recorder, ending
 from headrace.types.call import CallStatus
+from headrace.types.endpoint import Capture
 from headrace.types.errors import Blocked, HeadraceError, ModelFailed, TimedOut, UpstreamError
 from headrace.types.gateway import Own, Spent, Usage, Wire
+from headrace.types.step import Step
 from headrace.types.traffic import Decision, Reason
 
 _ONCE = (b"idempotency-key",)  # of a caller's headers: what says that a question is the same one
@@ -113,6 +117,7 @@ class Asker:
             began=began,
             ends=ends,
             steady=self._steady,
+            beside=question.own is Own.SHADOW,
         )
         got = await reach(course.passage)
         course.ready = got.ready
@@ -137,12 +142,14 @@ class Asker:
 
     def _write(self, question: Question, line: Open, course: _Course, status: CallStatus, error: str) -> None:
         told, ready, passage, lane = course.told, course.ready, course.passage, question.lane
+        speech = passage.speech if passage else None
         usage, estimated = told.usage, False
         if usage is None:
-            usage, estimated = estimate(question.asked, told) if told.text else Usage(), True
+            usage, estimated = _untold(question, told, speech)
+        own = speech.usage.money if speech and speech.usage else 0.0  # what a model of ours paid for itself
         spent = Spent(
             usage=usage,
-            cost=ready.tariff.cost(usage, line.time) if ready else 0.0,
+            cost=own + (ready.tariff.cost(usage, line.time) if ready else 0.0),
             provider=ready.way.provider if ready else "",
             model=(told.model or ready.way.model) if ready else "",
             key=question.own.value,
@@ -152,16 +159,28 @@ class Asker:
             estimated=estimated,
             guards=course.guards.memory.told if course.guards else {},
             of=question.of,
+            steps=_steps(speech, passage, lane.endpoint.capture) if speech and passage else (),
             tried=passage.history() if passage else (),
         )
         line.status, line.error, line.rows = status, error, 1
         line.run_ms = spent.wait_ms
         line.spent = msgspec.Raw(_encoder.encode(spent))
         if lane.captured:
-            output = written(told, passage.speech if passage and lane.native else None)
+            output = written(told, speech if lane.native else None)
             line.output = self.recorder.kept(scrubbed(output) if lane.masked else output)
         self.recorder.write(line)
         self.tally.asked(question.own, lane.endpoint.name, status, spent.cost)
+
+
+def _untold(question: Question, told: Told, speech: Speech | None) -> tuple[Usage, bool]:
+    """And whether it is only estimated."""
+    if speech is not None and speech.usage is not None:
+        return Usage(input=speech.usage.prompt_tokens, output=speech.usage.completion_tokens), False
+    return estimate(question.asked, told) if told.text else Usage(), True
+
+
+def _steps(speech: Speech, passage: Passage, capture: Capture) -> tuple[Step, ...]:
+    return steps.told(speech.steps, offset_ms=(speech.began - passage.began) * 1000, capture=capture)
 
 
 def _hear(guards: Guards, text: str) -> None:

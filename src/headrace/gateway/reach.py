@@ -50,6 +50,7 @@ class Passage(msgspec.Struct, kw_only=True, eq=False):
     began: float
     ends: float
     steady: Callable[[], float]
+    beside: bool = False  # for a shadow: a model of our own spares its callers
     attempts: int = 0
     waited: float = 0.0  # seconds for upstreams, before the first byte
     tried: list[Missed] = []
@@ -290,7 +291,7 @@ async def _ask(passage: Passage, ready: Ready) -> Got | Missed:
 
 async def _spoken(passage: Passage, station: Native, target: Target, body: bytes, seconds: float) -> Reply:
     """By a model of our own."""
-    speech = passage.speech = station.begin(target.model, body, seconds=seconds)
+    speech = passage.speech = station.begin(target.model, body, seconds=seconds, beside=passage.beside)
     try:
         return await station.answer(speech, passage.asked, target.model)
     except BaseException:  # also a caller that went away: the answer that has begun is still to be closed

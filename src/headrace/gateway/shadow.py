@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +20,6 @@ from headrace.gateway.board import Boards
 from headrace.gateway.effects import without_effects
 from headrace.gateway.own import Asker, Question
 from headrace.gateway.visit import Visit
-from headrace.traffic.meter import Reading
 from headrace.traffic.record import Open
 from headrace.traffic.shadow import DROPPED, Outcomes, attributes_of, taken
 from headrace.types.errors import BadInput, HeadraceError
@@ -116,13 +114,13 @@ class Shadows:
         self.idle, self.outcomes = idle, outcomes
         self._boards, self._asker = boards, asker
         self._here: dict[str, Shadowing] = {}
-        asker.recorder.meter.watch(self._readings)
+        outcomes.queues.append(lambda: ((name, here.queued) for name, here in self._here.items()))
 
     def copy(self, visit: Visit) -> Copy | None:
         """What is to be asked again of a call that was answered well; None: it is not."""
         lane, call, request = visit.lane, visit.call, visit.request
         settings = lane.policy.shadow
-        if settings is None or lane.native is not None or not (visit.told.text or visit.told.tools):
+        if settings is None or not (visit.told.text or visit.told.tools):
             return None
         due = taken(
             settings,
@@ -187,7 +185,3 @@ class Shadows:
     async def close(self) -> None:
         for shadowing in self._here.values():
             await shadowing.close()
-
-    def _readings(self) -> Iterable[Reading]:
-        for name, shadowing in sorted(self._here.items()):
-            yield "headrace_shadow_queued", {"endpoint": name}, shadowing.queued

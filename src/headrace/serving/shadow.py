@@ -28,7 +28,6 @@ from headrace.serving.idle import Idle
 from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.serving.table import Lane, Loaded, Source, adapt
 from headrace.serving.turn import Turn
-from headrace.traffic.meter import Reading
 from headrace.traffic.record import NOTHING, Open, Recorder
 from headrace.traffic.route import Header
 from headrace.traffic.shadow import DROPPED, Outcomes, attributes_of, taken
@@ -234,7 +233,7 @@ class Shadows:
         self._recorder, self._lanes = recorder, lanes
         self._here: dict[str, Shadowing] = {}
         self._cores = os.cpu_count() or 1
-        recorder.meter.watch(self._readings)
+        self.outcomes.queues.append(lambda: ((name, shadow.queued) for name, shadow in self._here.items()))
 
     def build(self, endpoint: Endpoint, loaded: dict[str, Loaded]) -> Shadowing | None:
         """Kept over plans, while they ask for the same."""
@@ -270,10 +269,6 @@ class Shadows:
         """Whether a core is free of live calls and of other shadows."""
         live = sum(lane.gate.inside for lane in self._lanes() if not _elsewhere(lane))
         return live + sum(shadow.running for shadow in self._here.values()) < self._cores
-
-    def _readings(self) -> Iterable[Reading]:
-        for name, shadow in sorted(self._here.items()):
-            yield "headrace_shadow_queued", {"endpoint": name}, shadow.queued
 
 
 def _allowed(endpoint: Endpoint, settings: Shadow, loaded: dict[str, Loaded]) -> bool:

@@ -9,13 +9,14 @@ models can be talked to, and which message is which of their inputs:
     any other  the last words of the user; there may be one such input
 
 Inputs and the answer are told as /predict would have written them, so that what people say of a chat corrects the
-model. Ignores how a call is shaped on the wire, and shadows: those follow /predict.
+model. Ignores how a call is shaped on the wire, and which calls are put to a shadow: the gateway does that (`beside`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from headrace.serving.predict import Predictor
 from headrace.serving.run import Place, Wait, run
 from headrace.serving.runtimes.base import Inputs, Outputs
 from headrace.serving.table import Lane, Parts
+from headrace.traffic.admit import Gate
 from headrace.traffic.record import ending
 from headrace.types.call import CallStatus
 from headrace.types.endpoint import Variant
@@ -38,6 +40,7 @@ MESSAGES, HISTORY, SYSTEM = "messages", "history", "system"
 NAMED = (MESSAGES, HISTORY, SYSTEM)
 REFUSED = ("tools", "functions", "audio")  # of a request: what would ask for another kind of answer
 OBEYED = frozenset(("messages", "model", "stream", "stream_options", "n", "user", "metadata", "store"))
+BESIDE = 1 << 30  # calls: they are bounded where they are begun
 _encoder = msgspec.json.Encoder()
 
 
@@ -56,14 +59,19 @@ class Talker:
         """As it is applied now, also while another version answers for one that broke."""
         return self._predictor.table.policy(endpoint)
 
-    def begin(self, endpoint: str, variant: str, asked: Mapping[str, Any], *, seconds: float) -> Talk:
-        """`variant` empty: the live one. Raises BadInput, NotFound, Unavailable."""
+    def begin(
+        self, endpoint: str, variant: str, asked: Mapping[str, Any], *, seconds: float, beside: bool = False
+    ) -> Talk:
+        """`variant` empty: the live one. `beside`: for nobody, so it takes no caller's place, and what fails there says
+        nothing of how callers are served. Raises BadInput, NotFound, Unavailable."""
         lane = self._predictor.table.lane(endpoint)
         name = variant or lane.policy.baseline
         loaded = lane.variant(name)
         parts = loaded.parts if lane.adapted is None else lane.adapted.get(name, loaded.parts)
         if why := misfit(parts.codec.signature):
             raise BadInput(f"endpoint {endpoint!r} cannot be talked to: {why}", field="model")
+        if beside:
+            lane = replace(lane, gate=Gate(endpoint, BESIDE), sentinel=None)
         return Talk(lane, name, parts, asked, seconds=seconds, began=self._steady())
 
 

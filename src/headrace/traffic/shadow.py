@@ -7,7 +7,7 @@ one rule for all three. Pure, but for the counts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from headrace.traffic.meter import Meter, Reading
 from headrace.traffic.route import Header, shadowed
@@ -17,6 +17,7 @@ DROPPED = "dropped"  # beside the statuses of calls
 _ATTRIBUTE = 200  # characters
 _CHOSEN = (Reason.FORCED, Reason.PINNED, Reason.GATE)  # by who asks: no call of the endpoint's own traffic
 
+Queue = Callable[[], Iterable[tuple[str, int]]]  # calls that wait, by endpoint
 Counts = Counter[tuple[str, str, str]]  # endpoint, variant, outcome
 
 
@@ -35,6 +36,7 @@ class Outcomes:
 
     def __init__(self, meter: Meter) -> None:
         self.counts: Counts = Counter()
+        self.queues: list[Queue] = []  # an endpoint that is asked in two ways has one in each
         self._told: Counts = Counter()
         meter.watch(self._readings)
 
@@ -54,3 +56,8 @@ class Outcomes:
     def _readings(self) -> Iterable[Reading]:
         for (endpoint, variant, outcome), count in sorted(self.counts.items()):
             yield "headrace_shadow_total", {"endpoint": endpoint, "variant": variant, "outcome": outcome}, count
+        waiting: Counter[str] = Counter()
+        for queue in self.queues:
+            waiting.update(dict(queue()))
+        for endpoint, count in sorted(waiting.items()):
+            yield "headrace_shadow_queued", {"endpoint": endpoint}, count
