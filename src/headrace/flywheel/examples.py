@@ -12,9 +12,9 @@ a list with one entry per row; any other correction of such a call belongs to no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from headrace.flywheel.selection import Rating
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName
@@ -55,16 +55,21 @@ class Said:
             case Rating.CORRECTED:
                 return self.corrected
             case Rating.ANY:
-                return self != Said()
+                return self != NOTHING
 
 
-def sum_up(feedback: Iterable[Feedback]) -> Said:
+NOTHING: Final = Said()
+# As plain text, which hashes ten times as fast: millions are looked up.
+_RATING, _CORRECTION, _COMMENT = (
+    str(n.value) for n in (FeedbackName.RATING, FeedbackName.CORRECTION, FeedbackName.COMMENT)
+)
+
+
+def sum_up(feedback: Collection[Feedback]) -> Said:
     """The newest of each name; a tie goes to the larger id, so that the answer does not depend on the order."""
-    newest: dict[str, Feedback] = {}
-    for one in sorted(feedback, key=lambda f: (f.time, f.id)):
-        newest[one.name] = one
-    rating, correction = newest.get(FeedbackName.RATING), newest.get(FeedbackName.CORRECTION)
-    comment = newest.get(FeedbackName.COMMENT)
+    ordered = sorted(feedback, key=lambda f: (f.time, f.id)) if len(feedback) > 1 else feedback
+    newest = {one.name: one for one in ordered}
+    rating, correction, comment = newest.get(_RATING), newest.get(_CORRECTION), newest.get(_COMMENT)
     return Said(
         rating=bool(rating.value) if rating else None,
         correction=correction.value if correction else None,

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from headrace.base.ahead import ahead
-from headrace.flywheel.examples import COLUMNS, Said, rows_of, split_inputs, sum_up
+from headrace.flywheel.examples import COLUMNS, NOTHING, Said, rows_of, split_inputs, sum_up
 from headrace.flywheel.selection import Format, Selection
 from headrace.flywheel.wanted import endpoints_of
 from headrace.store import endpoints, feedbacks
@@ -28,7 +28,6 @@ from headrace.store.rows import ParquetFlow
 from headrace.store.texts import csv_of, head_of, jsonl
 
 GROUP_ROWS = 10_000  # of a group in Parquet, at least
-_NOTHING: Final = Said()
 _raws: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _encoder: Final = msgspec.json.Encoder()
 
@@ -58,7 +57,7 @@ class Streamer:
             after=selection.after,
             among=self._spoken_of if selection.rating else None,
         )
-        for block in blocks:
+        for block in ahead(blocks):
             calls = Calls(block).served(models)
             if not len(calls):
                 continue
@@ -107,7 +106,7 @@ class _Split:
 
     def __call__(self, call: Passed) -> list[Part]:
         """One for each row of the call; none when its input was not kept."""
-        said = self._said.get(call.trace_id, _NOTHING)
+        said = self._said.get(call.trace_id, NOTHING)
         inputs = inputs_of(call.input, call.rows)
         if inputs is None:
             return []

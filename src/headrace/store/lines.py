@@ -8,7 +8,6 @@ by one. What a call holds stays the JSON text that it is. Arrow stays in this ro
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
 import pyarrow as pa
@@ -39,8 +38,7 @@ _PARTS: Final = pa.schema([(n, COLUMNS[n]) for n in ("inputs", "output", "label"
 _MENDED: Final = (CallStatus.FAILED.value, CallStatus.TIMEOUT.value)  # worth a row when a person said what is right
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Told(NamedTuple):
     """What people said of one call. `correction`: the JSON that fits a call of one row."""
 
     rating: bool | None

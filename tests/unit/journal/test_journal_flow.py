@@ -16,6 +16,7 @@ from headrace.store.journal import archive, flow
 from headrace.store.journal.archive import Archive
 from headrace.store.journal.flow import SCHEMA, Passed, Source, Window, held, merge, read
 from headrace.store.journal.query import JournalQuery
+from headrace.types.errors import Unavailable
 from tests.control_samples import START, call, open_journal, write
 
 keys = st.lists(st.tuples(st.integers(0, 9).map(float), st.integers(0, 99).map("tr-{:02}".format)), max_size=20)
@@ -148,3 +149,10 @@ def test_a_block_is_small_where_its_rows_are_large(tmp_path: Path, monkeypatch: 
     sizes = [block.num_rows for block in read(tmp_path / "large.parquet", Window())]
     assert sum(sizes) == 100
     assert max(sizes) <= 10
+
+
+def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 and then nothing")
+    for name in ("bad.parquet", "gone.parquet"):
+        with pytest.raises(Unavailable, match="cannot be read"):
+            list(read(tmp_path / name, Window()))

@@ -42,6 +42,7 @@ class Passed(NamedTuple):
 
 _TYPES: Final = {"time": pa.float64(), "version": pa.int64(), "rows": pa.int64()}
 SCHEMA: Final = pa.schema([(name, _TYPES.get(name, pa.string())) for name in Passed._fields])
+_REPEATED: Final = ["endpoint", "unit", "status", "shadow_of", "reason"]  # read as numbers, as the file has them
 _ORDER: Final = [("time", "ascending"), ("trace_id", "ascending")]
 
 Key = tuple[float, str]
@@ -87,16 +88,19 @@ class Source:
 def read(path: Path, window: Window, among: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """What is wanted of one file of the archive. `among`: trace ids in order, these alone."""
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            names = [name for name in SCHEMA.names if name in file.schema_arrow.names]
-            for number in range(file.num_row_groups):
-                group = _Group(file.metadata.row_group(number), file.schema_arrow.names)
+        told = pq.read_metadata(path)
+        known = told.schema.names
+        names = [name for name in SCHEMA.names if name in known]
+        repeated = [name for name in _REPEATED if name in known]
+        with pq.ParquetFile(path, metadata=told, read_dictionary=repeated) as file:
+            for number in range(told.num_row_groups):
+                group = _Group(told.row_group(number), known)
                 if (ids := group.wanted(window, among)) is None:
                     continue
                 for block in file.iter_batches(group.rows_at_once, row_groups=[number], columns=names):
-                    found = _chosen(window.cut(_full(block)), ids)
+                    found = _chosen(window.cut(block), ids)
                     if found.num_rows:
-                        yield found
+                        yield _full(found)
     except (pa.ArrowException, OSError) as error:
         raise Unavailable(f"the journal's archive cannot be read: {error}", retry_after=1.0) from error
 
@@ -210,11 +214,12 @@ def _chosen(block: pa.RecordBatch, ids: Sequence[str]) -> pa.RecordBatch:
 
 
 def _full(block: pa.RecordBatch) -> pa.RecordBatch:
-    """Columns that are younger than the file have no values."""
-    if block.schema.names == SCHEMA.names:
-        return block
+    """With all columns, as SCHEMA has them; those that are younger than the file have no values."""
     columns = [
         block[name] if name in block.schema.names else pa.nulls(block.num_rows, SCHEMA.field(name).type)
         for name in SCHEMA.names
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    return pa.RecordBatch.from_arrays(
+        [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in columns],
+        schema=SCHEMA,
+    )
