@@ -11,11 +11,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import pg8000.native
+from sqlalchemy import make_url
 
 from headrace.base.clock import SystemClock
 from headrace.compute.executors.base import Executor, OnLine, Task
@@ -30,6 +33,7 @@ from headrace.store import endpoints, feedbacks, turns
 from headrace.store.db import Database
 from headrace.store.enrol import Enroller
 from headrace.store.journal.query import JournalQuery
+from headrace.store.migrate import migrate
 from headrace.types.model import ModelVersion
 from headrace.types.turn import Cause, Turn
 from tests.control_samples import START, call, corrected, endpoint, open_database, open_journal, version, write
@@ -257,3 +261,22 @@ def world(folder: Path, **spec: Any) -> Iterator[World]:
         made = World(folder, database)
         made.fill(**spec)
         yield made
+
+
+@contextmanager
+def stored_in(postgres: str) -> Iterator[Database]:
+    """An empty database of its own on a PostgreSQL server."""
+    name = f"turns_{token_hex(4)}"
+    url = make_url(postgres)
+    server = pg8000.native.Connection(
+        url.username or "", host=url.host or "", port=url.port or 5432, database="postgres"
+    )
+    server.run(f"CREATE DATABASE {name}")
+    database = Database(url.set(database=name).render_as_string(hide_password=False))
+    try:
+        migrate(database)
+        yield database
+    finally:
+        database.close()
+        server.run(f"DROP DATABASE {name} WITH (FORCE)")
+        server.close()

@@ -1,7 +1,8 @@
 """Takes one turn and kills itself with -9 at each point that is named, once: `python -m tests.faults.turn_program`.
 
-Arguments: folder, turn, points. The points are tried in order of their coming; a process that dies at one is started
-again, by fork, so that the imports are paid once. Prints how often it was started, and the points where it died.
+Arguments: world (`table` or `program`), folder, database, turn, points. The points are tried in order of their coming;
+a process that dies at one is started again, by fork, so that the imports are paid once. Prints how often it was
+started, and the points where it died.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from dbos._dbos import _get_or_create_dbos_registry
 
+from headrace.app.turn import _durable_url
 from headrace.flywheel import conduct as conducting
 from headrace.flywheel.durable import Durable, Work
 from headrace.flywheel.made import Kept, Made
-from headrace.flywheel.steps import curate, evaluate, export, gate, register, release, train, validate
+from headrace.flywheel.steps import compiling, curate, evaluate, export, gate, register, release, train, validate
+from headrace.serving.paid import Paid
 from headrace.store.db import Database
+from headrace.types.program import Usage
+from tests import compile_world
 from tests.turn_world import FileClient, World
 
 STEPS = {
@@ -33,6 +39,7 @@ STEPS = {
     "register": register,
     "release": release,
 }
+WORLDS: dict[str, Callable[[Path, Database], World]] = {"table": World, "program": compile_world.at}
 
 
 class Fate:
@@ -54,6 +61,8 @@ def arm(fate: Fate) -> None:
     """`inside`: all is done and nobody knows; `made`: kept, and DBOS has not got it; `recorded`: the row has not."""
     for name, module in STEPS.items():
         module.build = _inside(fate, name, module.build)  # type: ignore[attr-defined]
+    compiling.build = _inside(fate, "train", compiling.build)
+    _arm_questions(fate)
     progress = train._progress
 
     def told(words: str) -> tuple[float, str]:
@@ -83,6 +92,36 @@ def arm(fate: Fate) -> None:
     Durable.step = durable  # type: ignore[method-assign]
 
 
+def _arm_questions(fate: Fate) -> None:
+    """Of language models. `asked.N`: the N-th is about to be sent; `heard.N`: it was answered, and that is not kept;
+    `kept.N`: it is. Counted over all lives, by step and by who is asked."""
+    send, keep = Paid.send, Paid.keep
+
+    def sent(self: Paid, question: str) -> None:
+        send(self, question)
+        fate.strike(f"{_step_of(self)}:asked.{_lines(self)[0]}")
+
+    def kept(self: Paid, question: str, answer: bytes, usage: Usage) -> None:
+        fate.strike(f"{_step_of(self)}:heard.{_lines(self)[1] + 1}")
+        keep(self, question, answer, usage)
+        fate.strike(f"{_step_of(self)}:kept.{_lines(self)[1]}")
+
+    Paid.send, Paid.keep = sent, kept  # type: ignore[method-assign]
+
+
+def _step_of(paid: Paid) -> str:
+    """work/answers.jsonl of a training, work/before.jsonl and work/after.jsonl of an examination."""
+    name = Path(paid._out.name).stem
+    return "train" if name == "answers" else name
+
+
+def _lines(paid: Paid) -> tuple[int, int]:
+    """Questions sent, answers kept."""
+    lines = Path(paid._out.name).read_bytes().splitlines()
+    answers = sum(b'"answer"' in line for line in lines)
+    return len(lines) - answers, answers
+
+
 def _inside(fate: Fate, name: str, build: Callable[..., Made]) -> Callable[..., Made]:
     def built(*given: Any, **named: Any) -> Made:
         made = build(*given, **named)
@@ -92,21 +131,22 @@ def _inside(fate: Fate, name: str, build: Callable[..., Made]) -> Callable[..., 
     return built
 
 
-def attempt(folder: Path, turn_id: str) -> None:
-    place = World(folder, Database(f"sqlite:///{folder}/headrace.db"))
-    durable = Durable(turn_id=turn_id, url=f"sqlite:///{place.state}/turns/{turn_id}/turn.db")
+def attempt(world: str, folder: Path, url: str, turn_id: str) -> None:
+    place = WORLDS[world](folder, Database(url))
+    state: Any = SimpleNamespace(flywheel=place.state)
+    durable = Durable(turn_id=turn_id, url=_durable_url(state, place.database, turn_id))
     _get_or_create_dbos_registry().get_internal_queue()._polling_interval_sec = 0.05  # a second each time adds up
     conducting.conduct(place.shop(turn_id), durable, Kept(place.state / "kept", turn=turn_id))
 
 
 def main() -> None:
-    folder, turn_id = Path(sys.argv[1]), sys.argv[2]
-    fate = Fate(folder / "fate", set(sys.argv[3].split(",")))
+    world, folder, url, turn_id, points = sys.argv[1], Path(sys.argv[2]), *sys.argv[3:6]
+    fate = Fate(folder / "fate", set(points.split(",")))
     arm(fate)
     for starts in range(1, 80):
         child = os.fork()
         if not child:
-            attempt(folder, turn_id)
+            attempt(world, folder, url, turn_id)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:

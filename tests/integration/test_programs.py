@@ -173,6 +173,56 @@ def test_its_trace_shows_what_it_asked_within_what(compiled: dict[str, Any], pla
     assert root.start_time_ns <= question.start_time_ns <= question.end_time_ns <= root.end_time_ns + 1_000_000
 
 
+@pytest.fixture(scope="module")
+def house(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A program whose alias nobody named: it is asked of this platform's own gateway."""
+    with fake_lm(lambda body: json.dumps({"reasoning": "it says so", **json.loads(learns(body))})) as far:
+        provider = {"name": "far", "kind": "openai", "url": far.url, "private": True}
+        price = {"provider": "far", "model": "m", "input": 1.0, "output": 2.0}
+        gateway = {"gateway": {"providers": [provider], "prices": [price]}}
+        platform.http.put(f"{platform.control}/api/v1/gateway", json=gateway).raise_for_status()
+        chat = {"upstream": {"kind": "chat", "name": "house", "model": "far/m", "retries": {"attempts": 1}}}
+        platform.http.post(f"{platform.control}/api/v1/endpoints/house/deploy", json=chat).raise_for_status()
+        folder = tmp_path_factory.mktemp("mails")
+        program = TICKET | {"name": "mails", "lm": "house", "kind": "ChainOfThought"}
+        (folder / "mails.json").write_text(json.dumps(program))
+        (folder / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in ROWS))
+        rows = ["--data", str(folder / "rows.jsonl"), "--optimizer", "LabeledFewShot"]
+        platform.run("compile", str(folder / "mails.json"), *rows)
+        platform.run("deploy", "models:/mails/1", "--endpoint", "mails")
+        yield "mails"
+
+
+def test_a_question_through_our_own_gateway_names_who_asked(house: str, platform: Platform) -> None:
+    """Its line has the bill, and says whose question it was; also when the program is asked as a chat model."""
+    said = [{"role": "user", "content": "a crash"}]
+    answers = [
+        platform.http.post(f"{platform.data}/predict", json={"model": house, "inputs": {"text": "a crash"}}),
+        platform.http.post(f"{platform.data}/v1/chat/completions", json={"model": house, "messages": said}),
+    ]
+    for answer in answers:
+        asker = answer.headers["x-headrace-trace"]
+        told = wait_for(lambda: _asked(platform, asker), seconds=20, what="both lines")  # noqa: B023
+        steps, [line] = told["call"]["spent"]["steps"], told["asked"]
+        [question] = [step for step in steps if step["kind"] == "lm"]
+        assert (line["endpoint"], line["status"]) == ("house", "ok")
+        assert line["parent"] == f"00-{asker.removeprefix('tr-')}-{question['span']}-01"
+        assert line["spent"]["cost"] == pytest.approx(10 * 1e-6 + 5 * 2e-6)
+        assert told["call"]["spent"]["cost"] == 0, "it is billed once"
+        assert steps[question["within"]]["kind"] == "module", "within a part of the program"
+    trace_id = line["trace_id"]
+    url = f"{platform.control}/mlflow/api/3.0/mlflow/traces/{trace_id}"
+    wait_for(lambda: platform.http.get(url).status_code == 200, seconds=60, what="the question in MLflow")
+    client = MlflowClient(f"{platform.control}/mlflow")
+    assert client.get_trace(trace_id).info.tags["parent"] == asker
+    assert question["span"] in {span.span_id for span in client.get_trace(asker).data.spans}
+
+
+def _asked(platform: Platform, trace_id: str) -> dict[str, Any] | None:
+    found = platform.http.get(f"{platform.control}/api/v1/traces/{trace_id}")
+    return found.json() if found.status_code == 200 and found.json()["asked"] else None
+
+
 def test_a_language_model_that_fails_is_an_error_of_the_upstream(
     compiled: dict[str, Any], platform: Platform, lm: FakeLM
 ) -> None:

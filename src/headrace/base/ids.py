@@ -12,6 +12,7 @@ public feedback form needs a signed token on top.
 
 from __future__ import annotations
 
+import re
 import secrets
 from hashlib import blake2b
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from headrace.base.files import write_atomic
 
 TRACE_PREFIX = "tr-"
+_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}.*")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, without i, l, o, u
 
 
@@ -64,6 +66,18 @@ def earliest_of(time: float) -> str:
 def latest_of(time: float) -> str:
     """No trace id of this time or earlier is greater."""
     return earliest_of(time) + "g"
+
+
+def traceparent(trace_id: str, span: str) -> str:
+    """W3C's header for what is asked of others on behalf of a call of ours."""
+    return f"00-{trace_id[len(TRACE_PREFIX) :]}-{span}-01"
+
+
+def caller_of(parent: str) -> tuple[str, str]:
+    """The trace id and the span that a traceparent names; whether the trace is one of ours, who looks it up will see.
+    Two empty words for what is no traceparent."""
+    found = _PARENT.fullmatch(parent)
+    return (f"{TRACE_PREFIX}{found[1]}", found[2]) if found else ("", "")
 
 
 class TraceIds:

@@ -18,7 +18,7 @@ from headrace.programs.package import Packed, write_package
 from headrace.serving.codec import Codec
 from headrace.serving.lm import Aliases
 from headrace.serving.paid import Paid
-from headrace.serving.runtimes.base import Inputs, Model, Surroundings
+from headrace.serving.runtimes.base import Inputs, Surroundings
 from headrace.serving.runtimes.program import ProgramModel, ProgramRuntime
 from headrace.types.model import Package, RuntimeKind
 from headrace.types.program import Usage
@@ -31,10 +31,15 @@ class Answered:
 
 
 class Opened:
-    def __init__(self, packed: Packed, model: Model) -> None:
+    def __init__(self, packed: Packed, model: ProgramModel) -> None:
         self._signature = signature_of(packed.program)
         self._codec = Codec(self._signature, ProgramModel.form)
         self._model = model
+
+    @property
+    def spent(self) -> Usage:
+        """In all, by those before us too whose answers `paid` kept."""
+        return self._model.desk.usage
 
     def read(self, row: Any) -> Inputs:
         """Raises BadInput for a row that is none of this program's."""

@@ -71,7 +71,7 @@ class Adapted:
             own = self._inner.from_arrays(made)
         except BadInput as error:
             raise self._failed(error.sentence(), error.field) from error
-        own.travels = inputs.travels
+        own.travels, own.trace = inputs.travels, inputs.trace
         return own
 
     def outward(self, outputs: Outputs, rows: int) -> Outputs:

@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from secrets import token_hex
+from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.base.ids import traceparent
 from headrace.compute.frames import Header, Message
 from headrace.compute.host import HostProcess
 from headrace.compute.upstream import Upstream
@@ -63,6 +65,18 @@ _asked = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _STREAMED = {"stream": msgspec.Raw(b"true"), "stream_options": msgspec.Raw(b'{"include_usage":true}')}
 
 
+class _Question(NamedTuple):
+    """`within`: the program's own part that asks. `span`: under which it is asked. `paid`: its name among those whose
+    answers are kept, or empty."""
+
+    alias: str
+    body: bytes
+    within: str
+    at: float
+    span: str
+    paid: str = ""
+
+
 @dataclass(slots=True)
 class Account:
     """What one call of a child has asked so far. `within`: by question, the step of the program that asked it."""
@@ -72,27 +86,29 @@ class Account:
     travels: Mapping[str, str] = field(default_factory=dict)
     usage: Usage = Usage()
     began: float = 0.0  # by time.monotonic(); 0: its steps are not told
+    trace: str = ""  # id of the call, if it has one: services are told
     steps: list[Step] = field(default_factory=list)
     within: list[str] = field(default_factory=list)
     asking: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def step(self, header: Header, alias: str, at: float, told: _Told, body: bytes, why: str) -> None:
+    def step(self, question: _Question, told: _Told, why: str) -> None:
         if not self.began or len(self.steps) >= STEPS:
             return
         tokens, choice = told.usage or _Tokens(), told.choices[0] if told.choices else None
-        self.within.append(header.get("in") or "")
+        self.within.append(question.within)
         self.steps.append(
             Step(
                 kind=StepKind.LM,
-                name=alias,
-                at_ms=(at - self.began) * 1000,
-                ms=(time.monotonic() - at) * 1000,
+                name=question.alias,
+                at_ms=(question.at - self.began) * 1000,
+                ms=(time.monotonic() - question.at) * 1000,
                 model=told.model or "",
+                span=question.span,
                 input_tokens=tokens.prompt_tokens or 0,
                 output_tokens=tokens.completion_tokens or 0,
                 finish=(choice.finish_reason or "") if choice else "",
                 error=why,
-                input=_asked.decode(body).get("messages"),
+                input=_asked.decode(question.body).get("messages"),
                 output=choice.message.content if choice else None,
             )
         )
@@ -105,7 +121,7 @@ class Desk:
     def __init__(
         self, aliases: Aliases, allowed: Sequence[str], budget: Budget | None = None, *, paid: Paid | None = None
     ) -> None:
-        self.usage = Usage()
+        self.usage = paid.usage if paid is not None else Usage()  # all that was sent, by those before us too
         self.stopped = ""
         self._aliases = aliases
         self._allowed = tuple(allowed)
@@ -121,9 +137,14 @@ class Desk:
         host.on_ask = self._asked
 
     def open(
-        self, *, deadline: float = math.inf, travels: Mapping[str, str] | None = None, began: float = 0.0
+        self,
+        *,
+        deadline: float = math.inf,
+        travels: Mapping[str, str] | None = None,
+        began: float = 0.0,
+        trace: str = "",
     ) -> Account:
-        account = Account(next(self._numbers), deadline, travels or {}, began=began)
+        account = Account(next(self._numbers), deadline, travels or {}, began=began, trace=trace)
         self._accounts[account.number] = account
         return account
 
@@ -168,32 +189,49 @@ class Desk:
         if account is None or alias not in self._allowed:
             why = "the call has ended" if account is None else f"this program does not declare {alias!r}"
             return {"status": UNKNOWN, "why": why}, b""
-        if self._used_up():
-            return {"status": STOPPED, "why": self.stopped}, b""
-        self._begun += 1
-        at, told = time.monotonic(), _Told()
+        span = token_hex(8) if account.trace else ""
+        question, told = _Question(alias, body, header.get("in") or "", time.monotonic(), span), _Told()
         try:
-            status, answer, told = await self._post(self._aliases.route(alias), account, body, hear)
+            route = self._aliases.route(alias)
+            if self._paid is not None and hear is None:
+                question = question._replace(paid=_name(route, body))
+            known = self._paid.take(question.paid) if self._paid is not None else None
+            if known is None and self._used_up():
+                return {"status": STOPPED, "why": self.stopped}, b""
+            if known is not None:
+                status, answer, (told, usage) = OK, known, _read(route, OK, known)
+                account.usage += usage
+            else:
+                status, answer, told = await self._send(route, account, question, hear)
         except HeadraceError as error:
             status, answer = (LATE if isinstance(error, TimedOut) else AWAY), error.sentence().encode()
+        why = "" if status == OK else f"the language model {alias!r} answered with status {status}: {_quoted(answer)}"
+        account.step(question, told, why)
+        return {"status": status, "why": why, "calls": account.usage.calls, "money": account.usage.money}, answer
+
+    async def _send(
+        self, route: Route, account: Account, question: _Question, hear: Hear | None
+    ) -> tuple[int, bytes, _Told]:
+        if self._paid is not None and question.paid:
+            self._paid.send(question.paid)
+        self._begun += 1
+        try:
+            status, answer = await self._post(route, account, question, hear)
         finally:
             self._begun -= 1
-        why = "" if status == OK else f"the language model {alias!r} answered with status {status}: {_quoted(answer)}"
-        account.step(header, alias, at, told, body, why)
-        spent = self.usage if self._budget else account.usage
-        return {"status": status, "why": why, "calls": spent.calls, "money": spent.money}, answer
+        told, usage = _read(route, status, answer)
+        account.usage += usage
+        self.usage += usage
+        if self._paid is not None and question.paid and status == OK:
+            self._paid.keep(question.paid, answer, usage)
+        return status, answer, told
 
-    async def _post(self, route: Route, account: Account, body: bytes, hear: Hear | None) -> tuple[int, bytes, _Told]:
+    async def _post(self, route: Route, account: Account, question: _Question, hear: Hear | None) -> tuple[int, bytes]:
         left = account.deadline - asyncio.get_running_loop().time()
         if left <= 0:
             raise TimedOut("the call is over its time")
-        asked = _asked.decode(body)
+        asked = _asked.decode(question.body)
         asked["model"] = msgspec.Raw(msgspec.json.encode(route.model))
-        question = ""
-        if self._paid is not None and hear is None:
-            question = Paid.question(route.url, {**msgspec.json.decode(body), "model": route.model})
-        if self._paid is not None and question and (known := self._paid.take(question)) is not None:
-            return OK, known, self._count(route, account, OK, known)
         pieces: Assembler | None = None
         if hear is not None:
             asked |= _STREAMED
@@ -202,6 +240,8 @@ class Desk:
             route.url, Upstream(f"the language model at {route.url}", route.url, connections=CONNECTIONS)
         )
         headers = {**_HEADERS, **account.travels}
+        if question.span:
+            headers["traceparent"] = traceparent(account.trace, question.span)
         if route.key:
             headers["authorization"] = f"Bearer {route.key.reveal()}"
         response = await service.post(
@@ -211,24 +251,9 @@ class Desk:
             seconds=min(route.seconds, left),
             hear=pieces.feed if pieces else None,
         )
-        status, found = response.status, response.body
-        if pieces is not None and status == OK:
-            status, found = (BROKEN if pieces.failed else OK), pieces.body()
-        if self._paid is not None and question and status == OK:
-            self._paid.keep(question, found)
-        return status, found, self._count(route, account, status, found)
-
-    def _count(self, route: Route, account: Account, status: int, body: bytes) -> _Told:
-        """Also an error costs a call; what does not say how many tokens it took counts none."""
-        told = _Told()
-        if status == OK:
-            with suppress(msgspec.MsgspecError):  # what else it may be, the child will say
-                told = _told.decode(body)
-        tokens = told.usage or _Tokens()
-        usage = route.priced(tokens.prompt_tokens or 0, tokens.completion_tokens or 0)
-        account.usage += usage
-        self.usage += usage
-        return told
+        if pieces is not None and response.status == OK:
+            return (BROKEN if pieces.failed else OK), pieces.body()
+        return response.status, response.body
 
     def _used_up(self) -> bool:
         """Calls under way count as made. Money is known after a call: the last ones may go over by what they cost."""
@@ -241,6 +266,20 @@ class Desk:
         elif budget.money and self.usage.money >= budget.money:
             self.stopped = f"the budget of {budget.money:g} is used up: {self.usage.money:.4g} was spent"
         return bool(self.stopped)
+
+
+def _name(route: Route, body: bytes) -> str:
+    return Paid.question(route.url, {**msgspec.json.decode(body), "model": route.model})
+
+
+def _read(route: Route, status: int, body: bytes) -> tuple[_Told, Usage]:
+    """Also an error costs a call; what does not say how many tokens it took counts none."""
+    told = _Told()
+    if status == OK:
+        with suppress(msgspec.MsgspecError):  # what else it may be, the child will say
+            told = _told.decode(body)
+    tokens = told.usage or _Tokens()
+    return told, route.priced(tokens.prompt_tokens or 0, tokens.completion_tokens or 0)
 
 
 def _quoted(body: bytes) -> str:

@@ -2,7 +2,8 @@
 
 Called by desk.py for compilations and examinations of a turn. Decides that the n-th time a question comes it gets the
 n-th answer that it got before, so that work which asks the same several times and wants different answers repeats
-itself exactly. What was half written when we were killed is not read.
+itself exactly. A question is written down before it is sent: one whose answer nobody heard has been paid for as well,
+and counts. What was half written when we were killed is not read.
 """
 
 from __future__ import annotations
@@ -14,18 +15,32 @@ from typing import Any
 
 import msgspec
 
+from headrace.types.program import Usage
 
-class _Line(msgspec.Struct):
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    """Without an answer the question is about to be sent."""
+
     question: str
-    answer: str
+    answer: str | None = None
+    usage: Usage = Usage(calls=1)
 
 
 class Paid:
+    """`usage`: what was spent before this process began."""
+
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._answers: dict[str, deque[bytes]] = defaultdict(deque)
+        self.usage = Usage()
+        sent = 0
         for line in _whole_lines(file):
-            self._answers[line.question].append(line.answer.encode())
+            if line.answer is None:
+                sent += 1
+            else:
+                self._answers[line.question].append(line.answer.encode())
+                self.usage += line.usage
+        self.usage += Usage(calls=max(0, sent - self.usage.calls))
         self._out = file.open("ab", buffering=0)
 
     @staticmethod
@@ -36,9 +51,15 @@ class Paid:
         known = self._answers.get(question)
         return known.popleft() if known else None
 
-    def keep(self, question: str, answer: bytes) -> None:
+    def send(self, question: str) -> None:
+        """It is about to be sent."""
+        self._write(_Line(question=question))
+
+    def keep(self, question: str, answer: bytes, usage: Usage) -> None:
         """An answer is whole in the file, or it is not there."""
-        line = _Line(question=question, answer=answer.decode(errors="replace"))
+        self._write(_Line(question=question, answer=answer.decode(errors="replace"), usage=usage))
+
+    def _write(self, line: _Line) -> None:
         self._out.write(msgspec.json.encode(line) + b"\n")
 
     def close(self) -> None:

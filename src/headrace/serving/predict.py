@@ -107,8 +107,8 @@ class Predictor:
                 call.routed(decision, loaded.package.version)
                 read, inputs = self._steady(), dialect.read(codec)
                 call.rows = lane.bounded(inputs.rows)
-                if parts.elsewhere and call.colour:
-                    inputs.travels = colour.travels(request.header(colour.BAGGAGE), call.colour)
+                if parts.elsewhere:
+                    _send_along(inputs, call, request)
                 if lane.captured:
                     call.input = record.kept(dialect.kept(inputs))
                 # A gate asks the model, not what it said before.
@@ -173,6 +173,13 @@ class Predictor:
         if loaded is not None:
             loaded.statistics.fail.add(seconds)
             _blame(lane, call, error, attempt)
+
+
+def _send_along(inputs: Inputs, call: Open, request: Request) -> None:
+    """What a service elsewhere, or a language model that a program asks, is told of the call."""
+    inputs.trace = call.trace_id
+    if call.colour:
+        inputs.travels = colour.travels(request.header(colour.BAGGAGE), call.colour)
 
 
 def _spent(inputs: Inputs, lane: Lane, seconds: float) -> msgspec.Raw:

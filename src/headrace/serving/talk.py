@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.base.log import trace
 from headrace.serving.answer import to_json
 from headrace.serving.predict import Predictor
 from headrace.serving.run import Place, Wait, run
@@ -87,6 +88,7 @@ class Talk:
         self._lane, self._variant, self._parts, self._seconds = lane, variant, parts, seconds
         self.input = _encoder.encode(inputs_of(asked, parts.codec.signature))
         self._inputs = self._read()
+        self._inputs.trace = trace.get()
         self._spec = parts.codec.signature.outputs[0]
         self._told, self._new = "", list[str]()
         self._wake = asyncio.Event()

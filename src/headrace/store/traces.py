@@ -24,7 +24,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from headrace.base.ids import TRACE_PREFIX
+from headrace.base.ids import TRACE_PREFIX, caller_of
 from headrace.base.log import fields
 from headrace.store import genai
 from headrace.types.call import Call, CallStatus, Feedback, FeedbackName
@@ -182,6 +182,9 @@ def _spans(call: Call) -> list[Span]:
         end_time_unix_nano=start + int(call.latency_ms * 1e6),
         status=Status(code=Status.STATUS_CODE_OK if ok else Status.STATUS_CODE_ERROR, message=call.error),
     )
+    asker, span = caller_of(call.parent)
+    if asker:  # a trace of its own, as people rate it by itself
+        root.links.add(trace_id=bytes.fromhex(asker.removeprefix(TRACE_PREFIX)), span_id=bytes.fromhex(span))
     _describe(root, _attributes(call))
     steps, tried = (call.spent.steps, call.spent.tried) if call.spent else ((), ())
     asked = (_asked(root, place, attempt, call.protocol) for place, attempt in enumerate(tried))
@@ -211,7 +214,7 @@ def _nested(root: Span, place: int, step: Step) -> Span:
     name, attributes = genai.of_step(step)
     span = Span(
         trace_id=root.trace_id,
-        span_id=_span_id(root, place),
+        span_id=bytes.fromhex(step.span) if step.span else _span_id(root, place),
         parent_span_id=root.span_id if step.within < 0 else _span_id(root, step.within),
         name=name,
         kind=Span.SPAN_KIND_CLIENT if step.kind is StepKind.LM else Span.SPAN_KIND_INTERNAL,
@@ -266,6 +269,8 @@ def _attributes(call: Call) -> genai.Attributes:
         found[genai.USER] = call.unit
     if call.shadow_of:
         found["mlflow.traceTag.shadow_of"] = call.shadow_of
+    if asker := caller_of(call.parent)[0]:
+        found["mlflow.traceTag.parent"] = asker
     return found | genai.of_call(call)
 
 

@@ -24,6 +24,7 @@ class Step:
     ms: float
     within: int = -1
     model: str = ""
+    span: str = ""  # of a question to an LM: 16 hex digits, under which it was asked (traceparent)
     input_tokens: int = 0
     output_tokens: int = 0
     finish: str = ""

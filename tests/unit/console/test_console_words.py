@@ -43,6 +43,7 @@ from headrace.types.model import RuntimeKind, Stage
 from headrace.types.program import ModuleKind, OptimizerName, Writing
 from headrace.types.release import Phase, Verdict
 from headrace.types.review import Why
+from headrace.types.step import StepKind as Did
 from headrace.types.strategy import MetricKind, Role, StepKind
 from headrace.types.traffic import Reason
 from headrace.types.turn import Cause, StepName, TurnState
@@ -63,6 +64,7 @@ FAMILIES: dict[str, list[str]] = {
     "asked": [why for why in Asked if why is not Asked.UNDECIDED],
     "asked_short": list(Asked),
     "overview_asked": list(Asked),
+    "trace.step": list(Did),
     "step_last": ["proof", "calm", "switch", "ask"],
     "results": ["fixed", "always"],
     "split": list(Split),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from journal_samples import START, make_call, make_feedback, open_journal, write_calls
 
 from headrace.base.clock import ManualClock
+from headrace.base.ids import traceparent
 from headrace.store.journal import archive as archive_module
 from headrace.store.journal.archive import Archive, Turn
 from headrace.store.journal.manifest import load_manifest
@@ -127,6 +128,20 @@ def test_an_empty_journal_has_no_answers(tmp_path: Path, query_of: Callable[[Pat
     assert query.count() == 0
     assert query.call("tr-" + "0" * 32) is None
     assert list(query.scan()) == []
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_what_was_asked_on_behalf_of_a_call(
+    archived: bool, tmp_path: Path, query_of: Callable[[Path], JournalQuery]
+) -> None:
+    call = make_call(1, time=START, latency_ms=2000.0)
+    spans = ["00f067aa0ba902b7", "10f067aa0ba902b7"]
+    asked = [make_call(n + 2, time=START + n, parent=traceparent(call.trace_id, spans[n])) for n in range(2)]
+    others = [make_call(9, time=START, parent=traceparent(asked[0].trace_id, spans[0])), make_call(10, time=START)]
+    write_calls(tmp_path, [call, *others, *asked])
+    if archived:
+        make_archive(tmp_path).turn(None)
+    assert query_of(tmp_path).asked_for(call) == asked
 
 
 def test_feedback_on_a_trace_is_not_mistaken_for_the_call(

@@ -10,7 +10,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv.schemas import Schemas
 
-from headrace.base.ids import TraceIds
+from headrace.base.ids import TraceIds, traceparent
 from headrace.store import genai
 from headrace.store.traces import _spans
 from headrace.types.call import Call, CallStatus
@@ -194,3 +194,16 @@ def test_steps_are_nested_and_the_same_when_sent_again() -> None:
     assert told(root)["mlflow.spanType"] == "CHAIN"
     assert "gen_ai.operation.name" not in told(root), "a prediction is no chat"
     assert _spans(one) == [root, module, question, tool]
+
+
+def test_a_question_of_a_program_is_under_its_own_span_and_names_who_asked() -> None:
+    asker = IDS.mint(1000.0)
+    step = Step(kind=StepKind.LM, name="fast", at_ms=1.0, ms=2.0, span="00f067aa0ba902b7")
+    program = call(trace_id=asker, protocol="predict", input={"text": "x"}, spent=Spent(steps=(step,)))
+    _, question = _spans(program)
+    assert question.span_id.hex() == step.span
+    [line] = _spans(call(parent=traceparent(asker, step.span)))
+    assert [(each.trace_id.hex(), each.span_id.hex()) for each in line.links] == [(asker[3:], step.span)]
+    assert "mlflow.traceTag.parent" in {each.key for each in line.attributes}
+    [other] = _spans(call(parent="no such thing"))
+    assert not other.links

@@ -44,13 +44,15 @@ def router(services: Services) -> APIRouter:
 
     @routes.get("/traces/{trace_id}")
     def show_trace(trace_id: str) -> Response:
-        """The call, what was said of it, and where MLflow shows it (null when it is not in MLflow's sample)."""
+        """The call, what was said of it, where MLflow shows it (null when it is not in MLflow's sample), and what was
+        asked of this platform's gateway on its behalf."""
         call = services.query.call(trace_id)
         if call is None:
             raise NotFound(f"there is no trace {trace_id!r} in the journal", field="trace_id")
         with services.database.read() as conn:
             said = feedbacks.for_traces(conn, [trace_id]).get(trace_id, ())
-        return answer({"call": call, "feedback": said, "mlflow": services.mlflow_link(trace_id)})
+        asked = services.query.asked_for(call)
+        return answer({"call": call, "feedback": said, "mlflow": services.mlflow_link(trace_id), "asked": asked})
 
     return routes
 

@@ -35,7 +35,7 @@ class Result:
             self._panel = box.body.parent_slot.parent if box.body.parent_slot else box.body
             self._running = tag("div", "stack stack-8")
             with self._running:
-                with tag("div", "meter", role="progressbar", aria_label=say("builder.compile")) as self._meter:
+                with tag("div", "so-far", role="progressbar", aria_label=say("builder.compile")) as self._meter:
                     self._bar = tag("i")
                 self._told = text("p", "", "", role="status")
                 with tag("div"):

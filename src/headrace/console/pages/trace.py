@@ -1,4 +1,4 @@
-"""One trace, inside the drawer: what came in, what went out, what people said about it.
+"""One trace, inside the drawer: what came in, what went out, what a program did for it, what people said about it.
 
 Called by the traces page. Decides nothing: reads one call and its feedback, and composes parts.
 """
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from nicegui import run, ui
 
-from headrace.base.ids import TRACE_PREFIX
+from headrace.base.ids import TRACE_PREFIX, caller_of
+from headrace.console.pages.steps import show_steps
 from headrace.console.parts import numbers
 from headrace.console.parts.button import copy_button
 from headrace.console.parts.frame import facts, problem
@@ -33,13 +34,19 @@ if TYPE_CHECKING:
 class Found:
     call: Call | None
     feedback: tuple[Feedback, ...]
+    questions: tuple[Call, ...] = ()  # that its program sent through our gateway
+    asker: Call | None = None  # the program's call that asked this
 
 
 def load(services: Services, trace_id: str) -> Found:
     call = services.query.call(trace_id)
     with services.database.read() as conn:
         given = feedbacks.for_traces(conn, [trace_id]).get(trace_id, ())
-    return Found(call=call, feedback=tuple(given))
+    if call is None:
+        return Found(call=None, feedback=tuple(given))
+    questions = services.query.asked_for(call) if call.spent and call.spent.steps else []
+    asker = services.query.call(caller_of(call.parent)[0]) if call.parent else None
+    return Found(call=call, feedback=tuple(given), questions=tuple(questions), asker=asker)
 
 
 async def show_trace(visit: Visit, body: ui.element, trace_id: str) -> None:
@@ -57,6 +64,10 @@ async def show_trace(visit: Visit, body: ui.element, trace_id: str) -> None:
                 with link(f"/playground?trace={data.call.trace_id}", "btn ghost small"):
                     icon("playground")
                     text("span", "", visit.say("playground.replay"))
+            if data.asker is not None:
+                with link(f"/traces?trace={data.asker.trace_id}", "btn ghost small"):
+                    icon("programs")
+                    text("span", "", visit.say("trace.asker", endpoint=data.asker.endpoint))
         _draw(visit, data.call, data)
         await _draw_link(visit, data.call.trace_id, acts)
 
@@ -84,6 +95,8 @@ def _draw(visit: Visit, call: Call, data: Found) -> None:
             show_answer(visit, call.output)
         else:
             text("p", "faint", visit.name("status", call.status))
+    if call.spent is not None and call.spent.steps:
+        show_steps(visit, call, data.questions)
     with tag("section"):
         text("h3", "", say("trace.feedback"))
         _draw_feedback(visit, data.feedback)

@@ -55,5 +55,12 @@ WORDS: dict[str, tuple[str, str]] = {
     "trace.run": ("In the runtime", "运行时内"),
     "trace.rows": ("Rows", "行数"),
     "trace.protocol": ("Protocol", "协议"),
+    "trace.steps": ("What it did", "执行过程"),
+    "trace.tokens": ("{n} tokens", "{n} 个 token"),
+    "trace.through_gateway": ("Through this platform's gateway", "经由本平台网关"),
+    "trace.asker": ("Asked by {endpoint}", "由 {endpoint} 提问"),
+    "trace.step.module": ("A part of the program", "程序的组成部分"),
+    "trace.step.lm": ("A question to a language model", "向语言模型提问"),
+    "trace.step.tool": ("A tool", "工具"),
     "trace.parent": ("Called from", "调用来源"),
 }

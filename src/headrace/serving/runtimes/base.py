@@ -42,6 +42,7 @@ class Inputs:
     matrix: Array | None = None
     deadline: float = math.inf  # on the event loop's clock: when no caller waits any more
     travels: dict[str, str] | None = None  # headers for a service elsewhere
+    trace: str = ""  # id of the call, for a program, whose questions name it
     spent: Usage | None = None  # set by a model that asked language models for its answer
     steps: Sequence[Step] = ()  # and what it did for it; times from when it was called
     hear: Callable[[str], None] | None = None  # who wants the first output's text as it is written, of a single row

@@ -21,7 +21,7 @@ from headrace.compute.host import HostLimits, HostProcess
 from headrace.serving.desk import Desk
 from headrace.serving.lm import Aliases
 from headrace.serving.paid import Paid
-from headrace.serving.runtimes.base import Form, Inputs, Model, Outputs, Surroundings, register
+from headrace.serving.runtimes.base import Form, Inputs, Outputs, Surroundings, register
 from headrace.serving.runtimes.hosted import ENVIRONMENT
 from headrace.serving.steps import ordered
 from headrace.serving.wire import pack_arrays, unpack_arrays
@@ -61,7 +61,7 @@ class ProgramRuntime:
         self._limits = limits
         self._python = python
 
-    async def load(self, folder: Path, package: Package) -> Model:
+    async def load(self, folder: Path, package: Package) -> ProgramModel:
         name = f"{package.model}-{package.version}"
         logs, report = self._surroundings.logs, self._surroundings.report
         logs.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,9 @@ class ProgramModel:
     async def _call(self, op: str, inputs: Inputs) -> Outputs:
         tensors, blobs = pack_arrays(inputs.arrays)
         left = inputs.deadline - asyncio.get_running_loop().time()
-        account = self.desk.open(deadline=inputs.deadline, travels=inputs.travels, began=time.monotonic())
+        account = self.desk.open(
+            deadline=inputs.deadline, travels=inputs.travels, began=time.monotonic(), trace=inputs.trace
+        )
         header: Header = {"op": op, "for": account.number, "tensors": tensors, "rows": inputs.rows}
         if left != float("inf"):
             header["left"] = left

@@ -13,17 +13,17 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import duckdb
 import msgspec
 from pyarrow import RecordBatch
 
+from headrace.base.ids import traceparent
 from headrace.store.journal.flow import Among, Source, Window, held, merge, read
 from headrace.store.journal.manifest import Manifest, ParquetFile, load_manifest
 from headrace.store.journal.records import JSON_FIELDS, BadLine, CallRow, decode_row, parse, text_of
@@ -37,7 +37,8 @@ from headrace.store.journal.segments import (
     planes,
     read_lines,
 )
-from headrace.types.call import Call, CallStatus
+from headrace.store.journal.wanted import Filter, Key, Wanted
+from headrace.types.call import Call
 from headrace.types.errors import Unavailable
 
 BATCH = 1000
@@ -46,86 +47,7 @@ GROUP = 32  # files in one statement at most
 LOCK_SECONDS = 5.0  # the archive holds it for as long as some files take to delete
 
 Row = dict[str, Any]
-Key = tuple[float, str]
 _key = itemgetter("time", "trace_id")
-
-
-class Wanted(TypedDict, total=False):
-    """What a caller may ask for; None is anything. `since` is included, `until` is not."""
-
-    since: float | None
-    until: float | None
-    endpoint: str | None
-    variant: str | None
-    status: CallStatus | None
-    unit: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """What is wanted, as a test for files and rows and as SQL. `before` and `behind` are where a page ended."""
-
-    since: float | None = None
-    until: float | None = None
-    endpoint: str | None = None
-    variant: str | None = None
-    status: str | None = None
-    unit: str | None = None
-    before: Key | None = None
-    behind: Key | None = None
-
-    def touches(self, file: ParquetFile) -> bool:
-        return not (
-            (self.since is not None and file.last < self.since)
-            or (self.until is not None and file.first >= self.until)
-            or (self.before is not None and (file.first, "") > self.before)
-            or (self.behind is not None and file.last < self.behind[0])
-        )
-
-    def covers(self, file: ParquetFile) -> bool:
-        """All rows of the file are wanted."""
-        narrow = (self.endpoint, self.variant, self.status, self.unit, self.before, self.behind)
-        return (
-            all(value is None for value in narrow)
-            and (self.since is None or file.first >= self.since)
-            and (self.until is None or file.last < self.until)
-        )
-
-    def admits(self, row: CallRow) -> bool:
-        key = (row.time, row.trace_id)
-        return (
-            (self.since is None or row.time >= self.since)
-            and (self.until is None or row.time < self.until)
-            and all(value is None or getattr(row, name) == value for name, value in self._equals())
-            and (self.before is None or key < self.before)
-            and (self.behind is None or key > self.behind)
-        )
-
-    def sql(self) -> tuple[str, Row]:
-        """A condition, and the values it names."""
-        values: Row = {}
-        terms = ["true"]
-        for name, term in (("since", "time >= $since"), ("until", "time < $until")):
-            if (bound := getattr(self, name)) is not None:
-                terms.append(term)
-                values[name] = bound
-        for name, value in self._equals():
-            if value is not None:
-                terms.append(f"{name} = ${name}")
-                values[name] = value
-        for key, sign in ((self.before, "<"), (self.behind, ">")):
-            if key is not None:  # the first term alone lets DuckDB skip row groups
-                terms.append(f"time {sign}= $key_time AND (time {sign} $key_time OR trace_id {sign} $key_id)")
-                values["key_time"], values["key_id"] = key
-        return " AND ".join(terms), values
-
-    def _equals(self) -> tuple[tuple[str, str | None], ...]:
-        return (
-            ("endpoint", self.endpoint),
-            ("variant", self.variant),
-            ("status", self.status),
-            ("unit", self.unit),
-        )
 
 
 def page_key(call: Call) -> Key:
@@ -171,6 +93,12 @@ class JournalQuery:
                 if (found := _find(view, trace_id)) is not None:
                     return _call(_plain(found))
         return None
+
+    def asked_for(self, call: Call) -> list[Call]:
+        """What this platform was asked on behalf of the call, in its order: their lines name it as their parent."""
+        until = call.time + call.latency_ms / 1000 + 1.0  # a line's time is when its call was accepted
+        parent = traceparent(call.trace_id, "")[:-3]
+        return self.calls(newest_first=False, since=call.time - 1.0, until=until, parent=parent)
 
     def scan(
         self, since: float | None = None, until: float | None = None, endpoint: str | None = None
