@@ -15,7 +15,7 @@ from tests.compile_world import learns, program_world
 from tests.lm_server import fake_lm
 from tests.turn_world import World, stored_in, world
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 # `recorded`: the boundary to the next step. `made`: done, and DBOS has not been told.
 POINTS = [f"{step}:{point}" for step in StepName for point in ("inside", "recorded")]
 # While the user's program runs; when MLflow has made the version and has not answered.
@@ -74,7 +74,7 @@ def test_kill_while_a_program_is_compiled(tmp_path: Path) -> None:
 def killed(kind: str, place: World, turn: Turn, points: list[str]) -> dict[str, Any]:
     url = place.database.url.render_as_string(hide_password=False)
     argv = [sys.executable, "-m", "tests.faults.turn_program", kind, str(place.folder), url, turn.id, ",".join(points)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     assert told["status"] == 0, done.stderr
