@@ -1,23 +1,20 @@
-"""What a chat costs beyond its upstream: CPU of the data plane, beside a bare relay and LiteLLM's proxy, over mocks.
+"""What a chat costs beyond its upstream: CPU of the data plane, beside a bare relay and other gateways, over mocks.
 
 Called by `python -m bench gateway`. The upstreams are nginx, which answers at once with the same bytes, and paced.py,
 which streams as models do; so all CPU of the processes measured is the gateways' own. Headrace runs with all on: a
 virtual key, limits of requests, tokens and cost, prices, input and output in the journal. The relay (relay.py) is the
-floor for anything written in Python. LiteLLM runs without a database or limits, in an environment of its own
-(BENCH_HOME/litellm/env); where that is not there, or does not start, its rows say so.
+floor for anything written in Python. The others (gateways.py) run with as little on as they can.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from getpass import getuser
 from pathlib import Path
 from statistics import median
@@ -28,18 +25,16 @@ import psutil
 
 from bench import paced
 from bench.cost import closed_loop, cpu_seconds, finish, generator, open_loop
+from bench.gateways import KINDS, Subject, by_model, others
 from bench.options import Options, say
-from bench.peers.base import HOME
 from bench.running import ROOT, Platform, free_port, wait_for
-from bench.wire import Request, post_json, prepare
+from bench.wire import Request, post_json
 from bench.words import ASKED, answer, events
 
 WORDS = 200
 EVENTS = WORDS + 2
 CONCURRENCY = (1, 16, 64)
-RATE, PEERS_RATE = 1000, 20  # requests/s for the latency that is added; the peer's is what it bears
 FEW = 100
-START_SECONDS = 300  # of the peer, on a machine that does other things too: it imports for long
 NGINX = """
 daemon off; user {user}; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
@@ -56,23 +51,6 @@ http {{
   }}
 }}
 """
-KINDS = {"assistant": "/v1", "streamer": "/stream/v1", "pacer": "/v1"}  # models, and where the upstream has them
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """Who is measured. `at`: port and request, by what is asked. `pid` 0: the upstreams themselves."""
-
-    name: str
-    pid: int
-    at: Callable[[str], tuple[int, Request]]
-    users: int = 0
-    rate: int = RATE
-
-    def asked(self, folder: Path, what: str) -> tuple[int, Path]:
-        """Port, and a file for the load generator."""
-        port, request = self.at(what)
-        return port, prepare(folder / f"{self.name.split()[0]}-{what}", [request], users=self.users)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +75,8 @@ def gateway(platform: Platform, home: Path, options: Options) -> list[str]:
             for kind, (_, pid) in zip(("unary", "paced"), relays, strict=True)
         ]
         key = _configure(platform, quick, slow)
-        ours = Subject(name="Headrace, all on", pid=platform.pid("data"), at=_by_model(platform.port, key), users=1000)
-        theirs = stack.enter_context(_litellm(home / "litellm", quick, slow))
-        peers = [theirs] if isinstance(theirs, Subject) else []
-        missing = [] if isinstance(theirs, Subject) else [theirs]
+        ours = Subject(name="Headrace, all on", pid=platform.pid("data"), at=by_model(platform.port, key), users=1000)
+        peers, missing = stack.enter_context(others(home / "others", _urls(quick, slow)))
         return [
             *_closed(home, options, direct, [floor[0], ours, *peers]),
             *_streamed(home, options, direct, [floor, [ours, ours], *([peer, peer] for peer in peers)]),
@@ -150,17 +126,27 @@ def _streamed(home: Path, options: Options, direct: Subject, pairs: list[list[Su
     ]
     rows = []
     for subject, slow in [[direct, direct], *pairs]:
-        coalesced = 1000 * _median(home, subject, "streamer", 16, options).cpu_ms / EVENTS if subject.pid else 0.0
+        coalesced = _coalesced(home, subject, options) if subject.pid else "-"
         try:
             cost, firsts = _paced(slow, options)
         except TimeoutError:
-            rows.append(f"| {subject.name} | {coalesced:.1f} | not done within {paced.SECONDS} s | - | - |")
+            rows.append(f"| {subject.name} | {coalesced} | not done within {paced.SECONDS} s | - | - |")
             continue
-        told = f"{coalesced:.1f} | {cost:.1f}" if subject.pid else "- | -"
+        except OSError as error:
+            rows.append(f"| {subject.name} | {coalesced} | none: {str(error)[:100]!r} | - | - |")
+            continue
+        told = f"{coalesced} | {cost:.1f}" if subject.pid else "- | -"
         rows.append(
             f"| {subject.name} | {told} | {1000 * median(firsts):.2f} | {1000 * firsts[len(firsts) * 99 // 100]:.2f} |"
         )
     return [*head, *rows]
+
+
+def _coalesced(home: Path, subject: Subject, options: Options) -> str:
+    point = _median(home, subject, "streamer", 16, options)
+    if point.failed or point.requests < CONCURRENCY[1]:  # not one for each connection
+        return f"{point.requests} done, {point.failed} failed"
+    return f"{1000 * point.cpu_ms / EVENTS:.1f}"
 
 
 def _paced(subject: Subject, options: Options) -> tuple[float, list[float]]:
@@ -245,15 +231,6 @@ def _by_path(quick: int, slow: int) -> Callable[[str], tuple[int, Request]]:
     return at
 
 
-def _by_model(port: int, key: str) -> Callable[[str], tuple[int, Request]]:
-    def at(what: str) -> tuple[int, Request]:
-        body = ASKED | {"model": what} | ({} if what == "assistant" else {"stream": True})
-        request = post_json("/v1/chat/completions", body)
-        return port, replace(request, headers={**request.headers, "authorization": f"Bearer {key}"})
-
-    return at
-
-
 @contextmanager
 def _nginx(folder: Path, port: int) -> Iterator[None]:
     folder.mkdir(parents=True)
@@ -263,7 +240,7 @@ def _nginx(folder: Path, port: int) -> Iterator[None]:
     config.write_text(NGINX.format(folder=folder, port=port, user=getuser()))
     process = subprocess.Popen(["nginx", "-c", str(config), "-p", str(folder)], stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: _answers(port, ""), seconds=10, what="nginx")
+        wait_for(lambda: _answers(port), seconds=10, what="nginx")
         yield
     finally:
         process.terminate()
@@ -294,18 +271,16 @@ def _listens(port: int) -> bool:
     return any(c.laddr.port == port for c in psutil.net_connections("tcp4") if c.status == psutil.CONN_LISTEN)
 
 
-def _answers(port: int, key: str) -> bool:
-    headers = {"authorization": f"Bearer {key}"} if key else {}
+def _answers(port: int) -> bool:
     try:
-        url = f"http://127.0.0.1:{port}/v1/chat/completions"
-        return httpx.post(url, json=ASKED, headers=headers, timeout=10).status_code == 200
+        return httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=ASKED, timeout=10).status_code == 200
     except httpx.HTTPError:
         return False
 
 
 def _configure(platform: Platform, quick: int, slow: int) -> str:
     """Providers, a key, limits and prices; three chat endpoints. The key."""
-    at = {name: f"http://127.0.0.1:{slow if name == 'pacer' else quick}{path}" for name, path in KINDS.items()}
+    at = _urls(quick, slow)
     wide = {"level": "all", "window": "day", "amount": 1e12}
     document = {
         "providers": [{"name": name, "kind": "openai", "url": url, "private": True} for name, url in at.items()],
@@ -320,58 +295,11 @@ def _configure(platform: Platform, quick: int, slow: int) -> str:
     return str(made["secret"])
 
 
+def _urls(quick: int, slow: int) -> dict[str, str]:
+    """Of the upstream, by model."""
+    return {name: f"http://127.0.0.1:{slow if name == 'pacer' else quick}{path}" for name, path in KINDS.items()}
+
+
 def _done(response: httpx.Response) -> Any:
     assert response.status_code < 300, response.text
     return response.json()
-
-
-@contextmanager
-def _litellm(folder: Path, quick: int, slow: int) -> Iterator[Subject | str]:
-    """Its proxy; or why there is none."""
-    program = HOME / "litellm" / "env" / "bin" / "litellm"
-    if not program.exists():
-        yield "\nLiteLLM's proxy is left out: BENCH_HOME has no litellm/env."
-        return
-    folder.mkdir(parents=True)
-    config, port, key = folder / "config.yaml", free_port(), "sk-of-the-bench-8a1f0c7d2e9b4d65"
-    models = [
-        {
-            "model_name": name,
-            "litellm_params": {
-                "model": "openai/gpt",
-                "api_base": f"http://127.0.0.1:{slow if name == 'pacer' else quick}{path}",
-                "api_key": "none",
-            },
-        }
-        for name, path in KINDS.items()
-    ]
-    config.write_text(json.dumps({"model_list": models}))
-    alone = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": key, "LITELLM_LOG": "ERROR"}
-    env = os.environ | alone | {"PATH": f"{program.parent}:{os.environ['PATH']}"}
-    with (folder / "log").open("wb") as log:
-        command = [str(program), "--config", str(config), "--port", str(port), "--host", "127.0.0.1"]
-        process = subprocess.Popen([*command, "--telemetry", "False"], env=env, stdout=log, stderr=log, cwd=folder)
-    try:
-        started = time.monotonic()
-        if _within(START_SECONDS, lambda: process.poll() is not None or _answers(port, key)) and process.poll() is None:
-            say(f"  LiteLLM answered after {time.monotonic() - started:.1f} s")
-            name = "LiteLLM's proxy, one key, nothing else on"
-            yield Subject(name=name, pid=process.pid, at=_by_model(port, key), rate=PEERS_RATE)
-        else:
-            last = " ".join((folder / "log").read_text(errors="replace").split())[-200:]
-            yield f"\nLiteLLM's proxy is left out: it did not answer within {START_SECONDS} s. It said last: {last!r}"
-    finally:
-        if process.poll() is None:
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.terminate()
-            process.terminate()
-        process.wait(20)
-
-
-def _within(seconds: float, condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.2)
-    return False
