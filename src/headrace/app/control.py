@@ -59,7 +59,7 @@ from headrace.flywheel.usable import Usable
 from headrace.monitor.feed import LiveFeed
 from headrace.monitor.ledger import Ledger
 from headrace.monitor.live import LiveStats
-from headrace.monitor.mirror import Mirror
+from headrace.monitor.mirror import Mirror, Sampling
 from headrace.notify.deliver import Deliveries
 from headrace.notify.hooks import Hooks
 from headrace.notify.sender import Sender
@@ -133,8 +133,9 @@ def services_of(settings: Settings) -> Services:
         folder=settings.journal,
         calls=query,
         clock=clock,
-        sample=settings.mlflow_sample,
-        chats=settings.mlflow_sample_chats,
+        sampling=Sampling(
+            predictions=settings.mlflow_sample, chats=settings.mlflow_sample_chats, most=settings.mlflow_rate
+        ),
     )
     datasets = Datasets(
         database=database,

@@ -61,6 +61,7 @@ class Settings:
     retention_days: float = setting(30.0, "how long calls and feedback stay in the journal, in days")
     mlflow_sample: float = setting(0.05, "share of predictions sent to MLflow as traces (errors and feedback always)")
     mlflow_sample_chats: float = setting(1.0, "the same of calls to language models and programs: whole conversations")
+    mlflow_rate: float = setting(20.0, "of these, so many a second: while more calls come, the shares are smaller")
     tick_ms: int = setting(500, "how often a release looks at its evidence, in milliseconds")
     master_key: Secret = setting(
         Secret(""),
@@ -92,6 +93,7 @@ class Settings:
             ("segment_mb", 1, 1024),
             ("mlflow_sample", 0, 1),
             ("mlflow_sample_chats", 0, 1),
+            ("mlflow_rate", 0.1, 10_000),
             ("tick_ms", 50, 60_000),
         ):
             value = getattr(self, name)

@@ -4,6 +4,7 @@ Called by the control plane's mirror loop: `turn`. Decides which calls MLflow ge
 
     a sample            the same calls whoever asks, and however often: a hash of the trace id decides
     chats, programs     a sample of their own (usually all): conversations are sampled whole
+    less when many      a smaller share of both while more would come in a second than MLflow is to take
     all errors          failed, timed out, shed; a request refused as the caller's fault is sampled like any other
     nothing of nobody   shadows and the questions of gates
     all with feedback   also when the feedback comes long after the call was left out: then the call goes first
@@ -39,6 +40,7 @@ READ_LIMIT = 2000
 READS = 10  # in one turn
 FEEDBACKS = 200  # in one turn
 SAVE_SECONDS = 10.0  # a cursor that only passed calls that are not sent is kept this often
+FADE = 0.9  # of the rate that shares are made small for, in a second: so that a conversation stays whole
 TRIES = 20  # of feedback that MLflow refuses although it answers; then it is given up, counted and logged
 _DENOMINATOR: Final = float(1 << 64)
 
@@ -57,6 +59,15 @@ class Calls(Protocol):
     """What this needs of store.journal.query.JournalQuery."""
 
     def call(self, trace_id: str) -> Call | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Shares from 0 to 1, and how many of both go in a second."""
+
+    predictions: float
+    chats: float
+    most: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +91,12 @@ class Mirror:
         folder: Path,
         calls: Calls,
         clock: Clock,
-        sample: float,
-        chats: float = 1.0,
+        sampling: Sampling,
     ) -> None:
         self.state = MirrorState()
         self._sink, self._database, self._folder, self._calls = sink, database, folder, calls
-        self._clock, self._sample, self._chats = clock, sample, chats
+        self._clock, self._sampling = clock, sampling
+        self._pace = Pace(sampling.most)
         self._reader: Reader | None = None
         self._saved = Position()
         self._saved_at = 0.0
@@ -118,13 +129,23 @@ class Mirror:
             if len(self._pending) >= MANY:
                 return True
             records = reader.read(limit=READ_LIMIT)
-            chosen = [r for r in records if isinstance(r, Call) and wanted(r, self._sample, self._chats)]
+            chosen = [r for r in records if isinstance(r, Call) and self._wants(r)]
             if chosen and not self._pending:
                 self._since = self._clock.steady()
             self._pending += chosen
             if len(records) < READ_LIMIT:
                 return False
         return True
+
+    def _wants(self, call: Call) -> bool:
+        if not call.from_user:
+            return False
+        if call.status in ERRORS:
+            return True
+        what, share = call.trace_id, self._sampling.predictions
+        if call.spent is not None:
+            what, share = call.spent.conversation or what, self._sampling.chats
+        return sampled(what, share) and sampled(what, share * self._pace.factor(call.time))
 
     def _open(self) -> Reader:
         with self._database.read() as conn:
@@ -220,14 +241,22 @@ class Mirror:
         self.state = replace(self.state, waiting=len(self._pending) + feedback, behind_seconds=behind)
 
 
-def wanted(call: Call, sample: float, chats: float) -> bool:
-    if not call.from_user:
-        return False
-    if call.status in ERRORS:
-        return True
-    if call.spent is None:
-        return sampled(call.trace_id, sample)
-    return sampled(call.spent.conversation or call.trace_id, chats)
+class Pace:
+    """Keeps what is sampled near `most` a second: MLflow takes some milliseconds of a processor for each."""
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+        self._second, self._came, self._rate = 0, 0, 0.0
+
+    def factor(self, time: float) -> float:
+        """Of the share, for a call of this time (seconds since the epoch) that the sample has taken: 1 while few come.
+        By the busiest of this second, the last one and, fading, those before."""
+        second = int(time)
+        if second > self._second:
+            self._rate = max(self._came, self._rate) * FADE ** (second - self._second)
+            self._second, self._came = second, 0
+        self._came += 1
+        return self._most / max(self._rate, self._came, self._most)
 
 
 def sampled(what: str, share: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from headrace.base.clock import ManualClock
 from headrace.monitor import mirror as room
-from headrace.monitor.mirror import FEW, LINGER_SECONDS, MANY, TRIES, Mirror, sampled
+from headrace.monitor.mirror import FEW, LINGER_SECONDS, MANY, TRIES, Mirror, Pace, Sampling, sampled
 from headrace.store import cursors, feedbacks
 from headrace.store.db import Database
 from headrace.store.journal.writer import Journal
@@ -52,15 +53,14 @@ class Stage:
     mlflow: PlayedMlflow = field(default_factory=PlayedMlflow)
     kept: Kept = field(default_factory=Kept)
 
-    def mirror(self, sample: float = 1.0, chats: float = 1.0) -> Mirror:
+    def mirror(self, sample: float = 1.0, chats: float = 1.0, most: float = 1e9) -> Mirror:
         return Mirror(
             sink=self.mlflow,
             database=self.database,
             folder=self.folder,
             calls=self.kept,
             clock=self.clock,
-            sample=sample,
-            chats=chats,
+            sampling=Sampling(predictions=sample, chats=chats, most=most),
         )
 
     def called(self, *calls: Call) -> None:
@@ -205,6 +205,33 @@ def test_chats_have_a_share_of_their_own_and_conversations_go_whole(stage: Stage
         sent[c.spent.conversation] += 1
     assert 4 < len(sent) < 16
     assert set(sent.values()) == {10}
+
+
+def test_many_calls_make_the_share_smaller_and_conversations_stay_whole(stage: Stage) -> None:
+    chats = [
+        replace(call(n), time=START + n / 100, spent=Spent(conversation=f"c{n % 500}")) for n in range(6_000)
+    ]  # 100 a second for a minute; 12 calls in each conversation
+    failed = [replace(call(6_000 + n, status=CallStatus.FAILED), time=START + n) for n in range(60)]
+    stage.called(*sorted((*chats, *failed), key=lambda c: c.time))
+    mirror = stage.mirror(most=20.0)
+    for _ in range(10):
+        stage.settle(mirror)
+    sent = Counter(c.spent.conversation for c in stage.mlflow.traces.values() if c.spent)
+    assert 60 * 12 < sent.total() < 60 * 28
+    assert sum(count == 12 for count in sent.values()) > 60, "those of the smaller share, from first to last"
+    assert sum(c.status is CallStatus.FAILED for c in stage.mlflow.traces.values()) == 60
+
+
+def test_few_calls_all_go(stage: Stage) -> None:
+    stage.called(*(replace(call(n), time=START + n / 15) for n in range(90)))
+    stage.settle(stage.mirror(most=20.0))
+    assert len(stage.mlflow.traces) == 90
+
+
+@given(st.lists(st.floats(0, 100), max_size=200), st.floats(0.1, 50))
+def test_a_share_is_made_smaller_and_never_larger(times: list[float], most: float) -> None:
+    pace = Pace(most)
+    assert all(0 < pace.factor(time) <= 1 for time in times), "also where planes' calls are out of order"
 
 
 def test_feedback_of_a_sampled_call_sends_no_second_trace(stage: Stage) -> None:
