@@ -14,10 +14,12 @@ import pytest
 from bench.__main__ import SECTIONS, TOP, replaced
 from bench.cost import Cost
 from bench.load import Drive
+from bench.paraphrases import Question, _asked, _read
 from bench.peers.base import Files, Peer, PeerFailed, Setup, Start, running
 from bench.peers.registry import PEERS, chosen
 from bench.serving import Measured, Point, table
 from bench.wire import HEAD, Sample, Wire, agrees, infer, post_json, predict, prepare, prepared
+from headrace.gateway.semantic import Near, Prompt
 
 SAMPLE = Sample(name="digits", input="input", output="label", row=np.array([[0.0, 5.5]], np.float32), expected=(3.0,))
 FILES = Files(name="digits", onnx=Path("model.onnx"), mlflow=Path("mlflow"), sklearn=None)
@@ -32,6 +34,20 @@ def test_prepared_requests_come_back_whole_with_users_in_turn(tmp_path: Path) ->
         assert head.startswith(b"POST /predict HTTP/1.1\r\n")
         assert f"content-length: {len(body)}".encode() in head
         assert json.loads(body) == {"n": number % 2, "text": "a\n7\nb"}
+
+
+def near(text: str, *vector: float) -> Near:
+    return Near(Prompt(b"", text), np.array(vector, dtype=np.float32))
+
+
+def test_hits_of_a_semantic_cache_are_counted_as_right_and_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "some.csv"
+    file.write_text("text,category\na,x\nb,x\nc,y\nd 2,x\n")
+    questions = list(_read(file))
+    assert questions[2] == Question("c", "y")
+    nears = [near("a", 1.0, 0.0), near("b", 1.0, 0.0), near("c", 0.9, 0.43589), near("d 2", 1.0, 0.0)]
+    found = [_asked(questions, nears, threshold) for threshold in (0.85, 0.95)]
+    assert [(each.asked, each.hits, each.false) for each in found] == [(4, 2, 1), (4, 1, 0)], "another number is no hit"
 
 
 def test_everybody_is_sent_the_same_row() -> None:

@@ -19,7 +19,7 @@ from headrace.release.parts import Parts
 from headrace.release.written import read_written
 from headrace.store import endpoints, packages
 from headrace.types.errors import BadInput, NotFound
-from headrace.types.gateway import Chat
+from headrace.types.gateway import ALIKE, Chat
 from headrace.types.model import Datatype, ModelVersion, Package, TensorSpec
 from headrace.types.upstream import FIRST_VERSION, Legacy, Remote, SecretHeader
 
@@ -179,6 +179,9 @@ def _chat(text: dict[str, Any]) -> Service:
         if not provider or not model or "ways" in given:
             raise BadInput(f"model is {short!r}; allowed: PROVIDER/MODEL, and then no ways", field="model")
         given["ways"] = [{"provider": provider, "model": model}]
+    cache = given.get("cache")
+    if isinstance(cache, dict) and isinstance(cache.get("semantic"), bool):
+        given["cache"] = cache | {"semantic": ALIKE if cache["semantic"] else 0.0}
     chat = read_written(given, Chat, field="upstream")
     if not chat.ways:
         raise BadInput("ways is empty: nobody would answer", field="ways")

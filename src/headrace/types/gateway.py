@@ -137,11 +137,15 @@ class Guard:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
+ALIKE = 0.92  # of two prompts, where nobody says another cosine: bench/paraphrases.py
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatCache:
-    """Answers kept. `semantic`: also for prompts that mean the same, from this cosine on; 0: only for the very same. Of
-    such hits the share `check` is asked all the same, for nobody: an answer more than `distance` apart (edits, of the
-    longer one's characters), or that the endpoint `judge` says means something else, is a false hit."""
+    """Answers kept. `semantic`: also for prompts that mean the same, from this cosine on; 0: only for the very same.
+    People may write `true`, which is ALIKE. Of such hits the share `check` is asked all the same, for nobody: an answer
+    more than `distance` apart (edits, of the longer one's characters), or that the endpoint `judge` says means
+    something else, is a false hit."""
 
     ttl_seconds: float = 0.0  # 0: off
     size_mb: int = 64

@@ -20,12 +20,13 @@ from headrace.base.proportion import wilson
 from headrace.control.cached import used
 from headrace.gateway.dialects.registry import DIALECTS
 from headrace.gateway.semantic import MOST, MOST_ALIKE, Near, Prompt, Shelves, alike, check_cache, prompt_of
+from headrace.release.services import read_service
 from headrace.serving import embedding
 from headrace.serving.embedding import LONGEST_TOKENS, MOST_WAITING, SIZE, Embedder
 from headrace.traffic.keys import Caller
 from headrace.traffic.meter import snapshot
 from headrace.types.errors import BadInput, Blocked
-from headrace.types.gateway import Chat, ChatCache, Counted, Guard, Level, Limit, Window, Wire
+from headrace.types.gateway import ALIKE, Chat, ChatCache, Counted, Guard, Level, Limit, Window, Wire
 
 CACHE = ChatCache(ttl_seconds=60, semantic=0.9, check=0)
 RESET, SAME, OTHER = "How do I reset my password?", "How can I reset my password?", "How do I bake bread?"
@@ -392,3 +393,11 @@ def test_of_no_checks_nothing_is_known() -> None:
     metric = {"name": "headrace_cache_hits_total", "labels": {"endpoint": "a", "kind": "exact"}, "value": 3}
     (use,) = used([metric, {"name": "headrace_ready", "labels": {}, "value": 1}])
     assert (use.exact, use.rate, use.low, use.high) == (3, None, 0.0, 1.0)
+
+
+def test_a_threshold_is_a_number_or_the_usual_one() -> None:
+    described = {"kind": "chat", "name": "a", "model": "one/m"}
+    for said, meant in ((True, ALIKE), (False, 0.0), (0.8, 0.8)):
+        what = read_service(described | {"cache": {"ttl_seconds": 60, "semantic": said}}).what
+        assert isinstance(what, Chat)
+        assert what.cache.semantic == meant
