@@ -33,7 +33,8 @@ class Times:
 
 
 class Line(asyncio.Protocol):
-    """`headers` in the order they came, names in lower case. `open`: a request may be sent."""
+    """`headers` in the order they came, names in lower case; of a name that comes twice, the last one. `open`: it takes
+    a request."""
 
     def __init__(self, name: str, every: set[Line]) -> None:
         self.since = 0.0  # when it was last used, by the loop's clock
@@ -44,6 +45,8 @@ class Line(asyncio.Protocol):
         self._every = every
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._heads: dict[bytes, bytes] = {}
+        self.on_header = self._heads.__setitem__  # C calls C: there are many, and few of them matter to anyone
         self._parser = HttpResponseParser(self)
         self._waiter: Future[None] | None = None
         self._timer: TimerHandle | None = None
@@ -85,6 +88,7 @@ class Line(asyncio.Protocol):
         self.idle = False
         self.status, self.headers, self._pieces, self._size = 0, [], [], 0
         self._error = None
+        self._heads.clear()
         self._begun = self._until_end = self._keep = self._done = self._excess = False
         self._times, self._seconds = times, seconds
         self._end = self._loop.time() + seconds
@@ -239,17 +243,17 @@ class Line(asyncio.Protocol):
         """A second answer in the same bytes belongs to no request: it must not get into this one, nor into the next."""
         self._excess = self._done
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._done:
-            self.headers.append((name.lower(), value))
-
     def on_headers_complete(self) -> None:
         if self._done:
             return
         self.status = self._parser.get_status_code()
         if self.status < 200:  # 100 Continue: the answer is still to come
+            self._heads.clear()
             return
-        self._until_end = _FRAMING.isdisjoint(dict(self.headers))
+        headers = self.headers
+        for name, value in self._heads.items():
+            headers.append((name.lower(), value))
+        self._until_end = _FRAMING.isdisjoint(dict(headers))
         self._begun = True
         self._wake()
 
@@ -264,7 +268,7 @@ class Line(asyncio.Protocol):
         if self._done:
             return
         if self.status < 200:
-            self.status, self.headers = 0, []
+            self.status = 0
             return
         self._keep = self._parser.should_keep_alive()
         self._done = True

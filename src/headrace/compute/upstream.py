@@ -154,7 +154,7 @@ class Upstream:
         now = asyncio.get_running_loop().time()
         while self._idle:
             line = self._idle.pop()
-            if line.open and now - line.since < IDLE_SECONDS:
+            if now - line.since < IDLE_SECONDS and line.open:
                 return line
             line.end("it was idle")
         return None

@@ -70,10 +70,7 @@ class Version:
     after: tuple[Checker, ...] = ()
     judges_before: tuple[Judge, ...] = ()
     judges_after: tuple[Judge, ...] = ()
-
-    @property
-    def guarded(self) -> bool:
-        return bool(self.before or self.after or self.judges_before or self.judges_after)
+    guarded: bool = False  # by any of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,6 +298,7 @@ class Boards:
             after=tuple(checker for guard, checker in checkers if guard.after),
             judges_before=tuple(judge for guard, judge in judges if guard.before),
             judges_after=tuple(judge for guard, judge in judges if guard.after),
+            guarded=bool(built),
         )
 
     def _ready(self, way: Way, station: Station | Native, tariff: Tariff) -> Ready:

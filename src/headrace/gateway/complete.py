@@ -81,7 +81,9 @@ class Completer:
         dialect = DIALECTS[request.wire]
         asked = dialect.ask(request.body, request.at)
         caller.permit(_SCOPES.get(request.wire, Scope.CHAT), asked.model)
-        lane = board.lane(asked.model) if not request.task else _for_task(board, asked.model)
+        lane = board.lanes.get(asked.model) or board.lane(asked.model)
+        if request.task:
+            lane = _for_task(board, lane)
         call = self.recorder.open(
             lane.endpoint.name,
             protocol=_PROTOCOLS[request.wire],
@@ -138,14 +140,14 @@ class Completer:
         """Who answers, and what the line says from then on."""
         request, lane, call = visit.request, visit.lane, visit.call
         decision = decide(
-            lane.applied,
+            lane.policy if lane.native is None else lane.applied,
             unit=call.unit,
             sticky=call.sticky,
             header=request.header,
             selectors=lane.endpoint.selectors,
             wanted=request.wanted,
         )
-        version = lane.version(decision.variant)
+        version = lane.versions.get(decision.variant) or lane.version(decision.variant)
         call.routed(decision, version.number)
         if request.task:
             call.counted = False  # a title is no evidence of how well it answers
@@ -270,20 +272,20 @@ class Completer:
         """The upstream's, and ours as lines: how an answer is found again, who gave it, what could not be said to them,
         and what is left of our own limits, which hold before theirs."""
         call, passage, grant = visit.call, visit.passage, visit.grant
+        told, named = grant.told()
         way = b"" if visit.ready is None else visit.ready.line
         lines = b"%bx-headrace-trace: %b\r\nx-headrace-variant: %b\r\n%b" % (
-            *(grant.headers, call.trace_id.encode(), call.variant.encode(), way),
+            *(told, call.trace_id.encode(), call.variant.encode(), way),
         )
         if passage is not None and passage.attempts > 1:
             lines += b"x-headrace-attempts: %d\r\n" % passage.attempts
         if lost:
             lines += line_of(b"x-headrace-lost", ", ".join(lost))
-        return passed_back(theirs, but=grant.named), lines
+        return passed_back(theirs, but=named), lines
 
 
-def _for_task(board: Board, model: str) -> Lane:
+def _for_task(board: Board, lane: Lane) -> Lane:
     """Who makes titles and tags for a chat application: the endpoint that the live version names, else itself."""
-    lane = board.lane(model)
     live = lane.versions.get(lane.policy.baseline)
     return board.lanes.get(live.chat.background, lane) if live is not None else lane
 

@@ -30,7 +30,7 @@ def written(told: Told, speech: Speech | None = None) -> bytes | msgspec.Raw:
         return speech.output or NOTHING
     if told.tools:
         return _encoder.encode({"text": told.text, "tools": told.tools})
-    return _encoder.encode(told.text) if told.pieces else NOTHING
+    return _encoder.encode("".join(told.pieces)) if told.pieces else NOTHING
 
 
 def estimate(asked: Asked, told: Told) -> Usage:

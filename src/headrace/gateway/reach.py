@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -148,10 +149,17 @@ class Streamed(msgspec.Struct, kw_only=True, eq=False):
 Got = Whole | Streamed
 
 
-async def reach(passage: Passage, draw: Callable[[], float] = random.random) -> Got | Missed:
+def reach(passage: Passage, draw: Callable[[], float] = random.random) -> Coroutine[Any, Any, Got | Missed]:
     """The first answer that is one; else the last that was none. Raises Overloaded when nobody may be asked now."""
-    lane, version, chat = passage.lane, passage.version, passage.version.chat
-    now = passage.steady()
+    version = passage.version
+    if len(version.ways) == 1 and version.ways[0].health.available(passage.steady()):
+        passage.lane.budget.called(version.chat.retries.budget)
+        return _persist(passage, version.ways[0], draw)
+    return _reach(passage, draw)
+
+
+async def _reach(passage: Passage, draw: Callable[[], float]) -> Got | Missed:
+    lane, version, chat, now = passage.lane, passage.version, passage.version.chat, passage.steady()
     ways = order(version.ways, chat, key=passage.key, now=now, draw=draw)
     if not ways:
         raise Overloaded(
@@ -230,7 +238,7 @@ async def _persist(passage: Passage, ready: Ready, draw: Callable[[], float]) ->
             if passage.attempts > 1:
                 passage.note(ready, began, got)
             health.answered(now - began, now)
-            if isinstance(got, Whole):
+            if health.row and isinstance(got, Whole):
                 health.succeeded()
             return got
         passage.note(ready, began, got)

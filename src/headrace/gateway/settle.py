@@ -25,7 +25,6 @@ from headrace.types.gateway import Usage
 from headrace.types.step import Step
 
 ANSWER_TOKENS = 512  # reserved where the caller named no bound
-_encoder = msgspec.json.Encoder()
 
 
 class Settlement:
@@ -79,12 +78,13 @@ class Settlement:
             steps=() if speech is None else _steps(visit, speech),
             tried=() if passage is None or not passage.attempted else passage.history(),
         )
-        call.spent = msgspec.Raw(_encoder.encode(spent))
+        call.spent = spent  # type: ignore[assignment]  # it becomes JSON with its line, in one go
         call.rows = 1
         if visit.lane.captured:
             if visit.lane.native is not None and speech is not None:
                 call.input = self._kept(visit, speech.input)
-            call.output = self._kept(visit, written(told, speech if visit.lane.native else None))
+            output = written(told, speech if visit.lane.native else None)
+            call.output = self._kept(visit, output) if visit.lane.masked else self.recorder.kept(output)
         seconds = self.recorder.close(call, status, began=visit.began, run_seconds=waited, error=error)
         self.tally.spent(call.endpoint, call.variant, usage, cost)
         if visit.first:

@@ -74,7 +74,11 @@ class Station:
         head = self._heads.get(target)
         if head is None:
             head = self._prepare(target)
-        head += lines_of(forwarded) if not self._usual else self._lines(forwarded)
+        if self._usual:
+            head += self._lines(forwarded)
+        else:
+            for header in forwarded:
+                head += b"%b: %b\r\n" % header
         return self._ask(head, body, seconds)
 
     def pass_on(
@@ -112,16 +116,21 @@ class Station:
 
 def passed_on(headers: dict[bytes, bytes]) -> Headers:
     """Of a caller's request, towards an upstream."""
-    return [(name, value) for name, value in headers.items() if name in PASSED_ON]
+    found = []
+    for header in headers.items():  # loops, here and below: a comprehension would be one more frame
+        if header[0] in PASSED_ON:
+            found.append(header)
+    return found
 
 
 def passed_back(headers: Headers, *, but: frozenset[bytes] = frozenset()) -> Headers:
     """Of an upstream's answer, towards the caller."""
-    return [
-        header
-        for header in headers
-        if (header[0] in _BACK or header[0].startswith(_BACK_PREFIXES)) and header[0] not in but
-    ]
+    found = []
+    for header in headers:
+        name = header[0]
+        if (name in _BACK or name.startswith(_BACK_PREFIXES)) and name not in but:
+            found.append(header)
+    return found
 
 
 def line_of(name: bytes, value: str) -> bytes:

@@ -134,7 +134,12 @@ class Callers:
         """Raises Unauthenticated, and Forbidden for a person who is blocked."""
         if self._open:
             return ANYBODY
-        given = header("x-api-key") or _bearer(header("authorization")) or header("api-key")
+        given = header("x-api-key")
+        if not given:
+            shown_as = header("authorization")
+            bears = shown_as is not None and shown_as.startswith("Bearer ")
+            given = shown_as[7:].strip() if shown_as and bears else _bearer(shown_as)
+        given = given or header("api-key")
         if not given:
             raise Unauthenticated("this endpoint asks for an API key", hint="send authorization: Bearer KEY")
         shown = blake2b(given.encode(), key=self._salt, digest_size=16).digest()

@@ -81,14 +81,11 @@ class Grant(msgspec.Struct, eq=False):
     beyond: tuple[str, ...] = ()
     done: bool = False
 
-    @property
-    def headers(self) -> bytes:
-        """Whole lines."""
-        return b"" if self.plan is None or self.taken is None else lines(self.plan, self.taken, self.now)
-
-    @property
-    def named(self) -> frozenset[bytes]:
-        return _NONE if self.plan is None or self.taken is None else self.plan.named
+    def told(self) -> tuple[bytes, frozenset[bytes]]:
+        """Header lines, whole, and their names."""
+        if self.plan is None or self.taken is None:
+            return b"", _NONE
+        return lines(self.plan, self.taken, self.now), self.plan.named
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +122,9 @@ class Limiter:
 
     async def reserve(self, caller: Caller, endpoint: str, *, tokens: int = 0, cost: float = 0.0) -> Grant:
         """Raises OverLimit, saying which and until when; and Unavailable when a closed limit cannot be checked."""
-        plan = self._plan(caller, endpoint) if self._limits else None
+        plan = self._plans.get((caller.key, caller.user, caller.team, caller.workspace, endpoint))
+        if plan is None and self._limits:
+            plan = self._plan(caller, endpoint)
         if plan is None or not plan.gauges:
             return Grant()
         try:
@@ -165,12 +164,10 @@ class Limiter:
         return [_fill(*each) for each in zip(some, taken.used, taken.ends, strict=True)]
 
     def _plan(self, caller: Caller, endpoint: str) -> Plan:
+        if len(self._plans) >= _KNOWN:  # callers choose them, so there is a bound
+            self._plans.clear()
         key = (caller.key, caller.user, caller.team, caller.workspace, endpoint)
-        plan = self._plans.get(key)
-        if plan is None:
-            if len(self._plans) >= _KNOWN:  # callers choose them, so there is a bound
-                self._plans.clear()
-            plan = self._plans[key] = plan_of(self._limits, caller, endpoint, self._hashed)
+        plan = self._plans[key] = plan_of(self._limits, caller, endpoint, self._hashed)
         return plan
 
     def _beyond(self, plan: Plan, taken: Taken) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ class Recorder:
             variant="",
             version=0,
             # Without a user the call is its own unit: it counts once, as a unit that never comes again.
-            unit=self.hashed(user) if user else trace_id,
+            unit=keyed_hash(self._unit_key, user) if user else trace_id,
             sticky=bool(user),
             counted=False,
             reason=Reason.BUCKET,

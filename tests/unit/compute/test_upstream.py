@@ -252,3 +252,13 @@ async def test_all_that_came_is_heard_before_it_breaks_off(last: bytes | None, t
             await answer.flow(lambda piece: heard.append(piece) is None)
         answer.close()
         assert b"".join(heard) == b"".join(EVENTS)
+
+
+async def test_of_a_header_that_comes_twice_the_last_one_counts_and_trailers_are_none() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nX-Early: 1\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\nX-B: 3\r\ntransfer-encoding: chunked\r\ntrailer: X-C\r\n\r\n"
+    async with service(saying(early, head, b"3\r\nabc\r\n0\r\nX-C: 4\r\nX-B: 5\r\n\r\n")) as (client, _):
+        for _ in range(2):
+            response = await ask(client)
+            assert response.body == b"abc"
+            assert response.headers == {"x-a": "2", "x-b": "3", "transfer-encoding": "chunked", "trailer": "X-C"}

@@ -311,7 +311,7 @@ class Connection(asyncio.Protocol):
         exchange, self._current = self._current, None
         assert exchange is not None
         self.since = self._loop.time()
-        if exchange.answered and exchange.keep_alive and not self.last:
+        if exchange.answered and exchange.keep_alive and (self._next or not (self.closing or self._shared.draining)):
             return
         self.closing = True
         self._next.clear()

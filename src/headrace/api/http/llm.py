@@ -15,7 +15,7 @@ import msgspec
 from headrace.api.errors import kind_of, status_of
 from headrace.api.http.edge import Parameters, error_headers
 from headrace.api.http.exchange import JSON, Exchange, Reply, json_reply
-from headrace.api.http.predict import timeout_of
+from headrace.api.http.predict import TIMEOUT_HEADER, timeout_of
 from headrace.gateway.complete import Completer
 from headrace.gateway.dialects.base import NOWHERE, Address
 from headrace.gateway.dialects.registry import DIALECTS
@@ -39,7 +39,7 @@ class LlmHandler:
         self._completer = completer
         self._passer = Passer(completer.boards, completer.limiter, completer.recorder)
         self._meter = meter
-        self._user_header = user_header.lower()
+        self._user_header = user_header.lower().encode("latin-1")
         self._limit = limit
 
     def call(self, wire: Wire, tail: str = "") -> Callable[[Exchange, Parameters], Awaitable[Reply | None]]:
@@ -68,7 +68,7 @@ class LlmHandler:
                 body=await exchange.body(self._limit),
                 header=exchange.header,
                 headers=passed_on(exchange.headers),
-                user=exchange.header(self._user_header) or "",
+                user=exchange.headers.get(self._user_header, b"").decode("utf-8", "replace"),
                 parent=exchange.header("traceparent") or "",
             ),
             exchange,
@@ -119,8 +119,8 @@ class LlmHandler:
             at=at,
             header=header,
             headers=passed_on(headers),
-            user=header(self._user_header) or "",
-            timeout_ms=timeout_of(exchange),
+            user=headers.get(self._user_header, b"").decode("utf-8", "replace"),
+            timeout_ms=timeout_of(exchange) if TIMEOUT_HEADER in headers else 0,
         )
         if not _ABOUT.isdisjoint(headers):
             request.parent, request.task = header("traceparent") or "", header(TASK) or ""

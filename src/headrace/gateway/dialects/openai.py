@@ -54,8 +54,11 @@ def usage_of(told: Any) -> Usage | None:
     the completion. Also of a Responses answer, where the whole is called input and output."""
     if not isinstance(told, dict):
         return None
-    prompt = _count(told, "prompt_tokens", "input_tokens")
-    completion = _count(told, "completion_tokens", "output_tokens")
+    prompt, completion = told.get("prompt_tokens"), told.get("completion_tokens")
+    if not isinstance(prompt, int):
+        prompt = _count(told, "input_tokens")
+    if not isinstance(completion, int):
+        completion = _count(told, "output_tokens")
     read = written = heard = spoken = reasoned = 0
     asked = told.get("prompt_tokens_details") or told.get("input_tokens_details")
     answered = told.get("completion_tokens_details") or told.get("output_tokens_details")
@@ -64,7 +67,8 @@ def usage_of(told: Any) -> Usage | None:
         heard = _count(asked, "audio_tokens")
     if isinstance(answered, dict):
         spoken, reasoned = _count(answered, "audio_tokens"), _count(answered, "reasoning_tokens")
-    read = read or _count(told, "prompt_cache_hit_tokens", "cached_tokens")  # DeepSeek, Kimi
+    if not read and ("prompt_cache_hit_tokens" in told or "cached_tokens" in told):
+        read = _count(told, "prompt_cache_hit_tokens", "cached_tokens")  # DeepSeek, Kimi
     beside = reasoned and _count(told, "total_tokens") == prompt + completion + reasoned  # xAI counts it beside
     return Usage(
         input=max(0, prompt - read - written - heard),

@@ -57,10 +57,28 @@ class _Answer(msgspec.Struct, gc=False):
     error: Any = None
 
 
+class _Options(msgspec.Struct, gc=False):
+    include_usage: bool | None = None
+
+
+class _Request(msgspec.Struct, gc=False):
+    """As clients write it; what is written otherwise is read by asked_of, which says what is wrong."""
+
+    model: str
+    stream: bool | None = None
+    stream_options: _Options | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: int | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+
+
 # What of a request matters here.
 _READ = frozenset(
     ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "user", "safety_identifier")
 )
+_REQUEST = msgspec.json.Decoder(_Request)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _ANSWERS = msgspec.json.Decoder(list[_Answer])
 _LAST = b"data: %b\n\n" % openai.DONE
@@ -70,7 +88,12 @@ class ChatDialect(openai.OpenAI):
     wire: Wire = Wire.CHAT
 
     def ask(self, body: bytes, at: Address = NOWHERE) -> Asked:
-        return asked_of(fields.top(body), at)
+        top = fields.top(body)
+        try:
+            read = _REQUEST.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return asked_of(top, at)
+        return asked_of(top, at) if not read.model else _as_read(read, top)
 
     def dressed(self, asked: Asked, chat: Chat) -> Asked:
         dressed = fields.with_parameters(asked.fields, chat, openai.SAME, {})
@@ -88,7 +111,11 @@ class ChatDialect(openai.OpenAI):
 
     def answered(self, body: bytes) -> Told:
         told = Told()
-        answer = _read(told, body)
+        answer = told.read(_ANSWER, body)
+        if answer is not None:
+            if (plain := _plain(answer)) is not None:
+                return plain
+            _note(told, answer)
         if told.failure is None and (answer is None or not answer.choices):
             told.failure, told.message = Failure.BROKEN, "the answer is not a chat completion with a choice"
         told.ended = told.failure is None
@@ -158,6 +185,38 @@ def asked_of(top: dict[str, msgspec.Raw], at: Address) -> Asked:
         max_tokens=most * (fields.count(given, "n") or 1) if "n" in given else most,
         user=fields.text(given, "safety_identifier", "user"),
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
+    )
+
+
+def _as_read(read: _Request, top: dict[str, msgspec.Raw]) -> Asked:
+    most, options = max(read.max_completion_tokens or 0, 0) or max(read.max_tokens or 0, 0), read.stream_options
+    return Asked(
+        model=read.model,
+        fields=top,
+        stream=read.stream is True,
+        max_tokens=most * read.n if read.n is not None and read.n > 0 else most,
+        user=read.safety_identifier or read.user or "",
+        wants_usage=options is not None and options.include_usage is True,
+    )
+
+
+def _plain(answer: _Answer) -> Told | None:
+    """Of a whole answer that is one text and how it ended, as nearly all are; as _note would tell it, in one go."""
+    choices, usage = answer.choices, answer.usage
+    if not choices or len(choices) > 1 or answer.error or (message := choices[0].message) is None:
+        return None
+    text, choice, more = message.content, choices[0], message.tool_calls or message.reasoning_content
+    if more or message.reasoning or choice.index or choice.delta is not None or not isinstance(text, str) or not text:
+        return None
+    return Told(
+        usage=openai.usage_of(usage) if usage else None,
+        finish=openai.finish_of(choice.finish_reason),
+        pieces=[text],
+        kept=len(text),
+        model=str(answer.model or ""),
+        id=str(answer.id or ""),
+        ended=True,
+        tokens_seen=1,
     )
 
 

@@ -5,7 +5,9 @@ Called by station.py. A kind decides a path and headers, nothing else; all of th
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from headrace.compute.line import Headers
 from headrace.types.gateway import Provider, Wire
@@ -20,7 +22,7 @@ TAILS = {
 }
 
 
-class Target(NamedTuple):
+class Target(msgspec.Struct, frozen=True):
     """Where a call goes. `tail`: the path as the caller wrote it, below the base, where the form has several."""
 
     wire: Wire

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from headrace.types.gateway import Window
 
 UNLIMITED = 1 << 60
@@ -34,7 +36,7 @@ class Span(NamedTuple):
     end: float
 
 
-class Taken(NamedTuple):
+class Taken(msgspec.Struct, frozen=True):
     """`refused`: the first gauge that was full, -1 when all was taken. `used`: of each gauge, afterwards; of a refused
     call, as they stood. `lease` is what `give` wants; None when nothing was taken."""
 
