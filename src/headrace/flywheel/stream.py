@@ -9,7 +9,7 @@ must be told apart. With a rating only those files and row groups are read in wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -36,7 +36,7 @@ class Streamer:
     def __init__(self, *, database: Database, query: JournalQuery) -> None:
         self._database, self._query = database, query
 
-    def stream(self, selection: Selection) -> Iterator[bytes]:
+    def stream(self, selection: Selection) -> Generator[bytes]:
         """Blocks of the file. Raises NotFound for an unknown model or endpoint, before the first."""
         with self._database.read() as conn:
             models = endpoints_of(conn, model=selection.model, endpoint=selection.endpoint)

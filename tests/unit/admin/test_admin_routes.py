@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from admin_stand import Stand, told
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
-from headrace.api.admin.export import AT_ONCE
+from headrace.api.admin.export import AT_ONCE, Streamed
 from headrace.flywheel.export import Export
 from headrace.flywheel.selection import Selection
 from headrace.release.adapters import Written
@@ -337,6 +340,30 @@ async def test_bad_exports(client: httpx.AsyncClient, parameters: dict[str, str]
     answer = await client.get("/export", params=parameters)
     assert answer.status_code == 400
     assert told(answer).field == field
+
+
+async def test_a_caller_who_hangs_up_ends_what_makes_the_blocks() -> None:
+    ended = []
+
+    def blocks() -> Generator[bytes]:
+        try:
+            while True:
+                yield b"block"
+        finally:
+            ended.append(True)
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError("nothing comes")
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            raise OSError("gone")
+
+    made = blocks()
+    with pytest.raises(ClientDisconnect):
+        await Streamed(made)({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
+    assert ended, "although somebody still has it"
 
 
 async def test_exports_are_bounded(client: httpx.AsyncClient, stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:

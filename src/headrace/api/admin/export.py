@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from threading import BoundedSemaphore
-from typing import IO
+from typing import IO, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from headrace.control.services import Services
 from headrace.flywheel.export import MEDIA, Export
@@ -35,7 +36,7 @@ def router(services: Services) -> APIRouter:
         selection = read_selection(request.query_params)
         if selection.paged or _many(services, selection):
             blocks = services.streamer.stream(selection)
-            return StreamingResponse(blocks, media_type=MEDIA[selection.format], headers=_disposition(selection))
+            return Streamed(blocks, media_type=MEDIA[selection.format], headers=_disposition(selection))
         if not places.acquire(blocking=False):
             raise Overloaded(f"{AT_ONCE} exports are being made already", retry_after=5.0)
         try:
@@ -45,6 +46,20 @@ def router(services: Services) -> APIRouter:
         return StreamingResponse(_content(file), media_type=made.media, headers=_headers(selection, made))
 
     return routes
+
+
+class Streamed(StreamingResponse):
+    """Ends what makes the blocks when the caller is gone: else it would end whenever garbage is collected."""
+
+    def __init__(self, blocks: Generator[bytes], **told: Any) -> None:
+        super().__init__(blocks, **told)
+        self._blocks = blocks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._blocks.close()
 
 
 def _many(services: Services, selection: Selection) -> bool:
