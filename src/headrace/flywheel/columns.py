@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 INT64 = 1 << 63
+_NUMBERS = frozenset((int, float))
 
 
 class Columns:
@@ -25,18 +26,16 @@ class Columns:
 
     def look(self, row: Mapping[str, Any]) -> None:
         for name, value in flatten(row).items():
-            known = self._kinds.get(name, "null")
-            if known != "json" and value is not None:
-                self._kinds[name] = join(known, kind_of(value))
-            else:
-                self._kinds.setdefault(name, known)
+            known = self._kinds.setdefault(name, "null")
+            if known != "json" and value is not None and (kind := kind_of(value)) != known:
+                self._kinds[name] = join(known, kind)
 
 
-def flatten(row: Mapping[str, Any]) -> dict[str, Any]:
+def flatten(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The row as a table has it."""
     inputs = row.get("inputs")
     if not isinstance(inputs, dict):
-        return dict(row)
+        return row
     flat = {name: value for name, value in row.items() if name != "inputs"}
     return flat | {f"inputs.{name}": value for name, value in inputs.items()}
 
@@ -53,7 +52,7 @@ def kind_of(value: Any) -> str:
             return "float"
         case str():
             return "str"
-        case list() if all(isinstance(v, int | float) and not isinstance(v, bool) for v in value):
+        case list() if _NUMBERS.issuperset(map(type, value)):
             return "list[float]"
         case _:
             return "json"

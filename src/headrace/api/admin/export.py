@@ -18,7 +18,7 @@ from headrace.flywheel.selection import Selection, read_selection
 from headrace.types.errors import Overloaded
 
 CHUNK = 256 * 1024
-WHOLE = 20_000  # calls: written in about a second
+WHOLE = 10_000  # calls: written in half a second
 AT_ONCE = 2  # each reads the whole journal and writes a file
 
 
@@ -30,7 +30,7 @@ def router(services: Services) -> APIRouter:
     def export(request: Request) -> Response:
         """`model`, `endpoint`, `rating` (up, down, corrected, any), `from`, `to`, `format` (csv, jsonl, parquet).
 
-        Up to 20,000 calls come as a file whose hash stands in the headers. More come as they are read; csv and jsonl
+        Up to 10,000 calls come as a file whose hash stands in the headers. More come as they are read; csv and jsonl
         can be taken up: `after` is time,trace_id of the last row that arrived. `limit` is of calls.
         """
         selection = read_selection(request.query_params)
