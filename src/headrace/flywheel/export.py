@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -154,14 +154,14 @@ def _convert(lines: Path, kinds: dict[str, str], wanted: Format) -> Path:
     return path
 
 
-def _read(lines: Path) -> Iterator[dict[str, Any]]:
+def _read(lines: Path) -> Iterator[Mapping[str, Any]]:
     """Rows as a table has them."""
     with lines.open("rb") as file:
         for line in file:
             yield flatten(msgspec.json.decode(line))
 
 
-def _write_csv(path: Path, names: list[str], rows: Iterator[dict[str, Any]]) -> None:
+def _write_csv(path: Path, names: list[str], rows: Iterator[Mapping[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(names)
