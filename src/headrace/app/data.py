@@ -59,12 +59,12 @@ from headrace.serving.predict import Predictor
 from headrace.serving.runtimes.base import Surroundings, build_runtimes
 from headrace.serving.talk import Talker
 from headrace.serving.watch import Watch
-from headrace.store import plans
 from headrace.store.artifacts import Artifacts
 from headrace.store.db import Database
 from headrace.store.journal.records import encode_event
 from headrace.store.journal.writer import Journal
 from headrace.store.planfile import PlanFile
+from headrace.store.plansource import PlanSource
 from headrace.store.secrets import Vault
 from headrace.traffic.admit import Door
 from headrace.traffic.keys import CALLERS_KEY, key_hash
@@ -72,7 +72,6 @@ from headrace.traffic.limit import Limiter
 from headrace.traffic.meter import Meter, Reading
 from headrace.traffic.record import Recorder
 from headrace.types.call import PlaneEvent
-from headrace.types.endpoint import Plan
 from headrace.types.errors import HeadraceError
 from headrace.types.gateway import Scope
 
@@ -81,21 +80,6 @@ DATABASE_SECONDS = 3.0  # then it starts from the plan on its disk, and later on
 FIRST_PLAN_SECONDS = 15.0  # a model host takes some; after that callers are told what is missing
 
 log = logging.getLogger("headrace.data")
-
-
-class DatabasePlans:
-    """store.plans behind the two calls that a watch makes."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def revision(self) -> int:
-        with self._database.read() as conn:
-            return plans.revision(conn)
-
-    def latest(self) -> Plan | None:
-        with self._database.read() as conn:
-            return plans.latest(conn)
 
 
 class DataPlane:
@@ -163,7 +147,7 @@ class DataPlane:
         self.fleet.followers.append(self.boards.flip)
         copied = self.fleet.shadows
         self.completer = Completer(self.boards, self.limiter, self.recorder, idle=copied.idle, outcomes=copied.outcomes)
-        self._plans = DatabasePlans(self.database)
+        self._plans = PlanSource(self.database)
         self.watch = Watch(
             self.fleet,
             self._plans,
