@@ -199,6 +199,7 @@ class Bill:
     provider: str
     calls: int
     tokens: int  # produced
+    late: int  # of these: after the gateway had closed the connection
     billed_calls: int
     billed_tokens: int
     cost: float
@@ -216,7 +217,8 @@ def _settled(platform: Platform, upstream: Upstream) -> list[Bill] | None:
     for name in ("well", "left", *FAULTS):
         had = sums.get(name, {"calls": 0, "usage": {}, "cost": 0.0})
         tokens = had["usage"].get("output", 0)
-        bills.append(Bill(name, upstream.came[name], upstream.produced[name], had["calls"], tokens, had["cost"]))
+        made, late = upstream.produced[name], upstream.late[name]
+        bills.append(Bill(name, upstream.came[name], made, late, had["calls"], tokens, had["cost"]))
     fell = next(bill for bill in bills if bill.provider == "cut").lost
     say(f"  in the ledger: {[(bill.provider, bill.lost) for bill in bills]}")
     return bills if all(bill.lost == 0 for bill in bills if bill.provider != "cut") and fell >= 0 else None
@@ -243,10 +245,11 @@ def _told(said: Said, held: list[Held], bills: list[Bill], minutes: float, spent
         "",
         f"Calls that should have gone well and did not: {len(said.broken)}. {'; '.join(said.broken[:10])}".rstrip(),
         "",
-        "| provider | calls it got | calls in the ledger | tokens it produced | tokens billed | USD |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| provider | calls it got | in the ledger | tokens it produced | of these after we closed | tokens billed | USD |",
+        "|---|--:|--:|--:|--:|--:|--:|",
         *(
-            f"| {b.provider} | {b.calls:,} | {b.billed_calls:,} | {b.tokens:,} | {b.billed_tokens:,} | {b.cost:.4f} |"
+            f"| {b.provider} | {b.calls:,} | {b.billed_calls:,} | {b.tokens:,} | {b.late:,} | {b.billed_tokens:,} |"
+            f" {b.cost:.4f} |"
             for b in bills
         ),
         "",

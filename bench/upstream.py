@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
 import ssl
 import threading
 from collections import Counter
@@ -35,6 +36,7 @@ class Upstream:
     open: int = 0
     came: Counter[str] = field(default_factory=Counter)  # by fault
     produced: Counter[str] = field(default_factory=Counter)
+    late: Counter[str] = field(default_factory=Counter)  # of these: when the other side had closed, which it knew not
     keys: set[str] = field(default_factory=set)  # that were shown
     pace: float = 0.0  # seconds between two pieces of a stream
 
@@ -73,10 +75,18 @@ class _Talk:
         """A stream's first pieces, each one counted when it has left."""
         for word in WORDS[:count]:
             choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
+            late = self.left()
             await self.event(HEAD | {"object": "chat.completion.chunk", "id": "c", "choices": [choice]})
             self.upstream.produced[self.fault] += 1
+            self.upstream.late[self.fault] += late
             if self.upstream.pace:
                 await asyncio.sleep(self.upstream.pace)
+
+    def left(self) -> bool:
+        """Whether the other side has closed already, as far as this machine knows."""
+        ready = select.poll()
+        ready.register(self.writer.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        return bool(ready.poll(0))
 
     async def rest(self) -> None:
         choice = {"index": 0, "delta": {}, "finish_reason": "stop"}

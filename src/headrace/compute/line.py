@@ -7,8 +7,10 @@ taken in before somebody has asked for it. Ignores what is said.
 from __future__ import annotations
 
 import asyncio
+import os
 from asyncio import Future, TimerHandle
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -129,6 +131,19 @@ class Line(asyncio.Protocol):
                 raise error
             if self._full:
                 return True
+
+    def unread(self) -> bytes:
+        """What has come and nobody took, also what the system still holds: for who must know how much was made before
+        it was given up. Of an encrypted connection, without the latter."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing() and transport.get_extra_info("ssl_object") is None:
+            with suppress(OSError, HttpParserError):  # nothing more, or nothing that is HTTP
+                while not self._done and self._size <= AHEAD_BYTES:
+                    data = os.read(transport.get_extra_info("socket").fileno(), AHEAD_BYTES)
+                    if not data:
+                        break
+                    self._parser.feed_data(data)
+        return self._taken() if self._pieces else b""
 
     def end(self, why: str) -> None:
         self._fail(UpstreamError(f"the connection to {self._name} was closed: {why}", retry_after=1.0))

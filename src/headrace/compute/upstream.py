@@ -255,6 +255,11 @@ class Answer:
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def unread(self) -> bytes:
+        """What has come and was not asked for, before it is closed."""
+        rest = self._line.unread() if self._open else b""
+        return rest if self._hush is None else self._hush.feed(rest)
+
     def close(self) -> None:
         if self._open:
             self._open = False

@@ -144,6 +144,9 @@ class NativeAnswer:
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
         return _encoder.encode({**self._head, "choices": [choice], "usage": self._spent()})
 
+    def unread(self) -> bytes:
+        return b""  # it knows itself what it used
+
     def close(self) -> None:
         self._speech.close()
 

@@ -11,6 +11,7 @@ import asyncio
 import random
 import re
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -133,7 +134,11 @@ class Streamed(msgspec.Struct, kw_only=True, eq=False):
         return UpstreamError(f"provider {self.ready.station.name!r} ended its stream in the middle")
 
     def close(self, failed: HeadraceError | None = None, *, left: bool = True) -> None:
-        """However it ended; `left`: by who listened. Unless it was read to its end, the upstream's work ends too."""
+        """However it ended; `left`: by who listened. Unless it was read to its end, the upstream's work ends too. What
+        it had made by then was made for this call, whether or not anybody heard it."""
+        if left and (rest := self.answer.unread()):
+            with suppress(HeadraceError):
+                self.course.feed(rest)
         self.answer.close()
         health, told = self.ready.health, self.course.told
         outcome = GIVEN_UP if left else _outcome(told, failed)

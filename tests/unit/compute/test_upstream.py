@@ -262,3 +262,40 @@ async def test_of_a_header_that_comes_twice_the_last_one_counts_and_trailers_are
             response = await ask(client)
             assert response.body == b"abc"
             assert response.headers == {"x-a": "2", "x-b": "3", "transfer-encoding": "chunked", "trailer": "X-C"}
+
+
+@pytest.mark.parametrize("secret", [b"", b"the-key-of-it"], ids=["open", "hushed"])
+async def test_what_came_and_nobody_took_can_be_had_before_it_is_given_up(secret: bytes) -> None:
+    """Also what is in the system's hands alone: the event loop does not run between the writing and the reading."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"3\r\none\r\n")
+        writers.append(writer)
+        await reader.read()
+
+    async with service(script, secret=secret) as (client, _):
+        answer = await begun(client)
+        assert await answer.piece() == b"one"
+        writers[0].write(b"3\r\ntwo\r\n")
+        writers[0].write(b"5\r\nthree\r\n4\r\nfo")
+        assert answer.unread() == b"twothreefo"
+        assert answer.unread() == b""
+        answer.close()
+        assert answer.unread() == b""
+        assert client._idle == []
+
+
+async def test_an_answer_that_is_found_to_be_whole_leaves_its_connection_to_the_next() -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD)
+        writers.append(writer)
+
+    async with service(script) as (client, _):
+        answer = await begun(client)
+        writers[0].write(b"3\r\ntwo\r\n0\r\n\r\n")
+        assert answer.unread() == b"two"
+        answer.close()
+        assert len(client._idle) == 1
