@@ -1,14 +1,15 @@
 """The gateway's configuration with its chat endpoints: one document, looked at, applied and undone as one.
 
 Called by the admin API. Decides the order: everything is read and checked, versions are described (without traffic),
-the sections are one version of the gateway with the endpoints on record, then each endpoint goes live as anybody
-deploys it: with its plan, its history, its approvals, and taken back when a data plane refuses it. What a release has
+then the sections are one version of the gateway with the endpoints on record, and all of it goes live in one plan, with
+its history and approvals, and is taken back as one when a data plane refuses it. What a release has
 moved since a file named it is not moved by going back: that was decided by evidence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,13 +30,14 @@ from headrace.control.wanted import (
 )
 from headrace.gateway.board import FILE
 from headrace.provision.diff import Line
-from headrace.provision.service import Applied, Provision
+from headrace.provision.service import Applied, Provision, Publish
 from headrace.release.deploy import check_free
 from headrace.release.services import Service
+from headrace.release.together import Together, Wish
 from headrace.store import endpoints
 from headrace.store.db import Database
 from headrace.types.endpoint import Endpoint, Task
-from headrace.types.errors import BadInput, HeadraceError
+from headrace.types.errors import BadInput
 from headrace.types.gateway import Chat, Served
 from headrace.types.model import ModelVersion, Package
 
@@ -43,11 +45,9 @@ from headrace.types.model import ModelVersion, Package
 class Deploys(Protocol):
     """What this needs of release.service.Releases."""
 
-    def deploy(self, endpoint: str, source: str | Service, *, actor: str, reason: str = "") -> Endpoint: ...
-
     def describe(self, endpoint: str, service: Service, *, coming: Sequence[str] = ()) -> ModelVersion: ...
 
-    def configure(self, endpoint: str, changes: dict[str, Any], *, actor: str, reason: str = "") -> Endpoint: ...
+    def together(self, wishes: Sequence[Wish], *, actor: str, reason: str = "") -> AbstractContextManager[Together]: ...
 
 
 class Packages(Protocol):
@@ -73,18 +73,22 @@ class Configuration:
         return (*self._provision.compare(sections), *self._lines(wanted))
 
     def apply(self, given: Any, *, actor: str, reason: str = "", expected: int | None = None) -> Applied:
-        """Raises BadInput and Conflict before anything has changed; and later what a deploy raises, saying what is in
-        force by then: applied again, it goes on from there."""
+        """Sections and endpoints are in one plan, or nothing of them is in force. Raises BadInput, Conflict, and
+        ModelRefused when a data plane refuses it."""
         sections, wanted = _split(given)
         providers = self._checked(sections, wanted)
         lines, there = self._lines(wanted), self._there()
         self._check_free([line.name for line in lines])
         served = [self._serve(each, there.get(each.name), providers) for each in in_order(wanted)]
-        done = self._provision.apply(sections, actor=actor, reason=reason, expected=expected, endpoints=served)
         moved = {line.name for line in lines}
-        for each in served:
-            if each.name in moved:
-                self._realise(each, there.get(each.name), actor=actor, reason=reason or f"gateway {done.version}")
+        done = self._change(
+            [_wish(each, there.get(each.name)) for each in served if each.name in moved],
+            lambda publish: self._provision.apply(
+                sections, actor=actor, reason=reason, expected=expected, endpoints=served, publish=publish
+            ),
+            actor=actor,
+            reason=reason,
+        )
         return replace(done, lines=(*_sections(done.lines), *lines))
 
     def roll_back(self, number: int, *, actor: str, reason: str = "") -> Applied:
@@ -108,10 +112,24 @@ class Configuration:
                 back.append(each)
                 lines.append(line)
         self._check_free([each.name for each in back if uri_of(there[each.name]) != each.version])
-        done = self._provision.roll_back(number, actor=actor, reason=reason)
-        for each in back:
-            self._realise(each, there[each.name], actor=actor, reason=reason or f"back to version {number}")
+        told = reason or f"back to version {number}"
+        done = self._change(
+            [_wish(each, there[each.name]) for each in back],
+            lambda publish: self._provision.roll_back(number, actor=actor, reason=reason, publish=publish),
+            actor=actor,
+            reason=told,
+        )
         return replace(done, lines=(*_sections(done.lines), *lines))
+
+    def _change(
+        self, wishes: Sequence[Wish], decide: Callable[[Publish | None], Applied], *, actor: str, reason: str
+    ) -> Applied:
+        if not wishes:
+            return decide(None)
+        with self._releases.together(wishes, actor=actor, reason=reason) as together:
+            done = decide(together.publish)
+            together.confirm(lambda conn, why: self._provision.take_back(conn, done, actor=actor, reason=why))
+        return done
 
     def _checked(self, sections: Mapping[str, Any], wanted: Sequence[Wanted]) -> list[str]:
         """Names of the providers that there will be. Raises BadInput."""
@@ -136,19 +154,6 @@ class Configuration:
         uri = version or (uri_of(live) if live is not None else "")
         return Served(name=wanted.name, version=uri, settings=settings_of(after(wanted, live)))
 
-    def _realise(self, served: Served, live: Endpoint | None, *, actor: str, reason: str) -> None:
-        """Its settings first, where it is there already: what must not be kept is not kept for a moment."""
-        try:
-            if live is not None:
-                self._releases.configure(served.name, served.settings, actor=actor, reason=reason)
-            if live is None or uri_of(live) != served.version:
-                self._releases.deploy(served.name, served.version, actor=actor, reason=reason)
-            if live is None:
-                self._releases.configure(served.name, served.settings, actor=actor, reason=reason)
-        except HeadraceError as error:
-            told = f"endpoint {served.name!r}: {error.message}; what comes before it in the file is in force"
-            raise type(error)(told, field=error.field, hint=error.hint, retry_after=error.retry_after) from error
-
     def _check_free(self, names: Sequence[str]) -> None:
         with self._database.read() as conn:
             for name in names:
@@ -171,6 +176,11 @@ def _split(given: Any) -> tuple[dict[str, Any], tuple[Wanted, ...]]:
         raise BadInput(f"a gateway is written as sections, not as {type(given).__name__}", field="gateway")
     sections = {name: part for name, part in given.items() if name != SECTION}
     return sections, read_wanted(given[SECTION]) if SECTION in given else ()
+
+
+def _wish(served: Served, live: Endpoint | None) -> Wish:
+    version = "" if live is not None and uri_of(live) == served.version else served.version
+    return Wish(endpoint=served.name, version=version, settings=served.settings)
 
 
 def _sections(lines: Sequence[Line]) -> tuple[Line, ...]:

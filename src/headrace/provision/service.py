@@ -21,6 +21,7 @@ from headrace.store import gateway as versions
 from headrace.store.db import Connection, Database
 from headrace.store.secrets import Vault
 from headrace.traffic.keys import MadeKey, make_key, turn_key
+from headrace.types.endpoint import Plan
 from headrace.types.errors import BadInput, Conflict, NotFound
 from headrace.types.gateway import Gateway, Price, Provider, Served, VirtualKey
 
@@ -47,6 +48,10 @@ class Applied:
     revision: int
     lines: tuple[Line, ...]
     keys: tuple[MadeKey, ...] = ()
+    before: Gateway = Gateway()  # what it was a change of
+
+
+Publish = Callable[[Connection, str], Plan]  # in the transaction of the change, and why
 
 
 class Provision:
@@ -112,9 +117,11 @@ class Provision:
         reason: str = "",
         expected: int | None = None,
         endpoints: Iterable[Served] = (),
+        publish: Publish | None = None,
     ) -> Applied:
         """`expected`: the version that this is a change of. `endpoints`: chat endpoints that the same file names, to be
-        kept on record. Raises BadInput, and Conflict when there is a newer version."""
+        kept on record; `publish` changes them in the same plan. Raises BadInput, and Conflict when there is a newer
+        version."""
         now = self.current()
         self._look_up(now, read(given, now).providers)
         with self._database.write() as conn:
@@ -125,9 +132,18 @@ class Provision:
                 )
             before = versions.current(conn)
             after, made = self._with_keys(_named(read(given, before), endpoints))
-            return self._put(conn, before, after, actor=actor, action="gateway.apply", reason=reason, keys=made)
+            done = self._put(conn, before, after, actor=actor, action="gateway.apply", reason=reason, publish=publish)
+            return replace(done, keys=made)
 
-    def roll_back(self, number: int, *, actor: str, reason: str = "") -> Applied:
+    def take_back(self, conn: Connection, done: Applied, *, actor: str, reason: str) -> None:
+        """In the caller's transaction, who publishes the plan: sections as they were before. Keys and secrets stay as
+        they are, but for keys that were made with it: nobody was shown them."""
+        before, made = versions.current(conn), {each.key.id for each in done.keys}
+        after = replace(_back(before, done.before), keys=tuple(key for key in before.keys if key.id not in made))
+        if lines := diff(before, after):
+            self._record(conn, self._priced(before, after), lines, actor=actor, action="gateway.refused", reason=reason)
+
+    def roll_back(self, number: int, *, actor: str, reason: str = "", publish: Publish | None = None) -> Applied:
         """Raises NotFound, and BadInput when a secret that it needs is gone."""
         with self._database.read() as conn:
             self._look_up(versions.current(conn), _wanted(conn, number).body.providers)
@@ -136,7 +152,8 @@ class Provision:
             after = _back(before, wanted.body)
             check(after, secrets=before.secrets)
             told = reason or f"back to version {number}"
-            return self._put(conn, before, after, actor=actor, action="gateway.rollback", reason=told)
+            action = "gateway.rollback"
+            return self._put(conn, before, after, actor=actor, action=action, reason=told, publish=publish)
 
     # keys
 
@@ -223,20 +240,29 @@ class Provision:
         actor: str,
         action: str,
         reason: str = "",
-        keys: tuple[MadeKey, ...] = (),
+        publish: Publish | None = None,
     ) -> Applied:
         lines = diff(before, after)
-        if not lines:
-            return Applied(version=versions.number(conn), revision=0, lines=())
-        after = self._priced(before, after)
-        words = "; ".join(line.words() for line in lines)[:DETAIL_LIMIT]
-        now = self._clock.now()
+        if not lines and publish is None:
+            return Applied(version=versions.number(conn), revision=0, lines=(), before=before)
+        told = reason
+        if lines:
+            told = self._record(conn, self._priced(before, after), lines, actor=actor, action=action, reason=reason)
+        plan = (publish or self._publish)(conn, told)
+        return Applied(version=versions.number(conn), revision=plan.revision, lines=lines, before=before)
+
+    def _record(
+        self, conn: Connection, after: Gateway, lines: tuple[Line, ...], *, actor: str, action: str, reason: str
+    ) -> str:
+        """As a version, with its place in the history. What a plan says of it."""
+        words, now = "; ".join(line.words() for line in lines)[:DETAIL_LIMIT], self._clock.now()
         number = versions.put(conn, after, actor=actor, reason=reason or words, now=now)
-        told = f"gateway {number}: {reason or words}"[:DETAIL_LIMIT]
-        plan = plans.publish(conn, endpoints.all(conn), reason=told, now=now)
         detail = f"{reason}: {words}" if reason else words
         audit.append(conn, actor=actor, action=action, subject=f"gateway:{number}", detail=detail, now=now)
-        return Applied(version=number, revision=plan.revision, lines=lines, keys=keys)
+        return f"gateway {number}: {reason or words}"[:DETAIL_LIMIT]
+
+    def _publish(self, conn: Connection, told: str) -> Plan:
+        return plans.publish(conn, endpoints.all(conn), reason=told, now=self._clock.now())
 
     def _look_up(self, now: Gateway, providers: tuple[Provider, ...]) -> None:
         """The lists' prices, before a transaction begins: reading the lists for the first time takes a second."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from headrace.base.ids import new_id
@@ -34,6 +35,7 @@ from headrace.release.stage import move_stage
 from headrace.release.start import prepare, register, wishes_of
 from headrace.release.story import Stories, Told
 from headrace.release.sync import sync
+from headrace.release.together import Together, Wish, make
 from headrace.release.turn import Turn
 from headrace.release.undo import Undo
 from headrace.store import endpoints, pairs, releases
@@ -112,6 +114,25 @@ class Releases:
         cause = self._permit(deed, Cause(actor=actor, reason=reason, action="endpoint.set"))
         with self._alone(endpoint):
             return configure(self._parts, name=endpoint, changes=changes, cause=cause, progress=progress)
+
+    @contextmanager
+    def together(self, wishes: Sequence[Wish], *, actor: str, reason: str = "") -> Iterator[Together]:
+        """Several chat endpoints, ready to be changed in one plan; nobody else changes them meanwhile. Raises Conflict,
+        ApprovalNeeded, ModelRefused before anything has changed."""
+        with ExitStack() as stack:
+            for name in sorted(wish.endpoint for wish in wishes):
+                stack.enter_context(self._alone(name))
+            made = [make(self._parts, wish, permitted=partial(self._permitted, wish, actor, reason)) for wish in wishes]
+            yield Together(self._parts, made, actor)
+
+    def _permitted(self, wish: Wish, actor: str, reason: str, model: str) -> tuple[Cause, Cause]:
+        deploying, setting = Cause(actor=actor, reason=reason), Cause(actor=actor, reason=reason, action="endpoint.set")
+        if self._guarded():
+            if model:
+                deploying = self._permit(deeds.deploying(wish.endpoint, model, wish.version, None), deploying)
+            arguments = {"changes": dict(wish.settings)}
+            setting = self._permit(Deed(kind=Action.CONFIGURE, endpoint=wish.endpoint, arguments=arguments), setting)
+        return deploying, setting
 
     def find_undo(self, endpoint: str) -> Undo:
         """What an undo would do now. Raises Conflict saying why it would be unsafe."""

@@ -25,7 +25,7 @@ from headrace.store import endpoints, gateway, plans
 from headrace.store.artifacts import Artifacts
 from headrace.store.journal.query import JournalQuery
 from headrace.store.secrets import Vault
-from headrace.types.endpoint import Capture, Endpoint, PlaneReport
+from headrace.types.endpoint import Capture, Endpoint, Plan, PlaneReport
 from headrace.types.errors import BadInput, Conflict, ModelRefused, NotFound
 from headrace.types.gateway import Affinity, Balance, Chat, ChatCache, Guard, Retries, Way
 from tests.control_samples import endpoint as predicting
@@ -84,6 +84,12 @@ class Rig:
 
     def apply(self, document: Any = DOCUMENT, **more: Any) -> list[str]:
         return [line.words() for line in self.configuration.apply(document, actor="ann", **more).lines]
+
+    def plan(self) -> Plan:
+        with self.database.read() as conn:
+            found = plans.latest(conn)
+        assert found is not None
+        return found
 
     def live(self, name: str = "assistant") -> Endpoint:
         with self.database.read() as conn:
@@ -185,15 +191,40 @@ def test_while_a_release_moves_an_endpoint_nothing_of_the_document_is_applied(
     assert rig.apply({"limits": [{"level": "all", "counted": "concurrency", "amount": 5}]}), "the rest may change"
 
 
-def test_a_version_that_data_planes_refuse_is_taken_back_and_may_be_applied_again(rig: Rig) -> None:
+def test_all_of_a_file_is_in_force_with_one_plan(rig: Rig) -> None:
+    rig.apply({"providers": DOCUMENT["providers"]})
+    before = rig.plan()
+    rig.apply({**DOCUMENT, "limits": [{"level": "all", "counted": "concurrency", "amount": 5}]})
+    after = rig.plan()
+    assert after.revision == before.revision + 1
+    assert {each.name for each in after.endpoints} == {"assistant", "critic"}
+    assert len(after.gateway.limits) == 1
+    rig.apply({**changed(prompt="Be very brief."), "limits": []})
+    rig.configuration.roll_back(2, actor="bob")
+    back = rig.plan()
+    assert back.revision == after.revision + 2
+    assert back.gateway.limits == after.gateway.limits
+    assert rig.uri() == after.endpoints[0].variants[0].model.uri
+
+
+def test_what_data_planes_refuse_is_taken_back_as_a_whole_and_may_be_applied_again(rig: Rig) -> None:
     rig.apply()
-    before = rig.uri()
+    before = rig.plan()
     rig.refused = "no way"
-    with pytest.raises(ModelRefused, match=r"endpoint 'assistant': .* is in force"):
-        rig.apply(changed(prompt="No."))
-    assert rig.uri() == before
+    limits = [{"level": "all", "counted": "concurrency", "amount": 5}]
+    more = {**changed(prompt="No."), "limits": limits, "keys": [{"name": "app"}]}
+    more["endpoints"] = [*more["endpoints"], {"name": "third", "version": {"model": "openai/m"}}]
+    with pytest.raises(ModelRefused, match="nothing has changed: no way"):
+        rig.apply(more)
+    after = rig.plan()
+    assert after.revision == before.revision + 2
+    assert after.gateway == before.gateway, "also the key, which nobody has seen"
+    assert [replace(each, revision=0) for each in after.endpoints] == [
+        replace(each, revision=0) for each in before.endpoints
+    ]
     rig.refused = ""
-    assert rig.apply(changed(prompt="No.")) == ["change endpoint assistant: prompt 'Be brief.' → 'No.'"]
+    assert "change endpoint assistant: prompt 'Be brief.' → 'No.'" in rig.apply(more)
+    assert rig.live("third").model == "third"
 
 
 @pytest.mark.parametrize(
