@@ -245,7 +245,7 @@ def _told(said: Said, held: list[Held], bills: list[Bill], minutes: float, spent
         "",
         f"Calls that should have gone well and did not: {len(said.broken)}. {'; '.join(said.broken[:10])}".rstrip(),
         "",
-        "| provider | calls it got | in the ledger | tokens it produced | of these after we closed | tokens billed | USD |",
+        "| provider | calls it got | in the ledger | tokens it made | of these after we closed | tokens billed | USD |",
         "|---|--:|--:|--:|--:|--:|--:|",
         *(
             f"| {b.provider} | {b.calls:,} | {b.billed_calls:,} | {b.tokens:,} | {b.late:,} | {b.billed_tokens:,} |"

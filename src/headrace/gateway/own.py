@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from headrace.compute.line import Headers
+from headrace.gateway.attempts import in_order
 from headrace.gateway.board import Lane, Version
 from headrace.gateway.choose import Ready
 from headrace.gateway.dialects.base import Asked, Dialect, Told
@@ -160,7 +161,7 @@ class Asker:
             guards=course.guards.memory.told if course.guards else {},
             of=question.of,
             steps=_steps(speech, passage, lane.endpoint.capture) if speech and passage else (),
-            tried=passage.history() if passage else (),
+            tried=in_order(passage.attempted) if passage else (),
         )
         line.status, line.error, line.rows = status, error, 1
         line.run_ms = spent.wait_ms

@@ -12,13 +12,13 @@ import random
 import re
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from headrace.compute.line import Headers
 from headrace.compute.upstream import Unreached
+from headrace.gateway.attempts import GIVEN_UP, OK, WORDS, over
 from headrace.gateway.board import Lane, Version
 from headrace.gateway.choose import Ready, opens_in, order
 from headrace.gateway.course import Course
@@ -33,8 +33,6 @@ from headrace.types.gateway import Attempt, Failure
 ANSWER_BYTES = 64 << 20
 ERROR_BYTES = 1 << 20
 STREAM = b"text/event-stream"
-WORDS = 500  # characters of what an upstream said of its failure
-OK, GIVEN_UP = "ok", "given_up"  # how an attempt ended, beside the names of failures
 JSON = (b"content-type", b"application/json")
 _SECONDS = re.compile(r"\d{1,6}(\.\d+)?")
 
@@ -56,12 +54,8 @@ class Passage(msgspec.Struct, kw_only=True, eq=False):
     attempts: int = 0
     waited: float = 0.0  # seconds for upstreams, before the first byte
     tried: list[Missed] = []
-    attempted: list[Attempt] = []  # what `history` tells; empty: one attempt, which answered, or none yet
+    attempted: list[Attempt] = []  # empty: one attempt, which answered, or none yet
     speech: Speech | None = None  # of a model of our own: what it tells of itself
-
-    def history(self) -> tuple[Attempt, ...]:
-        """In the order in which they began."""
-        return tuple(sorted(self.attempted, key=lambda attempt: attempt.at_ms))
 
     def note(self, ready: Ready, began: float, got: Got | Missed | None) -> None:
         """An attempt that is not the only one, or that came to nothing."""
@@ -78,14 +72,6 @@ class Passage(msgspec.Struct, kw_only=True, eq=False):
             error=missed.message[:WORDS] if missed else "",
         )
         self.attempted.append(attempt)
-
-    def over(self, ready: Ready, outcome: str, why: str) -> None:
-        """A stream that had begun well, if it was noted."""
-        for place, attempt in enumerate(self.attempted):
-            same = (attempt.provider, attempt.model) == (ready.way.provider, ready.way.model)
-            if same and attempt.outcome == OK:
-                ms = round((self.steady() - self.began) * 1000 - attempt.at_ms, 3)
-                self.attempted[place] = replace(attempt, ms=ms, outcome=outcome, error=why[:WORDS])
 
 
 class Missed(msgspec.Struct, kw_only=True, eq=False):
@@ -144,7 +130,8 @@ class Streamed(msgspec.Struct, kw_only=True, eq=False):
         outcome = GIVEN_UP if left else _outcome(told, failed)
         health.end(outcome)
         why = told.message or (failed.message if failed else "")
-        self.passage.over(self.ready, outcome, why)
+        if (passage := self.passage).attempted:
+            over(passage.attempted, self.ready, outcome, now_ms=(passage.steady() - passage.began) * 1000, why=why)
         if outcome == OK:
             health.succeeded()
         elif outcome != GIVEN_UP:

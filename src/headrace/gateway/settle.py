@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from headrace.gateway.attempts import in_order
 from headrace.gateway.board import Version
 from headrace.gateway.dialects.base import Asked
 from headrace.gateway.heard import LETTERS, estimate, scrubbed, written
@@ -76,7 +77,7 @@ class Settlement:
             guards=visit.guards.memory.told if visit.guards else {},
             alone=shadowed and copy is None,
             steps=() if speech is None else _steps(visit, speech),
-            tried=() if passage is None or not passage.attempted else passage.history(),
+            tried=() if passage is None or not passage.attempted else in_order(passage.attempted),
         )
         call.spent = spent  # type: ignore[assignment]  # it becomes JSON with its line, in one go
         call.rows = 1
