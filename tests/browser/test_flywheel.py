@@ -44,4 +44,6 @@ def test_narrow(chromium: Browser, shop: str, language: str) -> None:
         page = visitor.open("/flywheel")
         expect(page.locator(".ring-list li")).to_have_count(9)
         expect(page.locator(".ring-list li").nth(1)).to_contain_text("Said" if language == "en-US" else "反馈")
+        said = "at most +0.020 is allowed" if language == "en-US" else "最多允许 +0.020"
+        expect(page.locator("table", has_text=said).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -10,6 +10,7 @@ from headrace.base.clock import Clock
 from headrace.flywheel.intervals import compare
 from headrace.flywheel.turns import Turns
 from headrace.flywheel.usable import Usable
+from headrace.flywheel.verdict import Measured, judge
 from headrace.store import turns
 from headrace.store.db import Connection, Database
 from headrace.store.journal.query import JournalQuery
@@ -17,6 +18,7 @@ from headrace.types.program import Score
 from headrace.types.turn import (
     Cause,
     Flywheel,
+    Gain,
     Judged,
     Metric,
     Right,
@@ -75,6 +77,7 @@ def furnish(conn: Connection, folder: Path, now: float) -> None:
 def _gained(at: float) -> Turn:
     errors = ([1.0] * 108 + [0.0] * 292, [0.0] * 55 + [1.0] * 53 + [1.0] * 8 + [0.0] * 284)
     fresh = ([1.0] * 20 + [0.0] * 51, [0.0] * 11 + [1.0] * 9 + [0.0] * 51)
+    examined = (compare("golden", Metric.EXACT, *errors, 0.05), compare("fresh", Metric.EXACT, *fresh, 0.05))
     steps = tuple(
         TurnStep(
             name=name,
@@ -97,11 +100,8 @@ def _gained(at: float) -> Turn:
         state=TurnState.DONE,
         ended=at + 60,
         steps=steps,
-        gains=(compare("golden", Metric.EXACT, *errors, 0.05), compare("fresh", Metric.EXACT, *fresh, 0.05)),
-        gates=(
-            Judged(gate="golden", passed=True, says="0.270 → 0.152 (-0.117 on 400 rows)"),
-            Judged(gate="better", passed=True, says="better on 66 rows, worse on 8: evidence 3e+11, 20 is needed"),
-        ),
+        gains=examined,
+        gates=_judged(*examined),
         baseline="models:/digits/1",
         version="models:/digits/2",
         dataset="ds_9f2c41d07be8",
@@ -118,7 +118,7 @@ def _gained(at: float) -> Turn:
 def _refused(at: float) -> Turn:
     gained = _gained(at)
     worse = compare("golden", Metric.EXACT, [1.0] * 20 + [0.0] * 380, [1.0] * 64 + [0.0] * 336, 0.05)
-    judged = Judged(gate="golden", passed=False, says="0.050 → 0.160 (+0.110 on 400 rows); at most +0.020 is allowed")
+    judged = _judged(worse, replace(worse, on="fresh"))[0]
     steps = tuple(
         replace(step, state=StepState.REFUSED, says=f"gate golden: {judged.says}")
         if step.name is StepName.GATE
@@ -139,3 +139,8 @@ def _refused(at: float) -> Turn:
         version="",
         error=f"gate golden: {judged.says}",
     )
+
+
+def _judged(*gains: Gain) -> tuple[Judged, ...]:
+    must = compare("must", Metric.EXACT, [], [], 0.05)
+    return judge(WHEEL, Measured(gains=(*gains, must), baseline_ms=0.4, candidate_ms=0.5, seconds=8.4, cost=0.0))

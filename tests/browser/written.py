@@ -22,11 +22,16 @@ from headrace.types.model import ModelVersion
 from headrace.types.program import Compiled
 from tests.lm_server import fake_lm
 
+ADVICE = "Mails about prices are for sales."
 TEAMS = {row["text"]: row["team"] for row in EXAMPLE_ROWS}
 
 
 def reply(body: dict[str, Any]) -> str:
-    """Right when it was shown examples; without any it takes half of all mails for bills."""
+    """Right when it was shown examples; without any it takes half of all mails for bills. Asked for advice, it has one
+    piece."""
+    form = body.get("response_format", {}).get("json_schema", {}).get("schema", {}).get("properties", {})
+    if "team" not in form:
+        return json.dumps(dict.fromkeys(form, ADVICE)) if form else f"```\n{ADVICE}\n```"
     asked = str(body["messages"][-1]["content"])
     shown = len(body["messages"]) > 2
     number, team = next(((n, team) for n, (text, team) in enumerate(TEAMS.items()) if text in asked), (0, "billing"))

@@ -15,7 +15,7 @@ import pytest
 from headrace.compute.executors.base import Executor, Stopped, Task
 from headrace.compute.executors.kubernetes import KubernetesExecutor, ending, name_of
 from headrace.compute.executors.process import ProcessExecutor
-from headrace.compute.executors.ray import pack, run_packed, unpack
+from headrace.compute.executors.ray import RayExecutor, pack, run_packed, unpack
 from headrace.compute.executors.registry import executor_of
 from headrace.types.errors import BadInput, ModelFailed, Unavailable, UpstreamError
 from headrace.types.turn import ExecutorName
@@ -132,6 +132,50 @@ def test_the_manifest(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="not below the mount"):
         made.manifest(task(Path("/tmp"), "pass"))
     assert len(name_of(Task(id="x" * 200, argv=("a",), folder=tmp_path, timeout_seconds=1, memory_mb=1))) <= 63
+
+
+def test_the_manifest_is_what_kubernetes_takes() -> None:
+    """Against the cluster's own schemas, strictly: no field that it does not know."""
+    validate = pytest.importorskip(
+        "kubernetes_validate", reason="108 MB of schemas: pip install kubernetes-validate==1.37.0"
+    )
+    plain = KubernetesExecutor(image="i", claim="c", mount="/data")
+    full = KubernetesExecutor(
+        image="i", claim="c", mount="/data", queue="gpus", service_account="s", node_selector={"a": "b"}
+    )
+    asked = Task(
+        id="train-turn_X/1", argv=("python", "a.py"), folder=Path("/data/x"), timeout_seconds=60, memory_mb=9, gpus=2
+    )
+    for made in (plain, full):
+        manifest = made.manifest(asked)
+        for version in ("1.27", "1.32", validate.latest_version()):
+            validate.validate(manifest, version, strict=True)
+        manifest["spec"]["template"]["spec"]["volume"] = []
+        with pytest.raises(validate.ValidationError):
+            validate.validate(manifest, validate.latest_version(), strict=True)
+
+
+def test_on_a_real_ray(tmp_path: Path) -> None:
+    """One node on this machine, which takes half a minute to start."""
+    ray = pytest.importorskip("ray", reason="heavy: pip install 'headrace[ray]', then run this test alone")
+    made = RayExecutor()
+    try:
+        given, lines = (
+            task(tmp_path / "task", "print('one'); open('out/made', 'w').write('3')", memory_mb=256),
+            list[str](),
+        )
+        made.run(given, on_line=lines.append, stop=Event())
+        assert (lines, (given.folder / "out" / "made").read_text()) == (["one"], "3")
+        with pytest.raises(ModelFailed, match="no such column"):
+            made.run(
+                task(tmp_path / "bad", "raise SystemExit('no such column')", memory_mb=256), on_line=print, stop=Event()
+            )
+        stop = Event()
+        Timer(2.0, stop.set).start()
+        with pytest.raises(Stopped):
+            made.run(task(tmp_path / "long", "import time; time.sleep(600)", memory_mb=256), on_line=print, stop=stop)
+    finally:
+        ray.shutdown()
 
 
 def test_how_a_job_ends() -> None:

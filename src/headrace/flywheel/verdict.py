@@ -21,6 +21,21 @@ from math import inf
 from headrace.flywheel.looks import evidence
 from headrace.types.turn import Flywheel, Gain, Judged, Proof
 
+# What gates say. The console says the same in other languages.
+FORMS = {
+    "golden": "{live} → {candidate} ({difference} on {rows} rows); at most {margin} is allowed, "
+    "and it may be up to {high}",
+    "not_worse": "{live} → {candidate} ({difference} on {rows} rows); not worse by more than {margin} is enough, "
+    "and it may be up to {high}",
+    "fresh": "{live} → {candidate} ({difference} on {rows} rows)",
+    "better": "better on {better} rows, worse on {worse}: evidence {evidence}, {needed} is needed",
+    "must": "{share} of {rows} rows that have to be right are not",
+    "slices": "the worst is {slice}",
+    "slices_worse": "surely worse: {slices}",
+    "latency": "a row takes {candidate} ms, the live version {live} ms",
+    "time": "training took {took} s of {most}",
+    "cost": "training has cost {cost} of {most}",
+}
 _SHORT_MS = 0.5  # differences below this are the machine's, not the model's
 
 
@@ -49,68 +64,74 @@ def judge(flywheel: Flywheel, measured: Measured) -> tuple[Judged, ...]:
 
 def _golden(flywheel: Flywheel, gain: Gain) -> Judged:
     margin = flywheel.gates.margin
-    return Judged(
-        gate="golden",
-        passed=gain.rows >= flywheel.gates.min_golden and gain.high <= margin,
-        says=f"{_words(gain)}; at most {margin:+.3f} is allowed, and it may be up to {gain.high:+.3f}",
-    )
+    passed = gain.rows >= flywheel.gates.min_golden and gain.high <= margin
+    return _judged("golden", "golden", passed, **_told(gain), margin=f"{margin:+.3f}", high=f"{gain.high:+.3f}")
 
 
 def _fresh(flywheel: Flywheel, fresh: Gain, golden: Gain) -> list[Judged]:
     if flywheel.gates.fresh is Proof.NOT_WORSE:
-        passed = fresh.rows > 0 and fresh.high <= flywheel.gates.margin
-        return [Judged(gate="fresh", passed=passed, says=f"{_words(fresh)}; not worse is enough")]
+        margin = flywheel.gates.margin
+        bounds = {"margin": f"{margin:+.3f}", "high": f"{fresh.high:+.3f}"}
+        return [_judged("fresh", "not_worse", fresh.rows > 0 and fresh.high <= margin, **_told(fresh), **bounds)]
     better, worse = fresh.better + golden.better, fresh.worse + golden.worse
     found, needed = evidence(better, worse), 1 / flywheel.alpha
-    says = f"better on {better} rows, worse on {worse}: evidence {_short(found)}, {needed:.0f} is needed"
+    proof = {"better": str(better), "worse": str(worse), "evidence": _short(found), "needed": f"{needed:.0f}"}
     return [
-        Judged(gate="fresh", passed=fresh.low <= 0, says=_words(fresh)),
-        Judged(gate="better", passed=found >= needed, says=says),
+        _judged("fresh", "fresh", fresh.low <= 0, **_told(fresh)),
+        _judged("better", "better", found >= needed, **proof),
     ]
 
 
 def _must(gain: Gain) -> Judged:
-    return Judged(
-        gate="must",
-        passed=gain.candidate == 0,
-        says=f"{gain.candidate:.1%} of {gain.rows} rows that have to be right are not",
-    )
+    return _judged("must", "must", gain.candidate == 0, share=f"{gain.candidate:.1%}", rows=str(gain.rows))
 
 
 def _slices(flywheel: Flywheel, gains: Sequence[Gain]) -> Judged:
     """An interval that lies above the margin is a label that got worse for sure."""
     margin = flywheel.gates.slice_margin
     worse = [gain for gain in gains if gain.low > 0 and gain.difference > margin]
-    worst = max(gains, key=lambda gain: gain.difference)
-    says = "; ".join(f"{gain.on} {_words(gain)}" for gain in worse) or f"worst is {worst.on}, {_words(worst)}"
-    return Judged(gate="slices", passed=not worse, says=says)
+    if worse:
+        return _judged("slices", "slices_worse", False, slices="; ".join(_slice(gain) for gain in worse))
+    return _judged("slices", "slices", True, slice=_slice(max(gains, key=lambda gain: gain.difference)))
 
 
 def _latency(flywheel: Flywheel, measured: Measured) -> Judged:
     most = flywheel.gates.max_latency
     times = measured.candidate_ms / measured.baseline_ms if measured.baseline_ms else inf
     small = measured.candidate_ms - measured.baseline_ms < _SHORT_MS
-    return Judged(
-        gate="latency",
-        passed=measured.candidate_ms > 0 and (small or times <= most),
-        says=f"a row takes {measured.candidate_ms:.2f} ms, the live version {measured.baseline_ms:.2f} ms",
-    )
+    passed = measured.candidate_ms > 0 and (small or times <= most)
+    took = {"candidate": f"{measured.candidate_ms:.2f}", "live": f"{measured.baseline_ms:.2f}"}
+    return _judged("latency", "latency", passed, **took)
 
 
 def _bounds(flywheel: Flywheel, measured: Measured) -> list[Judged]:
     gates = flywheel.gates
     found = []
     if gates.max_train_seconds:
-        says = f"training took {measured.seconds:.1f} s of {gates.max_train_seconds:g}"
-        found.append(Judged(gate="time", passed=measured.seconds <= gates.max_train_seconds, says=says))
+        took = {"took": f"{measured.seconds:.1f}", "most": f"{gates.max_train_seconds:g}"}
+        found.append(_judged("time", "time", measured.seconds <= gates.max_train_seconds, **took))
     if gates.max_cost:
-        says = f"training has cost {measured.cost:g} of {gates.max_cost:g}"
-        found.append(Judged(gate="cost", passed=measured.cost <= gates.max_cost, says=says))
+        cost = {"cost": f"{measured.cost:g}", "most": f"{gates.max_cost:g}"}
+        found.append(_judged("cost", "cost", measured.cost <= gates.max_cost, **cost))
     return found
 
 
-def _words(gain: Gain) -> str:
-    return f"{gain.baseline:.3f} → {gain.candidate:.3f} ({gain.difference:+.3f} on {gain.rows} rows)"
+def _judged(gate: str, form: str, passed: bool, **given: str) -> Judged:
+    return Judged(gate=gate, passed=passed, says=FORMS[form].format(**given), form=form, given=given)
+
+
+def _told(gain: Gain) -> dict[str, str]:
+    return {
+        "live": f"{gain.baseline:.3f}",
+        "candidate": f"{gain.candidate:.3f}",
+        "difference": f"{gain.difference:+.3f}",
+        "rows": str(gain.rows),
+    }
+
+
+def _slice(gain: Gain) -> str:
+    """The same in every language."""
+    return f"{gain.on}: {gain.baseline:.3f} → {gain.candidate:.3f} ({gain.difference:+.3f}, n = {gain.rows})"
 
 
 def _short(value: float) -> str:

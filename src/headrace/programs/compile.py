@@ -35,7 +35,7 @@ from headrace.serving.desk import Desk
 from headrace.serving.lm import Aliases
 from headrace.serving.paid import Paid
 from headrace.serving.runtimes.program import CHILD_ENVIRONMENT
-from headrace.types.errors import BadInput, ModelFailed, ModelRefused
+from headrace.types.errors import BadInput, ModelFailed, ModelRefused, UpstreamError
 from headrace.types.program import Case, Compilation, Compiled, ModuleKind, Program, Usage
 
 PROGRAM = "headrace.programs.child.compile"
@@ -109,6 +109,16 @@ def estimate(request: Request) -> Estimate:
     return Estimate(calls=calls, evaluation=evaluation, split=parts)
 
 
+def check_aliases(request: Request, aliases: Aliases) -> None:
+    """Raises UpstreamError for a language model that leads nowhere, at the field that names it."""
+    aliases.route(request.packed.program.lm)
+    if thinks := request.how.reflection_lm:
+        try:
+            aliases.route(thinks)
+        except UpstreamError as error:
+            raise UpstreamError(error.message, field="reflection_lm", hint=error.hint) from error
+
+
 async def compile_program(
     request: Request,
     *,
@@ -123,7 +133,7 @@ async def compile_program(
     ModelFailed (it took too long). Cancelling it ends the child at once."""
     planned, how = estimate(request), request.how
     program = request.packed.program
-    aliases.route(program.lm)
+    check_aliases(request, aliases)
     began, seconds = time.monotonic(), how.budget.seconds or LONGEST
     allowed = [program.lm, *([how.reflection_lm] if how.reflection_lm else [])]
     desk = Desk(aliases, allowed, how.budget, paid=Paid(paid) if paid else None)

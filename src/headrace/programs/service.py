@@ -17,7 +17,7 @@ from secrets import token_hex
 from typing import Any
 
 from headrace.base.clock import Clock
-from headrace.programs.compile import Request, Told, compile_now, estimate
+from headrace.programs.compile import Request, Told, check_aliases, compile_now, estimate
 from headrace.programs.definition import signature_of
 from headrace.programs.drafts import Drafts
 from headrace.programs.figures import chosen, facts, spent, tokens_of_call
@@ -74,7 +74,7 @@ class Programs:
         """Answers when it is clear that it can work. Raises BadInput, Conflict while two others run."""
         request = self._request(order)
         planned = estimate(request)
-        self.aliases.route(request.packed.program.lm)
+        check_aliases(request, self.aliases)
         state = Compiling(
             id=f"c-{token_hex(6)}",
             model=request.packed.program.name,
@@ -96,7 +96,9 @@ class Programs:
     def plan(self, order: CompileOrder) -> Planned:
         """Nothing is asked. Raises BadInput for what could not work, UpstreamError for an alias that leads nowhere."""
         request = read_order(order)
-        found, route = estimate(request), self.aliases.route(request.packed.program.lm)
+        found = estimate(request)
+        check_aliases(request, self.aliases)
+        route = self.aliases.route(request.packed.program.lm)
         read, written = tokens_of_call(request)
         one = route.priced(read, written)
         priced = bool(route.input_price or route.output_price)

@@ -196,11 +196,14 @@ class Right:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """One gate and what it said."""
+    """One gate and what it said: in words, and as the name of the sentence with what is filled in, for other languages
+    (absent in turns of older versions)."""
 
     gate: str
     passed: bool
     says: str
+    form: str = ""
+    given: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

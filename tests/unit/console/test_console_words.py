@@ -30,6 +30,7 @@ from headrace.console.quotes import TONES
 from headrace.console.waits import Asked
 from headrace.data.rules.registry import RULES
 from headrace.flywheel.steps.curate import OURS
+from headrace.flywheel.verdict import FORMS
 from headrace.programs.metrics import METRICS
 from headrace.programs.optimizers.registry import optimizers
 from headrace.provision.money import Hold
@@ -64,6 +65,8 @@ FAMILIES: dict[str, list[str]] = {
     "asked": [why for why in Asked if why is not Asked.UNDECIDED],
     "asked_short": list(Asked),
     "overview_asked": list(Asked),
+    "flywheel.gate": ["golden", "fresh", "better", "must", "slices", "latency", "time", "cost"],
+    "flywheel.judged": list(FORMS),
     "trace.step": list(Did),
     "step_last": ["proof", "calm", "switch", "ask"],
     "results": ["fixed", "always"],
@@ -235,3 +238,7 @@ def test_optimizers_are_explained_as_on_the_command_line() -> None:
         for part in ("does", "needs", "costs"):
             told = getattr(found, part).replace(" (--reflection-lm)", "")
             assert CATALOGUE[f"optimizer.{found.name.value}.{part}"][0] == told
+
+
+def test_gates_say_the_same_in_the_record_and_in_the_console() -> None:
+    assert {form: messages.CATALOGUE[f"flywheel.judged.{form}"][0] for form in FORMS} == FORMS

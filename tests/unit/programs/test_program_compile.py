@@ -173,6 +173,9 @@ def test_what_goes_wrong_is_told(
         run(order(ticket, metric="strict"), aliases, tmp_path)
     with pytest.raises(UpstreamError, match="no language model is called 'slow'; there are: fast"):
         run(order(read_program(TICKET | {"lm": "slow"})), aliases, tmp_path)
+    with pytest.raises(UpstreamError, match="no language model is called 'wise'") as refused:
+        run(order(ticket, OptimizerName.GEPA, reflection_lm="wise"), aliases, tmp_path)
+    assert refused.value.field == "reflection_lm"
     broken = with_code(ticket, b"import nonsense_of_nobody", name="mine.py")
     with pytest.raises(ModelRefused, match="nonsense_of_nobody"):
         run(Request(packed=broken, how=Compilation(), rows=ROWS), aliases, tmp_path)

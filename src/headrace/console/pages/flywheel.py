@@ -27,7 +27,7 @@ from headrace.flywheel.triggers import Seen, Waiting, waiting
 from headrace.flywheel.turns import Known
 from headrace.store import releases, turns
 from headrace.types.release import Phase
-from headrace.types.turn import Cause, Gain, Outlook, StepName, StepState, Turn, TurnState
+from headrace.types.turn import Cause, Gain, Judged, Outlook, StepName, StepState, Turn, TurnState
 
 if TYPE_CHECKING:
     from headrace.control.services import Services
@@ -155,7 +155,7 @@ class _Page:
         examined = next((turn for turn in data.turns if turn.gains), None)
         self._gains.show([self._gain(gain) for gain in examined.gains] if examined else [self._nothing("on")])
         self._gates.show(
-            [_gate(judged.gate, judged.passed, judged.says) for judged in examined.gates]
+            [self._gate(judged) for judged in examined.gates]
             if examined and examined.gates
             else [self._nothing("gate")]
         )
@@ -248,6 +248,26 @@ class _Page:
             for number, (who, what) in enumerate(found)
         ]
 
+    def _gate(self, judged: Judged) -> Row:
+        tone, icon_name = ("good", "check") if judged.passed else ("bad", "close")
+        word = self._visit.name("flywheel.gate", judged.gate)
+        return {
+            "id": judged.gate,
+            "gate": badge_cell(word, tone=tone, icon_name=icon_name),
+            "says": cell(self._said(judged), classes="soft"),
+        }
+
+    def _said(self, judged: Judged) -> str:
+        """Turns of older versions have kept the English words alone."""
+        return self._visit.name("flywheel.judged", judged.form, **judged.given) if judged.form else judged.says
+
+    def _why(self, turn: Turn) -> str:
+        """It ended as it did: gates that refused it say so in the reader's language, an error in its own words."""
+        failed = [judged for judged in turn.gates if not judged.passed]
+        if turn.state is not TurnState.REFUSED or not failed:
+            return turn.error
+        return "; ".join(f"{self._visit.name('flywheel.gate', each.gate)}: {self._said(each)}" for each in failed)
+
     def _gain_columns(self) -> list[dict[str, str]]:
         say = self._visit.say
         return [
@@ -296,7 +316,7 @@ class _Page:
             "cause": cell(self._visit.name("flywheel.cause", turn.cause), classes="soft"),
             "version": cell(turn.version.removeprefix("models:/") or "–"),
             "dataset": cell(turn.dataset[:11], href=f"/datasets/{turn.dataset}") if turn.dataset else cell("–"),
-            "says": cell(turn.error or said, classes="soft", **release),
+            "says": cell(self._why(turn) or said, classes="soft", **release),
         }
 
     def _nothing(self, name: str) -> Row:
@@ -338,14 +358,6 @@ class _Page:
             act=lambda _: visit.services.turns.cancel(newest.id, actor=visit.actor),
             done=lambda: toast(visit, visit.say("flywheel.cancelled")),
         )
-
-
-def _gate(name: str, passed: bool, says: str) -> Row:
-    return {
-        "id": name,
-        "gate": badge_cell(name, tone="good" if passed else "bad", icon_name="check" if passed else "close"),
-        "says": cell(says, classes="soft"),
-    }
 
 
 def _value(value: float, *, exact: bool, signed: bool = False) -> str:

@@ -114,4 +114,49 @@ WORDS: dict[str, tuple[str, str]] = {
     "sure.need.prove": ("held-out rows can prove a gain", "留出样本足以证明收益"),
     "sure.need.thumbs": ("thumbs alone decide a release", "仅凭点赞点踩即可决定一次发布"),
     "sure.need.pairs": ("judged pairs of a shadow decide one", "影子对比的成对评判即可决定"),
+    "flywheel.gate.golden": ("golden", "黄金集"),
+    "flywheel.gate.fresh": ("fresh", "新数据"),
+    "flywheel.gate.better": ("better", "更好"),
+    "flywheel.gate.must": ("must", "必须正确"),
+    "flywheel.gate.slices": ("slices", "切片"),
+    "flywheel.gate.latency": ("latency", "延迟"),
+    "flywheel.gate.time": ("time", "时间"),
+    "flywheel.gate.cost": ("cost", "成本"),
+    "flywheel.judged.golden": (
+        "{live} → {candidate} ({difference} on {rows} rows); at most {margin} is allowed, and it may be up to {high}",
+        "{live} → {candidate}（{rows} 行，差 {difference}）；最多允许 {margin}，可能高达 {high}",
+    ),
+    "flywheel.judged.not_worse": (
+        "{live} → {candidate} ({difference} on {rows} rows); not worse by more than {margin} is enough, and it may be up to {high}",
+        "{live} → {candidate}（{rows} 行，差 {difference}）；变差不超过 {margin} 即可，可能高达 {high}",
+    ),
+    "flywheel.judged.fresh": (
+        "{live} → {candidate} ({difference} on {rows} rows)",
+        "{live} → {candidate}（{rows} 行，差 {difference}）",
+    ),
+    "flywheel.judged.better": (
+        "better on {better} rows, worse on {worse}: evidence {evidence}, {needed} is needed",
+        "{better} 行更好，{worse} 行更差：证据 {evidence}，需要 {needed}",
+    ),
+    "flywheel.judged.must": (
+        "{share} of {rows} rows that have to be right are not",
+        "必须正确的 {rows} 行中有 {share} 不正确",
+    ),
+    "flywheel.judged.slices": (
+        "the worst is {slice}",
+        "最差的是 {slice}",
+    ),
+    "flywheel.judged.slices_worse": ("surely worse: {slices}", "确定更差：{slices}"),
+    "flywheel.judged.latency": (
+        "a row takes {candidate} ms, the live version {live} ms",
+        "每行耗时 {candidate} 毫秒，线上版本 {live} 毫秒",
+    ),
+    "flywheel.judged.time": (
+        "training took {took} s of {most}",
+        "训练用了 {took} 秒，上限 {most}",
+    ),
+    "flywheel.judged.cost": (
+        "training has cost {cost} of {most}",
+        "训练花费 {cost}，上限 {most}",
+    ),
 }
