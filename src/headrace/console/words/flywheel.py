@@ -127,7 +127,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "{live} → {candidate}（{rows} 行，差 {difference}）；最多允许 {margin}，可能高达 {high}",
     ),
     "flywheel.judged.not_worse": (
-        "{live} → {candidate} ({difference} on {rows} rows); not worse by more than {margin} is enough, and it may be up to {high}",
+        (
+            "{live} → {candidate} ({difference} on {rows} rows); not worse by more than {margin} is enough, "
+            "and it may be up to {high}"
+        ),
         "{live} → {candidate}（{rows} 行，差 {difference}）；变差不超过 {margin} 即可，可能高达 {high}",
     ),
     "flywheel.judged.fresh": (
