@@ -141,36 +141,36 @@ def _parts(
     given, answered = Shapes(block["input"]), Shapes(block["output"])
     nested, single = given.nested(), answered.nested() | answered.scalar()
     inputs, output = given.opened(nested), _no_null(answered.opened(single))
-    apart = (nested | given.scalars()) & (single | ~answered.lists) & (block["rows"].to_numpy() == 1)
-    plain = pa.array(apart)
+    apart = pa.array((nested | given.scalars()) & (single | ~answered.lists))
+    plain = pc.and_(apart, pc.fill_null(pc.equal(block["rows"], 1), False))
     corrected = pc.is_valid(words["correction"])
     praised = pc.if_else(pc.fill_null(words["rating"], False), output, None)
-    label = pc.if_else(corrected, words["correction"], praised)
+    label = _no_null(pc.if_else(corrected, words["correction"], praised))
     parts = pa.RecordBatch.from_arrays([inputs, output, label, corrected], schema=_PARTS)
     at = pa.array(range(block.num_rows), pa.int64())
     if plain.true_count == block.num_rows:
         return parts, at
-    kept = pc.and_(pc.invert(plain), pc.is_valid(block["input"]))  # without its input a call is no row
-    rest = at.filter(kept)
+    others, whose = _split(block, at.filter(pc.invert(plain)), split)
+    parts = pa.concat_batches([parts.filter(plain), others])
+    at = pa.concat_arrays([at.filter(plain), whose])
+    order = pc.sort_indices(at)
+    return parts.take(order), at.take(order)
+
+
+def _split(
+    block: pa.RecordBatch, which: pa.Array, split: Callable[[Passed], Sequence[Part]]
+) -> tuple[pa.RecordBatch, pa.Array]:
+    """The same of the calls with these numbers, one by one."""
+    columns = [column.to_pylist() for column in block.take(which).columns]
     odd: list[Part] = []
     whose: list[int] = []
-    names = block.select(list(Passed._fields)).take(rest)
-    for number, values in zip(
-        rest.to_pylist(), zip(*(column.to_pylist() for column in names.columns), strict=True), strict=True
-    ):
+    for number, values in zip(which.to_pylist(), zip(*columns, strict=True), strict=True):
         found = split(Passed(*values))
         odd += found
         whose += [number] * len(found)
-    columns = zip(*odd, strict=True) if odd else [()] * len(_PARTS)
-    others = pa.RecordBatch.from_arrays(
-        [pa.array(column, kind) for column, kind in zip(columns, _PARTS.types, strict=True)], schema=_PARTS
-    )
-    parts, at = (
-        pa.concat_batches([parts.filter(plain), others]),
-        pa.concat_arrays([at.filter(plain), pa.array(whose, pa.int64())]),
-    )
-    order = pc.sort_indices(at)
-    return parts.take(order), at.take(order)
+    told = zip(*odd, strict=True) if odd else [()] * len(_PARTS)
+    parts = [pa.array(column, kind) for column, kind in zip(told, _PARTS.types, strict=True)]
+    return pa.RecordBatch.from_arrays(parts, schema=_PARTS), pa.array(whose, pa.int64())
 
 
 def _no_null(column: pa.Array) -> pa.Array:

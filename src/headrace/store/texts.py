@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from headrace.store.lines import Lines
 
+_JSON: Final = ("inputs", "output", "label")  # columns that are JSON texts
 _ESCAPED: Final = r'["\\\x00-\x1f]'
 _QUOTED: Final = '[,"\r\n]'
 _DECIMAL: Final = (1.0, 1e10)  # between them Arrow writes numbers as everybody does, but for a missing ".0"
@@ -38,14 +39,11 @@ def jsonl(lines: Lines) -> bytes:
         start = ","
         if name in written:
             pieces.append(_or(written[name], "null"))
-        elif name in JSON:
+        elif name in _JSON:
             pieces.append(_or(lines[name], "null"))
         else:
             pieces += _quoted(lines[name])
     return _joined([*pieces, "}\n"])
-
-
-JSON: Final = ("inputs", "output", "label")  # columns that are JSON texts
 
 
 def _quoted(column: pa.Array) -> list[Any]:

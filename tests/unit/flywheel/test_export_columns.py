@@ -113,6 +113,14 @@ def test_usual_calls_are_taken_apart_in_columns_alone(given_: str, input_: str, 
         assert (row["inputs"], row["output"], row["label"]) == (input_, output, output)
 
 
+def test_a_correction_may_be_that_there_is_nothing() -> None:
+    call = Passed(1.7e9, "tr-1", "digits", 1, "ann", "ok", 1, "[[1]]", "[7]", "", "bucket")
+    told = _told({"tr-1": Said(corrected=True, correction=[None], rating=True)})
+    found, _ = lines_of(Calls(block_of([call])), told, {"digits": "m"}, split=nobody, limit=None)
+    (row,) = found.to_pylist()
+    assert (row["label"], row["corrected"], row["output"]) == (None, True, "7")
+
+
 @st.composite
 def rows(draw: st.DrawFn) -> dict[str, Any]:
     text = st.none() | values.map(lambda value: msgspec.json.encode(value).decode()).map(
