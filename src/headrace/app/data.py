@@ -306,6 +306,7 @@ async def serve(settings: Settings, plane: str, listener: socket.socket) -> None
     try:
         # Nobody is answered before there is something to answer with: meanwhile connections wait in the kernel.
         await parts.begun()
+        gc.freeze()  # the first plan, too, is here to stay
         await server.start(listener)
         if parts.grpc is not None:
             await parts.grpc.start()

@@ -152,7 +152,7 @@ class Completer:
         if request.task:
             call.counted = False  # a title is no evidence of how well it answers
         if lane.captured and lane.native is None:  # a model of ours tells what it was given
-            spoken = said(visit.asked)
+            spoken = visit.asked.fields.get("messages") or said(visit.asked)
             call.input = self.recorder.kept(scrubbed(spoken) if lane.masked else spoken)
         return version
 

@@ -27,12 +27,16 @@ class Course:
 
     def feed(self, piece: bytes) -> bytes:
         """Most events are words and no more: in one form they pass without being looked at one by one."""
-        if self._skim is None or (block := self._frames.block(piece)) is None:
-            return self._out(self._frames.feed(piece))
-        if block and self._skim(block):
+        skim, frames = self._skim, self._frames
+        if skim is not None and frames.between and piece.endswith(b"\n\n") and b"\r" not in piece and skim(piece):
+            self.seen = True
+            return piece
+        if skim is None or (block := frames.block(piece)) is None:
+            return self._out(frames.feed(piece))
+        if block and skim(block):
             self.seen = True
             return block
-        return self._out(self._frames.events(block)) if block else b""
+        return self._out(frames.events(block)) if block else b""
 
     def rest(self) -> bytes:
         """At its end: an event that lacks its last line break, and what the other form closes with."""

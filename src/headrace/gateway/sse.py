@@ -29,11 +29,12 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Frames:
-    """Of one stream."""
+    """Of one stream. `between`: nothing is left of what came, and so far lines end with \\n."""
 
-    __slots__ = ("_carriage", "_first", "_limit", "_rest", "_seen")
+    __slots__ = ("_carriage", "_first", "_limit", "_rest", "_seen", "between")
 
     def __init__(self, limit: int = LIMIT) -> None:
+        self.between = False
         self._limit = limit
         self._rest = bytearray()  # what has no blank line yet
         self._seen = 0  # how much of it was searched
@@ -42,6 +43,7 @@ class Frames:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that are whole now. Raises UpstreamError when one is larger than the limit."""
+        self.between = False
         if self._first and (chunk := self._begun(chunk)) == b"":
             return []
         if not self._carriage and b"\r" in chunk:
@@ -64,7 +66,9 @@ class Frames:
         if self._first or self._carriage or b"\r" in chunk:
             return None
         if not rest and chunk.endswith(b"\n\n"):
+            self.between = True
             return chunk
+        self.between = False
         rest += chunk
         end = rest.rfind(b"\n\n", max(0, self._seen - 1)) + 2
         if end < 2:
@@ -78,7 +82,9 @@ class Frames:
     def events(self, block: bytes) -> list[Event]:
         """Of what `block` returned."""
         *blocks, last = block.split(b"\n\n")
-        self._rest[:0] = last  # the third of three line breaks: it begins what comes next
+        if last:  # the third of three line breaks: it begins what comes next
+            self._rest[:0] = last
+            self.between = False
         return [_event(each, each + b"\n\n") for each in blocks]
 
     def close(self) -> list[Event]:

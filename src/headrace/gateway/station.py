@@ -79,19 +79,17 @@ class Station:
         else:
             for header in forwarded:
                 head += b"%b: %b\r\n" % header
-        return self._ask(head, body, seconds)
+        times = self._times
+        seconds = seconds if seconds < times.total else times.total
+        return self._upstream.ask(head, body, times=times, connect=self.provider.connect_seconds, seconds=seconds)
 
     def pass_on(
         self, method: bytes, path: str, forwarded: Headers, body: bytes, *, seconds: float
     ) -> Awaitable[Answer]:
         """Anything else that it offers. Raises as `ask`."""
         head = self._upstream.head(method, path.encode("latin-1")) + self._always + self._lines(forwarded)
-        return self._ask(head, body, seconds)
-
-    def _ask(self, head: bytes, body: bytes, seconds: float) -> Awaitable[Answer]:
-        times = self._times
-        seconds = seconds if seconds < times.total else times.total
-        return self._upstream.ask(head, body, times=times, connect=self.provider.connect_seconds, seconds=seconds)
+        times, connect = self._times, self.provider.connect_seconds
+        return self._upstream.ask(head, body, times=times, connect=connect, seconds=min(seconds, times.total))
 
     def _prepare(self, target: Target) -> bytes:
         if len(self._heads) >= _KNOWN:

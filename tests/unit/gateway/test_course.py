@@ -72,14 +72,14 @@ MESSAGES = [
 ]
 
 
-def run(dialect: Dialect, pieces: list[bytes], *, skims: bool, usage: bool = False) -> tuple[bytes, list[bytes], Told]:
-    """All that was shown; what was shown after each piece; what was told."""
+def run(dialect: Dialect, pieces: list[bytes], *, skims: bool, usage: bool = False) -> tuple[bytes, list[Any], Told]:
+    """All that was shown; what was shown after each piece, and whether an event had come by then; what was told."""
     options = {"stream": True, "stream_options": {"include_usage": usage}, "max_tokens": 9}
     course = Course(dialect, dialect.ask(json.dumps(ASK | options).encode()), None)
     if not skims:
         course._skim = None
-    shown = [course.feed(piece) for piece in pieces] + [course.rest()]
-    return b"".join(shown), shown, course.told
+    shown = [(course.feed(piece), course.seen) for piece in pieces] + [(course.rest(), course.seen)]
+    return b"".join(out for out, _ in shown), shown, course.told
 
 
 @st.composite

@@ -271,7 +271,8 @@ class Connection(asyncio.Protocol):
             if exchange.complete and self._shared.front.eager(exchange):
                 self._run_now(work, copy_context())
             else:
-                self._run(work)
+                self._task = self._loop.create_task(work)
+                self._task.add_done_callback(self._done)
 
     def _run_now(self, work: Work, context: Context) -> None:
         """Up to its first wait, in place; a call that never waits costs no task. One that waits for its model goes on
@@ -295,10 +296,6 @@ class Connection(asyncio.Protocol):
         self._pending = None
         self._run_now(work, context)
         self.advance()
-
-    def _run(self, work: Work) -> None:
-        self._task = self._loop.create_task(work)
-        self._task.add_done_callback(self._done)
 
     def _done(self, task: Task[None]) -> None:
         self._task = None

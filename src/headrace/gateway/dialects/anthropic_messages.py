@@ -112,10 +112,9 @@ class MessagesFollower:
         return self._told
 
     def skim(self, block: bytes) -> bool:
-        events = self._skim.events(block)
-        if not events or b'"error"' in block:
+        if not self._skim.take(block):
             return False
-        if not self._skim.add(block, events):
+        if self._skim.full:
             self._read()
         return True
 

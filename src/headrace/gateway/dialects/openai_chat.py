@@ -81,6 +81,7 @@ _READ = frozenset(
 _REQUEST = msgspec.json.Decoder(_Request)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _ANSWERS = msgspec.json.Decoder(list[_Answer])
+_CHOICES = (b'"choices":[{', b'"choices": [{')
 _LAST = b"data: %b\n\n" % openai.DONE
 
 
@@ -133,7 +134,7 @@ class ChatFollower:
     def __init__(self, *, hide: bool) -> None:
         self._told = Told()
         self._hide = hide
-        self._skim = Skim(_ANSWERS)
+        self._skim = Skim(_ANSWERS, sure=_CHOICES if hide else ())
 
     @property
     def told(self) -> Told:
@@ -142,15 +143,11 @@ class ChatFollower:
         return self._told
 
     def skim(self, block: bytes) -> bool:
-        """Who did not ask for usage may see what has choices without a further look. Quotes inside of texts have a
-        backslash before them, so that these bytes are names."""
+        """Who did not ask for usage may see what has choices without a further look."""
         words = block.removesuffix(_LAST)
-        events = self._skim.events(words)
-        if not events or b'"error"' in words:
+        if not self._skim.take(words):
             return False
-        if self._hide and words.count(b'"choices":[{') + words.count(b'"choices": [{') < events:
-            return False
-        if not self._skim.add(words, events):
+        if self._skim.full:
             self._read()
         if len(words) < len(block):
             self._told.ended = True

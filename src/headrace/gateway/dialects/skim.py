@@ -18,12 +18,28 @@ T = TypeVar("T")
 
 
 class Skim(Generic[T]):
-    """`lead`: the lines that such an event begins with, to the place where its JSON stands."""
+    """`lead`: the lines that such an event begins with, to the place where its JSON stands. `sure`: each event must
+    have one of these in it. `full`: that is enough, `read` them."""
 
-    __slots__ = ("_between", "_blocks", "_decoder", "_first", "_lead", "_lines", "_more", "_size", "waiting")
+    __slots__ = (
+        "_between",
+        "_blocks",
+        "_decoder",
+        "_first",
+        "_lead",
+        "_lines",
+        "_more",
+        "_size",
+        "_sure",
+        "full",
+        "waiting",
+    )
 
-    def __init__(self, decoder: msgspec.json.Decoder[list[T]], lead: bytes = b"data: ") -> None:
+    def __init__(
+        self, decoder: msgspec.json.Decoder[list[T]], lead: bytes = b"data: ", *, sure: tuple[bytes, ...] = ()
+    ) -> None:
         self.waiting = 0  # events
+        self.full = False
         self._blocks: list[bytes] = []
         self._size = 0
         self._decoder = decoder
@@ -31,23 +47,30 @@ class Skim(Generic[T]):
         self._lines = lead.count(b"\n") + 2  # line breaks of an event, with the empty line after it
         self._between = b"\n\n" + lead
         self._first, self._more = lead + b"{", self._between + b"{"
+        self._sure = sure
 
-    def events(self, block: bytes) -> int:
-        """How many; 0 if not all of them are of this kind, in this form."""
-        found = block.count(self._more) + 1
-        return found if block.startswith(self._first) and block.count(b"\n") == found * self._lines else 0
-
-    def add(self, block: bytes, events: int) -> bool:
-        """False: that is enough, `read` them."""
+    def take(self, block: bytes) -> bool:
+        """False: not all of these events may pass unread, and none was noted. Quotes inside of texts have a backslash
+        before them, so that bytes such as these are names."""
+        events = block.count(self._more) + 1
+        if not block.startswith(self._first) or block.count(b"\n") != events * self._lines or b'"error"' in block:
+            return False
+        if self._sure:
+            found = 0
+            for name in self._sure:
+                found += block.count(name)
+            if found < events:
+                return False
         self._blocks.append(block[self._lead : -2])
         self.waiting += events
         self._size += len(block)
-        return self.waiting < MOST_EVENTS and self._size < MOST_BYTES
+        self.full = self.waiting >= MOST_EVENTS or self._size >= MOST_BYTES
+        return True
 
     def read(self) -> tuple[list[T], list[bytes]]:
         """In order; or, when something among them is not as it should be, their data unread."""
         joined, waiting = self._between.join(self._blocks), self.waiting
-        self._blocks, self.waiting, self._size = [], 0, 0
+        self._blocks, self.waiting, self._size, self.full = [], 0, 0, False
         try:
             found = self._decoder.decode(b"[%b]" % joined.replace(self._between, b","))
         except (msgspec.DecodeError, UnicodeDecodeError):

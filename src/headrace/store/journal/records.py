@@ -120,7 +120,8 @@ _row_decoder = msgspec.json.Decoder(RowLine)
 
 
 def encode_call(call: Call | CallRow) -> bytes:
-    return _line(b'{"call":', _encoder.encode(call))
+    body = _encoder.encode(call)
+    return _line(b'{"call":', body) if b"\n" in body or b"\0" in body else b'{"call":%b}\n' % body
 
 
 def encode_feedback(feedback: Feedback) -> bytes:
