@@ -18,6 +18,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -212,26 +213,30 @@ def v2_answer(label: Any, scores: Any, *, binary: bool) -> tuple[dict[str, str],
     return {"inference-header-content-length": str(len(head))}, head + label.tobytes() + scores.tobytes()
 
 
-SERVICE = Service(("127.0.0.1", 0), Handler)
+@cache
+def service() -> Service:
+    """Not made on import: a worker that runs other files imports this one too, and would leave the socket open."""
+    return Service(("127.0.0.1", 0), Handler)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def service() -> Iterator[None]:
-    thread = threading.Thread(target=SERVICE.serve_forever, args=(0.01,))
+def serving() -> Iterator[None]:
+    found = service()
+    thread = threading.Thread(target=found.serve_forever, args=(0.01,))
     thread.start()
     yield
-    SERVICE.shutdown()
-    SERVICE.server_close()
+    found.shutdown()
+    found.server_close()
     thread.join()
 
 
 def save_remote(folder: Path, *, binary: bool) -> None:
-    url = f"http://127.0.0.1:{SERVICE.server_port}"
+    url = f"http://127.0.0.1:{service().server_port}"
     (folder / "remote.json").write_bytes(msgspec.json.encode(Remote(url=url, model="m", binary=binary)))
 
 
 def save_legacy(folder: Path, path: str, request: Any, response: dict[str, str], **more: Any) -> None:
-    url = f"http://127.0.0.1:{SERVICE.server_port}{path}"
+    url = f"http://127.0.0.1:{service().server_port}{path}"
     what = Legacy(url=url, request=request, response=response, inputs=(), outputs=(), **more)
     (folder / "legacy.json").write_bytes(msgspec.json.encode(what))
 
