@@ -46,4 +46,6 @@ def test_narrow(chromium: Browser, shop: str, language: str) -> None:
         expect(page.locator(".ring-list li").nth(1)).to_contain_text("Said" if language == "en-US" else "反馈")
         said = "at most +0.020 is allowed" if language == "en-US" else "最多允许 +0.020"
         expect(page.locator("table", has_text=said).first).to_be_visible()
+        began = "release rel_digits of models:/digits/2 began" if language == "en-US" else "的发布 rel_digits"
+        expect(page.locator("table", has_text=began).last).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

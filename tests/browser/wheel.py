@@ -104,6 +104,7 @@ def _gained(at: float) -> Turn:
         gates=_judged(*examined),
         baseline="models:/digits/1",
         version="models:/digits/2",
+        release="rel_digits",
         dataset="ds_9f2c41d07be8",
         right=Right(
             plain=Score(mean=0.912, low=0.813, high=0.961, rows=60),
@@ -137,6 +138,7 @@ def _refused(at: float) -> Turn:
         gates=(judged,),
         baseline="models:/digits/2",
         version="",
+        release="",
         error=f"gate golden: {judged.says}",
     )
 

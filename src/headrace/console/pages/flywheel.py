@@ -263,6 +263,8 @@ class _Page:
 
     def _why(self, turn: Turn) -> str:
         """It ended as it did: gates that refused it say so in the reader's language, an error in its own words."""
+        if turn.state is TurnState.DONE and turn.release:
+            return self._visit.say("flywheel.release_began", release=turn.release, version=turn.version)
         failed = [judged for judged in turn.gates if not judged.passed]
         if turn.state is not TurnState.REFUSED or not failed:
             return turn.error

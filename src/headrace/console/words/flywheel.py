@@ -114,6 +114,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "sure.need.prove": ("held-out rows can prove a gain", "留出样本足以证明收益"),
     "sure.need.thumbs": ("thumbs alone decide a release", "仅凭点赞点踩即可决定一次发布"),
     "sure.need.pairs": ("judged pairs of a shadow decide one", "影子对比的成对评判即可决定"),
+    "flywheel.release_began": ("release {release} of {version} began", "已开始 {version} 的发布 {release}"),
     "flywheel.gate.golden": ("golden", "黄金集"),
     "flywheel.gate.fresh": ("fresh", "新数据"),
     "flywheel.gate.better": ("better", "更好"),
