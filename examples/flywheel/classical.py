@@ -1,6 +1,6 @@
 """A classifier that learns from the people who use it: three turns that help, and one that is poisoned and refused.
 
-    python examples/flywheel/classical.py            # about three minutes; writes examples/flywheel/out
+    python -m examples.flywheel.classical            # about three minutes; writes examples/flywheel/out
 
 Data: scikit-learn's digits (1,797 scans, BSD), in the order of the file, which is the order of the people who wrote
 them: what comes later looks a little different. 400 rows are the golden set, 250 are held out for this report alone,

