@@ -53,7 +53,11 @@ class Platform:
         self.ready_seconds = 0.0
 
     def __enter__(self) -> Platform:
-        self.up()
+        try:
+            self.up()
+        except BaseException:  # nobody else would end what has begun
+            self.down()
+            raise
         return self
 
     def __exit__(

@@ -80,6 +80,17 @@ def test_the_gateway_says_who_is_left_alone_and_how_full_limits_are(guest: Visit
     expect(page.locator("h1")).to_have_text("Gateway")
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_table_is_cut(chromium: Browser, talk: Talk, width: int) -> None:
+    wider = "[...document.querySelectorAll('.table .q-table__middle')].filter(e => e.scrollWidth > e.clientWidth + 1)"
+    for walker in visit(chromium, talk.url, viewport={"width": width, "height": 844}):
+        for path in ("/gateway", "/gateway/keys", "/gateway/versions", "/costs", "/costs/prices"):
+            page = walker.open(path)
+            expect(page.locator(".table tbody tr").first).to_be_visible()
+            assert page.evaluate(f"{wider}.map(e => e.innerText.slice(0, 40))") == [], path
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_a_key_is_made_used_turned_and_revoked(guest: Visitor, talk: Talk) -> None:
     page = guest.open("/gateway/keys")
     expect(page.get_by_text(re.compile(r"1 to 50 of 6\d"))).to_be_visible()
