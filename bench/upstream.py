@@ -84,8 +84,11 @@ class _Talk:
 
     def left(self) -> bool:
         """Whether the other side has closed already, as far as this machine knows."""
+        number = self.writer.get_extra_info("socket").fileno()
+        if number < 0:  # and this process, too
+            raise ConnectionResetError
         ready = select.poll()
-        ready.register(self.writer.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        ready.register(number, select.POLLRDHUP)
         return bool(ready.poll(0))
 
     async def rest(self) -> None:
