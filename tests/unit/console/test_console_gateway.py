@@ -92,8 +92,10 @@ def test_limits_in_words() -> None:
 
 
 def test_how_an_upstream_is() -> None:
-    told = {"left_alone": False, "failures_in_a_row": 0, "calls": {}}
+    told = {"left_alone": False, "failures_in_a_row": 0, "calls": {}, "key_refused": False}
     assert upstreams.state_of(told) == "unasked"
     assert upstreams.state_of(told | {"calls": {"ok": 1}}) == "good"
     assert upstreams.state_of(told | {"failures_in_a_row": 2}) == "failing"
     assert upstreams.state_of(told | {"failures_in_a_row": 2, "left_alone": True}) == "alone"
+    refused = {"failures_in_a_row": 2, "left_alone": True, "key_refused": True}
+    assert upstreams.state_of(told | refused) == "refused", "the reason, not what came of it"
