@@ -127,6 +127,9 @@ class RemoteCounters:
             if self._clock.steady() >= self._down_until:
                 log.warning("the counters in Redis cannot be reached", extra=fields(error=type(error).__name__))
             self._down_until = self._clock.steady() + REST_SECONDS
+            # The others are as dead as this one, if the server was started anew: each would cost a rest of its own.
+            with suppress(RedisError, OSError):
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
             raise _away(type(error).__name__) from error
 
     async def _write(self) -> None:
