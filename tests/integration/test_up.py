@@ -43,7 +43,7 @@ def test_ready_in_time(ran: Platform) -> None:
 
 def test_the_data_plane_goes_before_the_others(ran: Platform) -> None:
     behind = {p["name"]: psutil.Process(p["pid"]).nice() for p in status(ran)["processes"]}
-    assert behind["data"] < behind["control"] < behind["mlflow"]
+    assert behind["data"] < min(behind["control"], behind["mlflow"])
     if Path("/proc/self/autogroup").exists():  # else niceness alone counts
         sessions = {p["name"]: Path(f"/proc/{p['pid']}/autogroup").read_text() for p in status(ran)["processes"]}
         for name, nice in behind.items():

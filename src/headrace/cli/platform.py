@@ -32,7 +32,7 @@ from headrace.types.errors import Unavailable
 
 STOP_MARGIN = 5.0  # seconds that a child gets on top of its own drain before it is killed
 _MLFLOW_STOP = 6.0
-BEHIND, LAST = 5, 10  # nice: who answers calls goes before who decides, and both before who keeps the records
+BEHIND = 5  # nice: who answers calls goes before who keeps the records, which must not starve either
 # Without these MLflow's server starts a job runner with seven workers, calls home, and may deadlock beside LiteLLM.
 _MLFLOW_ENV = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -199,7 +199,7 @@ def mlflow_child(settings: Settings, port: int) -> Child:
         env=_without(dict(os.environ), "MLFLOW_", "_MLFLOW_", "HEADRACE_") | _MLFLOW_ENV,
         cwd=folder,
         stop_seconds=_MLFLOW_STOP,
-        nice=LAST,
+        nice=BEHIND,
         wave=1,  # the control plane may still have traces for it
     )
 
