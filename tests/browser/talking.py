@@ -190,7 +190,7 @@ def _call(at: float, number: int, key: str, team: str, model: str, usage: Usage)
         user=f"{number % 7:016x}",
     )  # fmt: skip
     return Call(
-        trace_id=f"tr-{int(at * 1000):012x}{number:020x}", time=at, endpoint=endpoint, variant="v1", version=1,
+        trace_id=f"tr-{int(at * 1000):012x}{number:020x}", time=at, endpoint=endpoint, variant="v1000001", version=1,
         unit="u", sticky=True, counted=True, reason=Reason.BUCKET, status=CallStatus.OK, latency_ms=800.0, spent=spent,
     )  # fmt: skip
 
