@@ -24,20 +24,18 @@ _TRIES = 20  # the kernel takes one such change in 0.1 s, of all that have no pr
 
 
 def stand_back(nice: int) -> None:
-    """This process and its session, if it has one of its own; later children with them."""
+    """This process and its session, if it has one of its own; later children with them. A system that does not let the
+    session stand back (none of Linux, /proc that is read only) is no reason not to start."""
     os.nice(nice)
     for _ in range(_TRIES if nice and os.getsid(0) == os.getpid() else 0):
         try:
             with open("/proc/self/autogroup", "w") as group:
                 group.write(str(nice))
-        except FileNotFoundError:  # not Linux, or one that shares by niceness alone
             return
         except OSError as error:
             if error.errno != errno.EAGAIN:
-                raise
-            time.sleep(0.1)
-        else:
-            return
+                return
+        time.sleep(0.1)
 
 
 def main() -> None:
