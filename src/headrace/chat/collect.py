@@ -25,6 +25,7 @@ from headrace.chat.ratings import NO_WORDS, Rating, body_of, names_of, read, tak
 from headrace.store import chats, cursors
 from headrace.store.db import Database
 from headrace.store.journal.reader import Reader
+from headrace.store.journal.records import SPENT
 from headrace.types.call import Call
 from headrace.types.chat import Heard
 from headrace.types.errors import CallerError, UpstreamError
@@ -140,7 +141,7 @@ class ChatRatings:
     def _open(self) -> Reader:
         with self._database.read() as conn:
             self._saved = cursors.get(conn, CONSUMER) or Position()
-        self._reader = Reader(self._folder, self._saved)
+        self._reader = Reader(self._folder, self._saved, holds=SPENT)
         return self._reader
 
     # the application: what was rated

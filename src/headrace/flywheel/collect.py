@@ -13,6 +13,7 @@ from headrace.base.clock import Clock
 from headrace.store import cursors, feedbacks
 from headrace.store.db import Database
 from headrace.store.journal.reader import Reader
+from headrace.store.journal.records import FEEDBACK
 from headrace.types.call import Feedback
 from headrace.types.journal import Position
 
@@ -44,7 +45,7 @@ class Collector:
     def _open(self) -> Reader:
         with self._database.read() as conn:
             self._saved = cursors.get(conn, CONSUMER) or Position()
-        self._reader = Reader(self._folder, self._saved)
+        self._reader = Reader(self._folder, self._saved, begins=FEEDBACK)
         return self._reader
 
     def _keep(self, found: list[Feedback], position: Position) -> None:

@@ -11,7 +11,7 @@ from headrace.base.clock import Clock
 from headrace.monitor.live import LiveStats
 from headrace.store.journal.query import JournalQuery
 from headrace.store.journal.reader import Reader, start_position
-from headrace.types.call import Call
+from headrace.store.journal.records import CALLS
 
 REBUILD_SECONDS = 600.0
 # A call is written when it ends, and its time is when it began. Of calls that began longer ago than this before the
@@ -29,16 +29,16 @@ class LiveFeed:
     def turn(self) -> bool:
         """True when there is more to read at once."""
         if self._reader is None:
-            self._reader = Reader(self._folder, start_position(self._folder))
+            self._reader = Reader(self._folder, start_position(self._folder), begins=CALLS)
             self._rebuild()
-        records = self._reader.read(limit=READ_LIMIT)
+        calls = [row.call for row in self._reader.rows(limit=READ_LIMIT) if row.call is not None]
         if self._overlap:
-            self._stats.feed(r for r in records if not (isinstance(r, Call) and r.trace_id in self._overlap))
-            if len(records) < READ_LIMIT:
+            self._stats.feed(call for call in calls if call.trace_id not in self._overlap)
+            if len(calls) < READ_LIMIT:
                 self._overlap.clear()  # caught up: what comes now is new
         else:
-            self._stats.feed(records)
-        return len(records) >= READ_LIMIT
+            self._stats.feed(calls)
+        return len(calls) >= READ_LIMIT
 
     def _rebuild(self) -> None:
         """The reader stands behind all that was there a moment ago; this counts all that is there now."""

@@ -13,6 +13,7 @@ from headrace.base.clock import Clock
 from headrace.store import cursors, spend
 from headrace.store.db import Database
 from headrace.store.journal.reader import Reader
+from headrace.store.journal.records import SPENT
 from headrace.types.call import Call
 from headrace.types.journal import Position
 
@@ -20,7 +21,6 @@ CONSUMER: Final = "ledger"
 READ_LIMIT = 5000
 SAVE_SECONDS = 10.0  # a cursor that only passed other records is kept this often
 FORGET_SECONDS = 600.0
-_SPENT = b'"spent":{'  # other calls are not even parsed
 
 
 class Ledger:
@@ -46,7 +46,7 @@ class Ledger:
     def _open(self) -> Reader:
         with self._database.read() as conn:
             self._saved = cursors.get(conn, CONSUMER) or Position()
-        self._reader = Reader(self._folder, self._saved, holds=_SPENT)
+        self._reader = Reader(self._folder, self._saved, holds=SPENT)
         return self._reader
 
     def _keep(self, found: list[Call], position: Position, now: float) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.base.clock import Clock
+from headrace.store.journal.records import CallRow
 from headrace.types.call import Call, CallStatus
 
 SECONDS: Final = 3600
@@ -76,14 +77,14 @@ class LiveStats:
         self._lock = threading.Lock()
         self._tracks: dict[tuple[str, str], _Track] = {}
 
-    def feed(self, records: Iterable[Any]) -> int:
-        """Count the calls among `records`; what is older than an hour is not of interest. Answers how many counted."""
+    def feed(self, calls: Iterable[Call | CallRow]) -> int:
+        """What is older than an hour is not of interest, nor what no user waited for. Answers how many counted."""
         now = int(self._clock.now())
         counted = 0
         with self._lock:
-            for record in records:
-                if isinstance(record, Call) and record.from_user:
-                    counted += self._count(record, now)
+            for call in calls:
+                if call.from_user:
+                    counted += self._count(call, now)
         return counted
 
     def endpoint(self, name: str, *, seconds: int = SECONDS) -> dict[str, Series]:
@@ -115,7 +116,7 @@ class LiveStats:
     def _of(self, name: str) -> dict[str, _Track]:
         return {variant: track for (endpoint, variant), track in sorted(self._tracks.items()) if endpoint == name}
 
-    def _count(self, call: Call, now: int) -> bool:
+    def _count(self, call: Call | CallRow, now: int) -> bool:
         second = min(int(call.time), now)  # another machine's clock may be ahead
         if second <= now - SECONDS:
             return False
@@ -162,7 +163,7 @@ class _Track:
         self._errors = np.zeros(SECONDS, dtype=np.int64)
         self._bins = np.zeros((SECONDS, BINS), dtype=np.uint32)  # pages that no call touches take no memory
 
-    def count(self, second: int, call: Call) -> None:
+    def count(self, second: int, call: Call | CallRow) -> None:
         row = second % SECONDS
         if self._stamp[row] != second:
             if self._stamp[row] > second:

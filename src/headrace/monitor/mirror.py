@@ -17,11 +17,13 @@ MLflow keeps once (see store/traces.py).
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Protocol
+
+import msgspec
 
 from headrace.base.clock import Clock
 from headrace.base.log import fields
@@ -29,6 +31,7 @@ from headrace.monitor.live import ERRORS
 from headrace.store import cursors, feedbacks
 from headrace.store.db import Database
 from headrace.store.journal.reader import Reader
+from headrace.store.journal.records import CALLS, CallRow, SpentRow, call_of, text_of
 from headrace.types.call import Call, Feedback
 from headrace.types.errors import NotFound, UpstreamError
 from headrace.types.journal import Position
@@ -128,29 +131,39 @@ class Mirror:
         for _ in range(READS):
             if len(self._pending) >= MANY:
                 return True
-            records = reader.read(limit=READ_LIMIT)
-            chosen = [r for r in records if isinstance(r, Call) and self._wants(r)]
+            rows = reader.rows(limit=READ_LIMIT)
+            chosen = list(self._chosen(row.call for row in rows if row.call is not None))
             if chosen and not self._pending:
                 self._since = self._clock.steady()
             self._pending += chosen
-            if len(records) < READ_LIMIT:
+            if len(rows) < READ_LIMIT:
                 return False
         return True
 
-    def _wants(self, call: Call) -> bool:
+    def _chosen(self, rows: Iterable[CallRow]) -> Iterator[Call]:
+        """Only of these are input and output parsed."""
+        for row in rows:
+            try:
+                if self._wants(row):
+                    yield call_of(row)
+            except msgspec.DecodeError as error:
+                log.warning("a call is not of this version", extra=fields(trace_id=row.trace_id, why=str(error)))
+                self.state = replace(self.state, refused=self.state.refused + 1)
+
+    def _wants(self, call: CallRow) -> bool:
         if not call.from_user:
             return False
         if call.status in ERRORS:
             return True
         what, share = call.trace_id, self._sampling.predictions
-        if call.spent is not None:
-            what, share = call.spent.conversation or what, self._sampling.chats
+        if (spent := text_of(call.spent)) is not None:
+            what, share = msgspec.json.decode(spent, type=SpentRow).conversation or what, self._sampling.chats
         return sampled(what, share) and sampled(what, share * self._pace.factor(call.time))
 
     def _open(self) -> Reader:
         with self._database.read() as conn:
             self._saved = cursors.get(conn, CONSUMER) or Position()
-        self._reader = Reader(self._folder, self._saved)
+        self._reader = Reader(self._folder, self._saved, begins=CALLS)
         return self._reader
 
     def _due(self) -> bool:

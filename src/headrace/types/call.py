@@ -48,8 +48,12 @@ class Call:
 
     @property
     def from_user(self) -> bool:
-        """Somebody waited for the answer: neither a shadow of another call, nor Headrace's own question."""
-        return not self.shadow_of and self.reason is not Reason.GATE
+        return from_user(self.shadow_of, self.reason)
+
+
+def from_user(shadow_of: str, reason: str) -> bool:
+    """Somebody waited for the answer: neither a shadow of another call, nor Headrace's own question."""
+    return not shadow_of and reason != Reason.GATE
 
 
 class FeedbackName(StrEnum):

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from journal_samples import make_call, make_event, make_feedback, names, open_journal, read_all, write_calls
 
 from headrace.base.clock import ManualClock
 from headrace.store.journal.archive import Archive
 from headrace.store.journal.reader import Reader, earliest, start_position
-from headrace.store.journal.records import encode_call, encode_event, encode_feedback
+from headrace.store.journal.records import CALLS, FEEDBACK, call_of, encode_call, encode_event, encode_feedback
 from headrace.types.call import Call
 from headrace.types.journal import Position
 
@@ -36,6 +37,29 @@ def test_all_kinds_of_records_come_in_the_order_of_their_plane(tmp_path: Path) -
     journal.append(encode_feedback(make_feedback(3)))
     assert Reader(tmp_path).read() == [make_event(1), make_call(2), make_feedback(3)]
     journal.close()
+
+
+def test_of_one_kind_only_its_lines_are_parsed(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    journal.append(encode_feedback(make_feedback(1)))
+    journal.append(encode_call(make_call(2)).replace(b'"status":"ok"', b'"status":"melted"'))
+    journal.append(encode_call(make_call(3)))
+    journal.append(encode_feedback(make_feedback(4)))
+    feedback, calls = Reader(tmp_path, begins=FEEDBACK), Reader(tmp_path, begins=CALLS)
+    assert feedback.read() == [make_feedback(1), make_feedback(4)]
+    assert feedback.torn == 0, "a call that it could not have read is none of its business"
+    assert [row.call.status for row in calls.rows() if row.call] == ["melted", "ok"]
+    assert calls.position == feedback.position
+    journal.close()
+
+
+def test_rows_are_the_records_with_their_values_as_text(tmp_path: Path) -> None:
+    write_calls(tmp_path, [make_call(n) for n in range(300)], segment_bytes=1 << 13)
+    reader, found = Reader(tmp_path), []
+    while rows := reader.rows(7):
+        found += [row.call for row in rows if row.call]
+    assert [call_of(row) for row in found] == [make_call(n) for n in range(300)]
+    assert [bytes(row.output) for row in found[:2]] == [msgspec.json.encode(make_call(n).output) for n in range(2)]
 
 
 @pytest.mark.parametrize("limit", [1, 7, 1000])

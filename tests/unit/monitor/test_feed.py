@@ -9,7 +9,7 @@ from headrace.monitor.feed import REBUILD_SECONDS, LiveFeed
 from headrace.monitor.live import LiveStats
 from headrace.store.journal.query import JournalQuery
 from headrace.types.call import Call
-from tests.control_samples import START, call, open_journal, write
+from tests.control_samples import START, call, down, open_journal, write
 
 
 class LateQuery(JournalQuery):
@@ -36,7 +36,7 @@ def test_follows_and_rebuilds(tmp_path: Path) -> None:
         feed, stats = feed_of(tmp_path, clock, query)
         feed.turn()
         assert stats.totals("digits", 900).calls == 10
-        write(journal, [call(20, time=clock.now())])
+        write(journal, [new := call(20, time=clock.now()), down(new), call(21, time=clock.now(), shadow_of="tr-1")])
         feed.turn()
         feed.turn()
         assert stats.totals("digits", 900).calls == 11

@@ -16,6 +16,7 @@ from headrace.monitor import mirror as room
 from headrace.monitor.mirror import FEW, LINGER_SECONDS, MANY, TRIES, Mirror, Pace, Sampling, sampled
 from headrace.store import cursors, feedbacks
 from headrace.store.db import Database
+from headrace.store.journal.records import encode_call
 from headrace.store.journal.writer import Journal
 from headrace.types.call import Call, CallStatus, Feedback
 from headrace.types.errors import UpstreamError
@@ -334,6 +335,16 @@ def test_a_call_that_mlflow_never_takes_is_counted_and_passed(stage: Stage) -> N
     stage.settle(mirror)
     assert set(stage.mlflow.traces) == {two.trace_id}
     assert (mirror.state.traces, mirror.state.refused) == (1, 1)
+
+
+def test_a_call_of_a_newer_version_is_counted_and_passed(stage: Stage) -> None:
+    mirror = stage.mirror()
+    newer = encode_call(call(1)).replace(b'"status":"ok"', b'"status":"melted"')
+    assert stage.journal.append(newer)
+    stage.called(call(2))
+    stage.settle(mirror)
+    assert set(stage.mlflow.traces) == {call(2).trace_id}
+    assert (mirror.state.traces, mirror.state.refused, mirror.state.waiting) == (1, 1, 0)
 
 
 def test_feedback_whose_call_is_gone_is_given_up(stage: Stage) -> None:

@@ -8,10 +8,11 @@ segments back so that this does not happen. Lines that are no record are counted
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
-from headrace.store.journal.records import BadLine, Record, decode
+from headrace.store.journal.records import BadLine, Record, RowLine, decode, decode_row
 from headrace.store.journal.segments import (
     BLOCK,
     floor,
@@ -22,6 +23,8 @@ from headrace.store.journal.segments import (
     read_lines,
 )
 from headrace.types.journal import Position
+
+T = TypeVar("T")
 
 
 class Reader:
@@ -44,20 +47,27 @@ class Reader:
 
     def read(self, limit: int = 5000) -> list[Record]:
         """At most `limit` records, those of one plane in their order; fewer, or none, when there are no more yet."""
-        records: list[Record] = []
+        return self._read(decode, limit)
+
+    def rows(self, limit: int = 5000) -> list[RowLine]:
+        """As `read`, a third of its work: inputs, outputs and values stay JSON text."""
+        return self._read(decode_row, limit)
+
+    def _read(self, parse: Callable[[bytes], T], limit: int) -> list[T]:
+        found: list[T] = []
         names = planes(self._folder)
         for index in range(len(names)):
-            if len(records) >= limit:
+            if len(found) >= limit:
                 break
-            self._read_plane(names[(self._first + index) % len(names)], records, limit)
+            self._read_plane(names[(self._first + index) % len(names)], parse, found, limit)
         self._first += 1
-        return records
+        return found
 
-    def _read_plane(self, plane: str, records: list[Record], limit: int) -> None:
+    def _read_plane(self, plane: str, parse: Callable[[bytes], T], found: list[T], limit: int) -> None:
         folder = self._folder / plane
         number, offset = self._offsets.get(plane) or (floor(folder) + 1, 0)
         block = BLOCK >> 4
-        while len(records) < limit:
+        while len(found) < limit:
             with open_segment(folder, number) as view:
                 if view is None:
                     later = next_number(folder, number)
@@ -66,10 +76,10 @@ class Reader:
                     self.skipped += later - number
                     number, offset = later, 0
                     continue
-                chunk = read_lines(view, offset, limit=limit - len(records), block=block)
+                chunk = read_lines(view, offset, limit=limit - len(found), block=block)
             offset += chunk.size
             self.torn += chunk.torn
-            self._decode(chunk.lines, records)
+            self._parse(chunk.lines, parse, found)
             if chunk.size:
                 block = BLOCK
             elif view.sealed:
@@ -78,12 +88,12 @@ class Reader:
                 break
         self._offsets[plane] = (number, offset)
 
-    def _decode(self, lines: list[bytes], records: list[Record]) -> None:
+    def _parse(self, lines: list[bytes], parse: Callable[[bytes], T], found: list[T]) -> None:
         for line in lines:
             if not line.startswith(self._begins) or self._holds not in line:
                 continue
             try:
-                records.append(decode(line))
+                found.append(parse(line))
             except BadLine:
                 self.torn += 1
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.types.call import Call, Feedback, MetricEvent, PlaneEvent
+from headrace.types.call import Call, Feedback, MetricEvent, PlaneEvent, from_user
 from headrace.types.gateway import Attempt, Usage
 from headrace.types.step import Step
 
@@ -19,7 +19,8 @@ Record = Call | Feedback | MetricEvent | PlaneEvent
 
 JSON_FIELDS = ("input", "output", "beside", "spent")  # of a call: kept as text
 
-EVENTS = b'{"event":'  # how lines of a data plane's own events begin
+CALLS, FEEDBACK, EVENTS = b'{"call":', b'{"feedback":', b'{"event":'  # how lines of these kinds begin
+SPENT = b'"spent":{'  # what lines of calls to an LLM hold
 _NULL = msgspec.Raw(b"null")
 
 
@@ -49,6 +50,10 @@ class CallRow(msgspec.Struct, kw_only=True):
     shadow_of: str = ""
     beside: msgspec.Raw = _NULL
     spent: msgspec.Raw = _NULL
+
+    @property
+    def from_user(self) -> bool:
+        return from_user(self.shadow_of, self.reason)
 
 
 class SpentRow(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -121,11 +126,11 @@ _row_decoder = msgspec.json.Decoder(RowLine)
 
 def encode_call(call: Call | CallRow) -> bytes:
     body = _encoder.encode(call)
-    return _line(b'{"call":', body) if b"\n" in body or b"\0" in body else b'{"call":%b}\n' % body
+    return _line(CALLS, body) if b"\n" in body or b"\0" in body else b'{"call":%b}\n' % body
 
 
 def encode_feedback(feedback: Feedback) -> bytes:
-    return _line(b'{"feedback":', _encoder.encode(feedback))
+    return _line(FEEDBACK, _encoder.encode(feedback))
 
 
 def encode_metric(event: MetricEvent) -> bytes:
