@@ -13,7 +13,7 @@ import msgspec
 from headrace.gateway.dialects import anthropic, fields
 from headrace.gateway.dialects.base import KEPT, NOWHERE, Address, Asked, Told
 from headrace.gateway.dialects.failures import failure_of, found_in
-from headrace.gateway.dialects.skim import Skim
+from headrace.gateway.dialects.skim import Skimming
 from headrace.types.gateway import Chat, Failure, Wire
 
 
@@ -96,43 +96,20 @@ class MessagesDialect(anthropic.Anthropic):
         return MessagesFollower()
 
 
-class MessagesFollower:
-    __slots__ = ("_calls", "_counts", "_skim", "_told")
+class MessagesFollower(Skimming[_Event]):
+    __slots__ = ("_calls", "_counts")
 
     def __init__(self) -> None:
-        self._told = Told()
-        self._skim = Skim(_EVENTS, b"event: content_block_delta\ndata: ")
+        super().__init__(_EVENT, _EVENTS, b"event: content_block_delta\ndata: ")
         self._counts: dict[str, Any] = {}
         self._calls: dict[int, dict[str, Any]] = {}  # by the block's index
 
-    @property
-    def told(self) -> Told:
-        if self._skim.waiting:
-            self._read()
-        return self._told
-
-    def skim(self, block: bytes) -> bool:
-        if not self._skim.take(block):
-            return False
-        if self._skim.full:
-            self._read()
-        return True
-
     def feed(self, event: bytes, data: bytes) -> bool:
-        read = self.told.read(_EVENT, data) if data else None
-        if read is not None:
-            self._note(read)
+        if data:
+            self.read(data)
         return True
 
-    def _read(self) -> None:
-        events, left = self._skim.read()
-        for event in events:
-            self._note(event)
-        for data in left:
-            if (read := self._told.read(_EVENT, data)) is not None:
-                self._note(read)
-
-    def _note(self, read: _Event) -> None:
+    def note(self, read: _Event) -> None:
         told = self._told
         if read.type == "content_block_delta":
             self._piece(read)

@@ -14,7 +14,7 @@ import msgspec
 from headrace.gateway.dialects import fields, openai
 from headrace.gateway.dialects.base import KEPT, NOWHERE, Address, Asked, Told
 from headrace.gateway.dialects.failures import failure_of, found_in
-from headrace.gateway.dialects.skim import Skim
+from headrace.gateway.dialects.skim import Skimming
 from headrace.types.gateway import Chat, Failure, Wire
 
 
@@ -57,28 +57,10 @@ class _Answer(msgspec.Struct, gc=False):
     error: Any = None
 
 
-class _Options(msgspec.Struct, gc=False):
-    include_usage: bool | None = None
-
-
-class _Request(msgspec.Struct, gc=False):
-    """As clients write it; what is written otherwise is read by asked_of, which says what is wrong."""
-
-    model: str
-    stream: bool | None = None
-    stream_options: _Options | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    n: int | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-
-
 # What of a request matters here.
 _READ = frozenset(
     ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "user", "safety_identifier")
 )
-_REQUEST = msgspec.json.Decoder(_Request)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _ANSWERS = msgspec.json.Decoder(list[_Answer])
 _CHOICES = (b'"choices":[{', b'"choices": [{')
@@ -89,12 +71,7 @@ class ChatDialect(openai.OpenAI):
     wire: Wire = Wire.CHAT
 
     def ask(self, body: bytes, at: Address = NOWHERE) -> Asked:
-        top = fields.top(body)
-        try:
-            read = _REQUEST.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return asked_of(top, at)
-        return asked_of(top, at) if not read.model else _as_read(read, top)
+        return asked_of(fields.top(body), at)
 
     def dressed(self, asked: Asked, chat: Chat) -> Asked:
         dressed = fields.with_parameters(asked.fields, chat, openai.SAME, {})
@@ -114,8 +91,6 @@ class ChatDialect(openai.OpenAI):
         told = Told()
         answer = told.read(_ANSWER, body)
         if answer is not None:
-            if (plain := _plain(answer)) is not None:
-                return plain
             _note(told, answer)
         if told.failure is None and (answer is None or not answer.choices):
             told.failure, told.message = Failure.BROKEN, "the answer is not a chat completion with a choice"
@@ -126,49 +101,33 @@ class ChatDialect(openai.OpenAI):
         return ChatFollower(hide=not asked.wants_usage)
 
 
-class ChatFollower:
+class ChatFollower(Skimming[_Answer]):
     """`hide`: the caller did not ask for usage, so that an event with nothing else in it is ours."""
 
-    __slots__ = ("_hide", "_skim", "_told")
+    __slots__ = ("_hide",)
 
     def __init__(self, *, hide: bool) -> None:
-        self._told = Told()
+        super().__init__(_ANSWER, _ANSWERS, sure=_CHOICES if hide else ())
         self._hide = hide
-        self._skim = Skim(_ANSWERS, sure=_CHOICES if hide else ())
-
-    @property
-    def told(self) -> Told:
-        if self._skim.waiting:
-            self._read()
-        return self._told
 
     def skim(self, block: bytes) -> bool:
         """Who did not ask for usage may see what has choices without a further look."""
         words = block.removesuffix(_LAST)
-        if not self._skim.take(words):
-            return False
-        if self._skim.full:
-            self._read()
-        if len(words) < len(block):
+        taken = super().skim(words)
+        if taken and len(words) < len(block):
             self._told.ended = True
-        return True
+        return taken
 
     def feed(self, event: bytes, data: bytes) -> bool:
-        if not data:
-            return True
         told = self.told
         if data == openai.DONE:
             told.ended = True
             return True
-        answer = _read(told, data)
+        answer = self.read(data) if data else None
         return not (self._hide and answer is not None and answer.usage and answer.choices == [])
 
-    def _read(self) -> None:
-        answers, left = self._skim.read()
-        for answer in answers:
-            _note(self._told, answer)
-        for data in left:
-            _read(self._told, data)
+    def note(self, read: _Answer) -> None:
+        _note(self._told, read)
 
 
 def asked_of(top: dict[str, msgspec.Raw], at: Address) -> Asked:
@@ -185,50 +144,7 @@ def asked_of(top: dict[str, msgspec.Raw], at: Address) -> Asked:
     )
 
 
-def _as_read(read: _Request, top: dict[str, msgspec.Raw]) -> Asked:
-    most, options = max(read.max_completion_tokens or 0, 0) or max(read.max_tokens or 0, 0), read.stream_options
-    return Asked(
-        model=read.model,
-        fields=top,
-        stream=read.stream is True,
-        max_tokens=most * read.n if read.n is not None and read.n > 0 else most,
-        user=read.safety_identifier or read.user or "",
-        wants_usage=options is not None and options.include_usage is True,
-    )
-
-
-def _plain(answer: _Answer) -> Told | None:
-    """Of a whole answer that is one text and how it ended, as nearly all are; as _note would tell it, in one go."""
-    choices, usage = answer.choices, answer.usage
-    if not choices or len(choices) > 1 or answer.error or (message := choices[0].message) is None:
-        return None
-    text, choice, more = message.content, choices[0], message.tool_calls or message.reasoning_content
-    if more or message.reasoning or choice.index or choice.delta is not None or not isinstance(text, str) or not text:
-        return None
-    return Told(
-        usage=openai.usage_of(usage) if usage else None,
-        finish=openai.finish_of(choice.finish_reason),
-        pieces=[text],
-        kept=len(text),
-        model=str(answer.model or ""),
-        id=str(answer.id or ""),
-        ended=True,
-        tokens_seen=1,
-    )
-
-
-def _read(told: Told, data: bytes) -> _Answer | None:
-    answer = told.read(_ANSWER, data)
-    if answer is not None:
-        _note(told, answer)
-    return answer
-
-
 def _note(told: Told, answer: _Answer) -> None:
-    if told.id and (text := _word(answer)):
-        told.tokens_seen += 1
-        told.add(text)
-        return
     if answer.error:
         said = found_in({"error": answer.error})
         told.failure, told.message = failure_of(200, said), said.message
@@ -239,19 +155,6 @@ def _note(told: Told, answer: _Answer) -> None:
         told.usage = openai.usage_of(answer.usage) or told.usage
     for choice in answer.choices or ():
         _choose(told, choice)
-
-
-def _word(answer: _Answer) -> str:
-    """Of an event that is one word of the first choice, as nearly all are."""
-    choices = answer.choices
-    if not choices or len(choices) > 1 or answer.error or answer.usage:
-        return ""
-    choice = choices[0]
-    if choice.index or choice.finish_reason or (delta := choice.delta) is None:
-        return ""
-    text = delta.content
-    more = delta.tool_calls or delta.reasoning_content or delta.reasoning
-    return text if isinstance(text, str) and not more else ""
 
 
 def _choose(told: Told, choice: _Choice) -> None:

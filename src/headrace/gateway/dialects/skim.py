@@ -11,6 +11,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from headrace.gateway.dialects.base import Told
+
 MOST_EVENTS = 64  # that wait to be read
 MOST_BYTES = 64 * 1024
 
@@ -76,3 +78,52 @@ class Skim(Generic[T]):
         except (msgspec.DecodeError, UnicodeDecodeError):
             found = []
         return (found, []) if len(found) == waiting else ([], joined.split(self._between))
+
+
+class Skimming(Generic[T]):
+    """What followers that skim have in common. `one` and `many` decode an event's data and a list of them."""
+
+    __slots__ = ("_one", "_skim", "_told")
+
+    def __init__(
+        self,
+        one: msgspec.json.Decoder[T],
+        many: msgspec.json.Decoder[list[T]],
+        lead: bytes = b"data: ",
+        *,
+        sure: tuple[bytes, ...] = (),
+    ) -> None:
+        self._told = Told()
+        self._one = one
+        self._skim = Skim(many, lead, sure=sure)
+
+    @property
+    def told(self) -> Told:
+        if self._skim.waiting:
+            self._catch_up()
+        return self._told
+
+    def skim(self, block: bytes) -> bool:
+        if not self._skim.take(block):
+            return False
+        if self._skim.full:
+            self._catch_up()
+        return True
+
+    def read(self, data: bytes) -> T | None:
+        """One event, after all that wait."""
+        read = self.told.read(self._one, data)
+        if read is not None:
+            self.note(read)
+        return read
+
+    def note(self, read: T) -> None:
+        """What it says goes into `_told`."""
+        raise NotImplementedError
+
+    def _catch_up(self) -> None:
+        events, left = self._skim.read()
+        for event in events:
+            self.note(event)
+        for data in left:
+            self.read(data)
