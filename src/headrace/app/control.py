@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -48,7 +48,7 @@ from headrace.control.llm import LocalLlm
 from headrace.control.loops import Loop, Loops
 from headrace.control.planes import Planes
 from headrace.control.playground import OwnKey, Playground
-from headrace.control.services import Services, keep_until
+from headrace.control.services import Services, in_force, keep_until
 from headrace.flywheel.collect import Collector
 from headrace.flywheel.datasets import Datasets
 from headrace.flywheel.export import Exporter
@@ -80,11 +80,10 @@ from headrace.store.traces import TraceSink
 from headrace.traffic.keys import CALLERS_KEY
 from headrace.traffic.record import GATE_PURPOSE
 from headrace.types.errors import HeadraceError
-from headrace.types.gateway import Price, Provider, Scope
+from headrace.types.gateway import Price, Provider
 from headrace.types.job import Job
 from headrace.types.turn import Turn
 
-CONSOLE_KEY = "headrace-console"  # the playground's virtual key
 EXPERIMENT = "headrace"  # of MLflow, in which the traces of production are
 STOP_SECONDS = 3  # for open pages and streams; what is under way elsewhere is safe to break off
 KEEP_ALIVE_SECONDS = 75  # longer than client pools keep an idle connection: a POST on a closed one is not repeated
@@ -216,7 +215,7 @@ def services_of(settings: Settings) -> Services:
         provision=provision,
         configuration=Configuration(provision, releases, database=database, packages=parts.artifacts),
         gateway=gateway_of(settings, database, provision, planes),
-        playground=playground_of(settings, provision),
+        playground=playground_of(settings, provision, partial(in_force, database, planes)),
         links=TraceSink(settings.mlflow_uri, EXPERIMENT, client=httpx.Client(timeout=PAGE_SECONDS)),
         planes=planes,
         loops=loops,
@@ -235,19 +234,9 @@ def gateway_of(settings: Settings, database: Database, provision: Provision, pla
     )
 
 
-def playground_of(settings: Settings, provision: Provision) -> Playground:
-    def make() -> Secret:
-        if any(key.name == CONSOLE_KEY and not key.revoked for key in provision.current().keys):
-            provision.revoke_key(CONSOLE_KEY, actor="headrace")  # what it was is gone with its file
-        described = {"name": CONSOLE_KEY, "scopes": [Scope.CHAT.value]}
-        return provision.create_key(described, actor="headrace").secret
-
-    key = OwnKey(
-        Secret(settings.api_keys.partition(",")[0].strip()),
-        settings.keys / "console.key",
-        asked=lambda: bool(provision.current().keys),
-        make=make,
-    )
+def playground_of(settings: Settings, provision: Provision, known: Callable[[], object]) -> Playground:
+    access = Secret(settings.api_keys.partition(",")[0].strip())
+    key = OwnKey(access, settings.keys / "console.key", provision, known=known)
     return Playground(url_of(settings.host, settings.port), key=key, user_header=settings.user_header)
 
 

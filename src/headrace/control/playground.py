@@ -7,22 +7,24 @@ its own, made when the gateway asks for keys. Streams; what a model refuses or b
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import msgspec
 
 from headrace.base.files import write_atomic
 from headrace.base.secret import Secret
+from headrace.traffic.keys import MadeKey
 from headrace.types.errors import BadInput, HeadraceError, UpstreamError
+from headrace.types.gateway import Gateway, Scope
 
 _SECONDS = httpx.Timeout(10.0, read=120.0)
+NAME = "headrace-console"  # of the virtual key
 LONGEST = 512  # tokens of an answer
-NEW_SECONDS = 3.0  # until a key that was just made is known to the data planes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,19 +38,36 @@ class Piece:
     written: int = 0
 
 
-class OwnKey:
-    """`access`: an access key of the data plane. `make`: a virtual key's secret, once. `asked`: whether there are any;
-    the first one is not made for this: it would lock all others out."""
+class Keys(Protocol):
+    """What this needs of provision.service.Provision."""
 
-    def __init__(self, access: Secret, file: Path, *, asked: Callable[[], bool], make: Callable[[], Secret]) -> None:
-        self._access, self._file, self._asked, self._make = access, file, asked, make
+    def current(self) -> Gateway: ...
+    def create_key(self, given: Any, *, actor: str) -> MadeKey: ...
+    def revoke_key(self, wanted: str, *, actor: str) -> object: ...
+
+
+class OwnKey:
+    """`access`: an access key of the data plane. Where there are virtual keys one more is made, once; the first one is
+    not made for this: it would lock all others out. `known` returns when the data planes know the keys there are."""
+
+    def __init__(self, access: Secret, file: Path, keys: Keys, *, known: Callable[[], object]) -> None:
+        self._access, self._file, self._keys, self._known = access, file, keys, known
+        self._alone = threading.Lock()
 
     def __call__(self) -> Secret:
-        if self._access or not self._asked():
+        """Waits for the disk and, once, for the planes."""
+        if self._access or not self._keys.current().keys:
             return self._access
-        if not self._file.exists():
-            write_atomic(self._file, self._make().reveal().encode(), mode=0o600)
-        return Secret(self._file.read_text())
+        with self._alone:
+            if not self._file.exists():
+                write_atomic(self._file, self._make().reveal().encode(), mode=0o600)
+                self._known()
+            return Secret(self._file.read_text())
+
+    def _make(self) -> Secret:
+        if any(key.name == NAME and not key.revoked for key in self._keys.current().keys):
+            self._keys.revoke_key(NAME, actor="headrace")  # what it was is gone with its file
+        return self._keys.create_key({"name": NAME, "scopes": [Scope.CHAT.value]}, actor="headrace").secret
 
 
 class Playground:
@@ -71,7 +90,7 @@ class Playground:
         """Raises HeadraceError, also in the middle."""
         body = {"model": model, "messages": messages, "max_tokens": LONGEST, "stream": True}
         body["stream_options"] = {"include_usage": True}
-        headers = self._headers() | {self._user_header: user}
+        headers = await self._headers() | {self._user_header: user}
         try:
             async with self._client.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer:
                 if answer.status_code != 200:
@@ -91,21 +110,17 @@ class Playground:
         await self._client.aclose()
 
     async def _send(self, method: str, path: str, **content: Any) -> Any:
-        until = time.monotonic() + NEW_SECONDS
-        while True:
-            try:
-                answer = await self._client.request(method, path, headers=self._headers(), **content)
-            except httpx.HTTPError as error:
-                raise UpstreamError(f"the data plane does not answer: {type(error).__name__}") from error
-            if answer.status_code != 401 or time.monotonic() >= until:
-                break
-            await asyncio.sleep(0.1)
+        headers = await self._headers()
+        try:
+            answer = await self._client.request(method, path, headers=headers, **content)
+        except httpx.HTTPError as error:
+            raise UpstreamError(f"the data plane does not answer: {type(error).__name__}") from error
         if answer.status_code != 200:
             raise _refusal(answer.status_code, answer.content)
         return answer.json()
 
-    def _headers(self) -> dict[str, str]:
-        key = self._key().reveal()
+    async def _headers(self) -> dict[str, str]:
+        key = (await asyncio.to_thread(self._key)).reveal()
         return {"authorization": f"Bearer {key}"} if key else {}
 
 

@@ -95,12 +95,8 @@ class Services:
         return self.in_force().revision
 
     def in_force(self) -> PlaneReport:
-        """The same, and whether they do. Where none is up nobody is waited for: planes start with the newest plan."""
-        with self.database.read() as conn:
-            revision = plans.revision(conn)
-        if not revision or not self.planes.up():
-            return PlaneReport(revision=revision, live=False)
-        return self.planes.await_plan(revision, SETTLE_SECONDS)
+        """The same, and whether they do."""
+        return in_force(self.database, self.planes)
 
     def status(self) -> dict[str, Any]:
         """Answers within a second or so whatever is down: what the loops met last is as good as asking again."""
@@ -145,3 +141,12 @@ def keep_until(database: Database) -> Position:
     with database.read() as conn:
         kept = cursors.all(conn)
     return earliest([*kept.values(), *(Position() for name in CONSUMERS if name not in kept)])
+
+
+def in_force(database: Database, planes: Planes) -> PlaneReport:
+    """The newest plan, waited for a moment. Where no plane is up nobody is waited for: they start with it."""
+    with database.read() as conn:
+        revision = plans.revision(conn)
+    if not revision or not planes.up():
+        return PlaneReport(revision=revision, live=False)
+    return planes.await_plan(revision, SETTLE_SECONDS)
