@@ -7,9 +7,11 @@ Called by monitor/ledger.py (add), the admin API and the console (sums), and dat
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, fields
+from dataclasses import fields
+from operator import attrgetter
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Insert, Row, delete, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from headrace.store.tables import spend, spend_call
 from headrace.types.call import Call, CallStatus
@@ -21,7 +23,10 @@ KEEP_SECONDS = 2 * 86_400.0  # that a call is known by its trace id: longer than
 LABELS = ("workspace", "team", "user", "key", "endpoint", "variant", "provider", "model")
 TIMES = ("hour", "day")
 _BUCKETS = tuple(f.name for f in fields(Usage))
+_used = attrgetter(*_BUCKETS)
 _SUMS = ("calls", "failed", "cached", *_BUCKETS, "cost")
+_KEY = ("hour", *LABELS)
+_COLUMNS = (*_KEY, *_SUMS)
 _OF_LEVEL = {level: level.value for level in Level if level is not Level.ALL}
 _CHUNK = 500  # of ids in one statement
 
@@ -39,9 +44,9 @@ def add(conn: Connection, calls: Iterable[Call]) -> int:
         had = sums.setdefault(key, [0] * len(_SUMS))
         for at, amount in enumerate(amounts):
             had[at] += amount
-    for key, summed in sums.items():
-        _raise(conn, key, summed)
     if billed:
+        more = [dict(zip(_COLUMNS, (*key, *amounts), strict=True)) for key, amounts in sums.items()]
+        conn.execute(_ADD[conn.dialect.name], more)
         conn.execute(insert(spend_call), [{"trace_id": trace_id} for trace_id in billed])
     return len(billed)
 
@@ -103,22 +108,17 @@ def _line(call: Call) -> tuple[_Key, tuple[float, ...]]:
     failed = call.status not in (CallStatus.OK, CallStatus.REJECTED)
     return (
         (int(call.time // HOUR), *labels),
-        (1, int(failed), int(bool(spent.cached)), *astuple(spent.usage), spent.cost),
+        (1, int(failed), int(bool(spent.cached)), *_used(spent.usage), spent.cost),
     )
 
 
-_MATCH = spend.c.hour == bindparam("b_hour")
-for _name in LABELS:
-    _MATCH = _MATCH & (spend.c[_name] == bindparam(f"b_{_name}"))
-_RAISE = update(spend).where(_MATCH).values({name: spend.c[name] + bindparam(f"a_{name}") for name in _SUMS})
+def _adding(new: sqlite.Insert | postgresql.Insert) -> Insert:
+    """A row where there is none, else its sums grow; for many rows at once."""
+    sums = {name: spend.c[name] + new.excluded[name] for name in _SUMS}
+    return new.on_conflict_do_update(index_elements=[spend.c[name] for name in _KEY], set_=sums)
 
 
-def _raise(conn: Connection, key: _Key, amounts: Sequence[float]) -> None:
-    at = dict(zip(("hour", *LABELS), key, strict=True))
-    more = dict(zip(_SUMS, amounts, strict=True))
-    given = {f"b_{k}": v for k, v in at.items()} | {f"a_{k}": v for k, v in more.items()}
-    if not conn.execute(_RAISE, given).rowcount:
-        conn.execute(insert(spend).values(**at, **more))
+_ADD = {"sqlite": _adding(sqlite.insert(spend)), "postgresql": _adding(postgresql.insert(spend))}
 
 
 def _column(name: str):  # type: ignore[no-untyped-def]
