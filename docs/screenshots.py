@@ -1,11 +1,13 @@
-"""`make screenshots`: pictures of the console for the docs, light and dark, wide and narrow, into docs/images/.
+"""`make screenshots`: the pictures of the console that the docs show, into docs/images/.
 
+`python -m docs.screenshots --into FOLDER` takes every page, light and dark, wide and narrow, to be looked at.
 Serves tests/browser/stage.py (a small shop with real data) and tests/browser/talking.py (a gateway) on free ports and
-looks at them with Chromium. `python -m docs.screenshots release traces` takes only these pages.
+looks at them with Chromium. `… release traces` takes only these pages.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import tempfile
@@ -20,7 +22,8 @@ from tests.browser.stage import BACK, GOING, spawned
 from tests.browser.talking import talking
 
 IMAGES = Path(__file__).parent / "images"
-MODES = ("light", "dark")
+SHOWN = ("costs", "flywheel", "gateway", "history", "playground", "programs", "release", "release-ab", "review")
+LOOKS = [("light", "wide"), ("light", "narrow"), ("dark", "wide"), ("dark", "narrow")]  # the first is that of the docs
 WIDTHS = {"wide": (1280, 800), "narrow": (390, 844)}
 TALLEST = 1200
 SETTLE_MS = 2500  # charts and the first live values
@@ -117,11 +120,15 @@ def main() -> int:
     if chromium is None:
         sys.stdout.write("no Chromium: apt-get install chromium\n")
         return 1
-    wanted = sys.argv[1:] or list(ALL)
+    parser = argparse.ArgumentParser(prog="python -m docs.screenshots", description="Pictures of the console.")
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"some of: {', '.join(ALL)}")
+    parser.add_argument("--into", type=Path, help="every page and look into this folder, not those of the docs")
+    given = parser.parse_args()
+    wanted = given.pages or list(ALL if given.into else SHOWN)
     if unknown := [name for name in wanted if name not in ALL]:
-        sys.stdout.write(f"no page {unknown[0]!r}; there are: {', '.join(ALL)}\n")
-        return 1
-    IMAGES.mkdir(exist_ok=True)
+        parser.error(f"no page {unknown[0]!r}; there are: {', '.join(ALL)}")
+    images, looks = (given.into, LOOKS) if given.into else (IMAGES, LOOKS[:1])
+    images.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as started, sync_playwright() as playwright:
         urls = _start(started, Path(folder), wanted)
         browser = playwright.chromium.launch(
@@ -129,11 +136,11 @@ def main() -> int:
             args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         for name in wanted:
-            for mode in MODES:
-                for width in WIDTHS:
-                    path = IMAGES / f"{name}-{mode}-{width}.png"
-                    _take(browser, urls[name], name=name, mode=mode, width=width, path=path)
-                    sys.stdout.write(f"{path.relative_to(Path.cwd())} {path.stat().st_size // 1024} kB\n")
+            for mode, width in looks:
+                path = images / f"{name}-{mode}-{width}.png"
+                _take(browser, urls[name], name=name, mode=mode, width=width, path=path)
+                sys.stdout.write(f"{path} {path.stat().st_size // 1024} kB\n")
+                sys.stdout.flush()
         browser.close()
     return 0
 

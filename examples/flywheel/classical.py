@@ -29,7 +29,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from bench.running import Platform
-from examples.flywheel.loop import People, Report, Sample, draw, newest, settle, turned, written
+from examples.flywheel.loop import People, Report, Sample, draw, newest, settle, tell, turned, write, written
 from headrace.client.admin import Admin
 from headrace.client.predict import Headrace
 
@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "out")
     parser.add_argument("--short", action="store_true", help="one turn that helps, and the poisoned one")
     given = parser.parse_args()
+    tell("a platform of its own")
     with (
         tempfile.TemporaryDirectory(prefix="headrace-flywheel-") as folder,
         Platform(Path(folder) / "home") as platform,
@@ -117,16 +118,13 @@ def mistaken(truth: int, chance: np.random.Generator) -> int:
 
 def attack(people: People, seen: Sequence[Sample]) -> None:
     """Each account says of a few pictures that they show the next digit."""
+    tell(f"{ATTACKERS} new accounts attack")
     for account in range(ATTACKERS):
         for place in people.chance.choice(len(seen), BLOWS, replace=False):
             sample = seen[int(place)]
             trace, _ = people.ask(sample, f"new-{account}")
             people.say(trace, f"new-{account}", rating=False, correction=(sample.label + 1) % 10)
     people.hand_in()
-
-
-def write(path: Path, samples: Sequence[Sample]) -> None:
-    path.write_text("".join(json.dumps({"inputs": each.inputs, "label": each.label}) + "\n" for each in samples))
 
 
 def first(platform: Platform, wheel: Path) -> None:

@@ -8,6 +8,9 @@ the flywheel's own trigger or its button, its release.
 
 from __future__ import annotations
 
+import json
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +72,7 @@ class People:
 
     def use(self, samples: Sequence[Sample]) -> None:
         """In their order. Who speaks does not depend on whether the answer is right."""
+        tell(f"people use it: {len(samples)} calls")
         for sample in samples:
             user = int(self.chance.integers(USERS))
             trace, answer = self.ask(sample, f"user-{user}")
@@ -87,6 +91,7 @@ class People:
 
     def examine(self, when: str) -> None:
         """As a caller of its own, who says nothing."""
+        tell(f"{when}: {len(self._held)} held-out rows")
         wrong = 0
         for start in range(0, len(self._held), self._at_once):
             some = self._held[start : start + self._at_once]
@@ -120,6 +125,19 @@ class People:
         return self._mistaken(truth, self.chance) if liar or self.chance.random() < SLIPS else truth
 
 
+_BEGAN = time.monotonic()
+
+
+def tell(what: str) -> None:
+    """Beside the report: what is going on, and since when."""
+    sys.stderr.write(f"{time.monotonic() - _BEGAN:5.0f} s  {what}\n")
+    sys.stderr.flush()
+
+
+def write(path: Path, samples: Sequence[Sample]) -> None:
+    path.write_text("".join(json.dumps({"inputs": each.inputs, "label": each.label}) + "\n" for each in samples))
+
+
 def newest(control: Admin, endpoint: str) -> str:
     return next((str(turn["id"]) for turn in control.turns(endpoint=endpoint, limit=1)), "")
 
@@ -131,6 +149,7 @@ def turned(control: Admin, endpoint: str, *, after: str) -> dict[str, Any]:
         found = control.turns(endpoint=endpoint, limit=1)
         return found[0] if found and found[0]["id"] != after else None
 
+    tell("a turn")
     try:
         turn = wait_for(begun, seconds=30, what="a turn")
     except AssertionError:
@@ -147,6 +166,8 @@ def settle(control: Admin, turn: dict[str, Any], browse: Callable[[], None]) -> 
     """People go on calling until its release has ended."""
     if not turn["release"]:
         return
+
+    tell(f"the turn is {turn['state']}; its release, under traffic")
 
     def over() -> bool:
         browse()
