@@ -24,7 +24,7 @@ demo: setup  ## the main job on real data; leaves the console open
 test: setup  ## all tests; those that start platforms, brokers and browsers have the machine to themselves
 	$(TIMED) failed=0; \
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract || failed=1; \
-	$(BIN)/python -m pytest tests/integration tests/faults tests/browser || failed=1; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration tests/faults tests/browser || failed=1; \
 	exit $$failed
 
 check: setup  ## format, lint, types, import rule, sizes; types beside all others, since they take longest
