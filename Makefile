@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup  ## the main job on real data; leaves the console open
 	$(TIMED) $(BIN)/headrace demo
 
-test: setup  ## all tests; those that start platforms, brokers and browsers have the machine to themselves
+test: setup  ## all tests, a file at a time on each of two cores; those that start platforms come last
 	$(TIMED) failed=0; \
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract || failed=1; \
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration tests/faults tests/browser || failed=1; \

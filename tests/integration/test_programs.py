@@ -97,7 +97,7 @@ def test_it_is_measured_and_in_mlflow(compiled: dict[str, Any], platform: Platfo
 
 def test_a_stock_mlflow_loads_it(compiled: dict[str, Any], platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_HOME", str(platform.home))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{platform.control}/mlflow")
+    mlflow.set_tracking_uri(f"{platform.control}/mlflow")  # another file's would count before the environment's
     model = mlflow.pyfunc.load_model("models:/ticket/1")
     found = model.predict(pd.DataFrame({"text": ["a crash", "money"]}))
     assert found == [{"team": "technical"}, {"team": "billing"}]

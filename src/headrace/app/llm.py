@@ -26,9 +26,9 @@ def main() -> None:
     try:
         server = start(load_settings())
     except HeadraceError as error:
-        sys.stderr.write(f"{error.sentence()}\n")
-        sys.stderr.flush()
+        ours = os.dup(2)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the engine's logger writes on until the process has ended
+        os.write(ours, f"{error.sentence()}\n".encode())
         sys.exit(1)
     sys.stderr.write(f"the local LLM answers at {server.listening_address}/v1\n")
     sys.stderr.flush()
