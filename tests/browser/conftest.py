@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect, sync_playwright
 
+from bench.running import wait_for
 from tests.browser.stage import spawned
 
 CHROMIUM = next(
@@ -79,6 +80,16 @@ class Visitor:
         else:
             self.trouble.append(f"asked for {request.url}")
             route.abort()
+
+
+def copied(page: Page, words: str) -> str:
+    """What the clipboard holds, once these words are in it: one reading, asked again until it has them."""
+
+    def reading() -> str | None:
+        found = str(page.evaluate("navigator.clipboard.readText()"))
+        return found if words in found else None
+
+    return wait_for(reading, seconds=PATIENCE_MS / 1000, what=f"{words!r} in the clipboard")
 
 
 def visit(browser: Browser, url: str, **options: object) -> Iterator[Visitor]:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from headrace.console import shell
-from tests.browser.conftest import Visitor, visit
+from tests.browser.conftest import Visitor, copied, visit
 from tests.browser.shadowed import SHADOWED
 from tests.browser.stage import DONE, GOING
 
@@ -166,7 +166,7 @@ def test_a_new_platform_teaches(newcomer: Visitor) -> None:
     )
     expect(page.locator(".command code")).to_have_text("headrace deploy models:/digits/1 --endpoint digits")
     page.get_by_role("button", name="Copy").first.click()
-    page.wait_for_function("navigator.clipboard.readText().then(text => text.startsWith('headrace deploy'))")
+    assert copied(page, "headrace deploy").startswith("headrace deploy")
     for path in ("/endpoints", "/releases", "/traces", "/versions", "/audit"):
         newcomer.open(path)
         expect(page.locator(".empty h2:visible")).to_have_count(1)

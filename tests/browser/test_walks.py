@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, copied
 from tests.browser.shadowed import SHADOWED
 from tests.browser.stage import BACK, GOING
 
@@ -59,12 +59,11 @@ def test_endpoint_gives_a_curl_line_and_a_program(visitor: Visitor) -> None:
     expect(page.locator(".try .pixels")).to_be_visible()
     press(page, "curl")
     expect(page.get_by_role("button", name="Copied").first).to_be_visible()
-    copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied.startswith("curl http://127.0.0.1:8000/predict")
-    assert '"model":"digits","inputs":[[' in copied
+    line = copied(page, "curl ")
+    assert line.startswith("curl http://127.0.0.1:8000/predict")
+    assert '"model":"digits","inputs":[[' in line
     press(page, "Python")
-    page.wait_for_function("navigator.clipboard.readText().then(text => text.includes('import Headrace'))")
-    compile(page.evaluate("navigator.clipboard.readText()"), "snippet", "exec")
+    compile(copied(page, "import Headrace"), "snippet", "exec")
 
 
 def chart(page: Page, label: str) -> dict[str, object]:

@@ -50,7 +50,9 @@ class Load:
 
     def end(self) -> dict[str, Any]:
         self.process.send_signal(signal.SIGTERM)
-        seen: dict[str, Any] = json.loads(self.process.communicate(timeout=30)[0])
+        told = self.process.communicate(timeout=30)[0]
+        assert self.process.returncode == 0, f"the load was ended by {self.process.returncode}, {len(told)} bytes told"
+        seen: dict[str, Any] = json.loads(told)
         return seen
 
     def __enter__(self) -> Load:
