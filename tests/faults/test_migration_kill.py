@@ -183,4 +183,5 @@ def _compare(stores: tuple[Store, Store], writers: Writers, truth: int) -> None:
             assert found.get(key) in values, (key, found.get(key), values)
     while carry(stores[truth], stores[1 - truth]):
         pass  # what the killed ones have left behind
-    assert contents(stores[1 - truth]) == found
+    # Read anew: the last commit of a killed writer may still have been under way in its server.
+    assert contents(stores[1 - truth]) == contents(stores[truth])
