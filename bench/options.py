@@ -78,7 +78,7 @@ def parse(sections: tuple[str, ...], arguments: list[str]) -> tuple[list[str], b
 
 
 def say(text: str) -> None:
-    sys.stderr.write(f"bench {time.monotonic() - _BEGAN:5.0f} s  {text}\n")
+    sys.stderr.write(f"{time.monotonic() - _BEGAN:5.0f} s  {text}\n")
     sys.stderr.flush()
 
 

@@ -28,8 +28,9 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 
+from bench.options import say
 from bench.running import Platform
-from examples.flywheel.loop import People, Report, Sample, draw, newest, settle, tell, turned, write, written
+from examples.flywheel.loop import People, Report, Sample, draw, newest, settle, turned, write, written
 from headrace.client.admin import Admin
 from headrace.client.predict import Headrace
 
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "out")
     parser.add_argument("--short", action="store_true", help="one turn that helps, and the poisoned one")
     given = parser.parse_args()
-    tell("a platform of its own")
+    say("a platform of its own")
     with (
         tempfile.TemporaryDirectory(prefix="headrace-flywheel-") as folder,
         Platform(Path(folder) / "home") as platform,
@@ -118,7 +119,7 @@ def mistaken(truth: int, chance: np.random.Generator) -> int:
 
 def attack(people: People, seen: Sequence[Sample]) -> None:
     """Each account says of a few pictures that they show the next digit."""
-    tell(f"{ATTACKERS} new accounts attack")
+    say(f"{ATTACKERS} new accounts attack")
     for account in range(ATTACKERS):
         for place in people.chance.choice(len(seen), BLOWS, replace=False):
             sample = seen[int(place)]

@@ -9,8 +9,6 @@ the flywheel's own trigger or its button, its release.
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.options import say
 from bench.running import wait_for
 from headrace.client.admin import Admin
 from headrace.client.predict import Headrace
@@ -72,7 +71,7 @@ class People:
 
     def use(self, samples: Sequence[Sample]) -> None:
         """In their order. Who speaks does not depend on whether the answer is right."""
-        tell(f"people use it: {len(samples)} calls")
+        say(f"people use it: {len(samples)} calls")
         for sample in samples:
             user = int(self.chance.integers(USERS))
             trace, answer = self.ask(sample, f"user-{user}")
@@ -91,7 +90,7 @@ class People:
 
     def examine(self, when: str) -> None:
         """As a caller of its own, who says nothing."""
-        tell(f"{when}: {len(self._held)} held-out rows")
+        say(f"{when}: {len(self._held)} held-out rows")
         wrong = 0
         for start in range(0, len(self._held), self._at_once):
             some = self._held[start : start + self._at_once]
@@ -125,15 +124,6 @@ class People:
         return self._mistaken(truth, self.chance) if liar or self.chance.random() < SLIPS else truth
 
 
-_BEGAN = time.monotonic()
-
-
-def tell(what: str) -> None:
-    """Beside the report: what is going on, and since when."""
-    sys.stderr.write(f"{time.monotonic() - _BEGAN:5.0f} s  {what}\n")
-    sys.stderr.flush()
-
-
 def write(path: Path, samples: Sequence[Sample]) -> None:
     path.write_text("".join(json.dumps({"inputs": each.inputs, "label": each.label}) + "\n" for each in samples))
 
@@ -149,7 +139,7 @@ def turned(control: Admin, endpoint: str, *, after: str) -> dict[str, Any]:
         found = control.turns(endpoint=endpoint, limit=1)
         return found[0] if found and found[0]["id"] != after else None
 
-    tell("a turn")
+    say("a turn")
     try:
         turn = wait_for(begun, seconds=30, what="a turn")
     except AssertionError:
@@ -167,7 +157,7 @@ def settle(control: Admin, turn: dict[str, Any], browse: Callable[[], None]) -> 
     if not turn["release"]:
         return
 
-    tell(f"the turn is {turn['state']}; its release, under traffic")
+    say(f"the turn is {turn['state']}; its release, under traffic")
 
     def over() -> bool:
         browse()

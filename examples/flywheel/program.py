@@ -29,8 +29,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.options import say
 from bench.running import HEADRACE, Platform, free_port, wait_for
-from examples.flywheel.loop import People, Report, Sample, draw, settle, tell, write, written
+from examples.flywheel.loop import People, Report, Sample, draw, settle, write, written
 from headrace.client.admin import Admin
 from headrace.client.predict import Headrace
 
@@ -82,7 +83,7 @@ def main() -> int:
         reviews = load(SHORT if given.short else Sizes())
     except NoReviews as error:
         sys.exit(str(error))
-    tell("a platform of its own, with the language model")
+    say("a platform of its own, with the language model")
     with tempfile.TemporaryDirectory(prefix="headrace-flywheel-") as folder, platform_in(Path(folder)) as platform:
         story = play(platform, reviews)
     given.out.mkdir(parents=True, exist_ok=True)
@@ -149,17 +150,17 @@ def compiled(platform: Platform, wheel: Path, reviews: Reviews) -> dict[str, Any
     how = ["--optimizer", "BootstrapFewShotWithRandomSearch", "--set", "demos=4", "--set", "labeled=4"]
     how += ["--set", "candidates=2", "--calls", "800", "--threads", "2", "--seed", "3"]
     compile_it = ["compile", str(wheel / "reviews.yaml"), "--data", str(platform.home / "first.jsonl")]
-    tell("headrace compile")
+    say("headrace compile")
     found = _asked(platform, *compile_it, "--test", str(platform.home / "held.jsonl"), *how)
     if not found["version"]:
-        tell("that is worse than the program as it is written, which is registered instead")
+        say("that is worse than the program as it is written, which is registered instead")
         _asked(platform, *compile_it, "--optimizer", "LabeledFewShot", "--set", "demos=0", "--threads", "2")
     return found
 
 
 def turned(platform: Platform) -> dict[str, Any]:
     """One that is refused is no success to a script; to us it is an answer like any other."""
-    tell("headrace turn start")
+    say("headrace turn start")
     return _asked(platform, "turn", "start", ENDPOINT, "--why", "what people said", "--wait")
 
 

@@ -7,6 +7,7 @@ is surely an event of one line. Ignores what it says.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
 import msgspec
@@ -80,7 +81,7 @@ class Skim(Generic[T]):
         return (found, []) if len(found) == waiting else ([], joined.split(self._between))
 
 
-class Skimming(Generic[T]):
+class Skimming(ABC, Generic[T]):
     """What followers that skim have in common. `one` and `many` decode an event's data and a list of them."""
 
     __slots__ = ("_one", "_skim", "_told")
@@ -117,9 +118,9 @@ class Skimming(Generic[T]):
             self.note(read)
         return read
 
+    @abstractmethod
     def note(self, read: T) -> None:
         """What it says goes into `_told`."""
-        raise NotImplementedError
 
     def _catch_up(self) -> None:
         events, left = self._skim.read()
